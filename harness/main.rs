@@ -1,0 +1,3 @@
+//! The `relapse` command.
+
+fn main() {}

@@ -1,0 +1,460 @@
+//! What goes into the manager and what comes out.
+
+use crate::time::{IncidentTime, Span};
+use crate::unit::{Files, Profile};
+
+/// A process ID in incident coordinates.
+pub type Pid = u32;
+
+/// The number of a job (`JOB_ID`).
+pub type JobId = u32;
+
+/// Identifies one request of a client until its replies have come.
+pub type RequestId = u64;
+
+/// How the manager is set up; all of it is incident data.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Whose words and rules.
+    pub profile: Profile,
+    /// When the machine was booted: zero of the monotonic clock.
+    pub boot: IncidentTime,
+    /// Where in each 250 ms the service timers fire (SPEC 0.3; a machine has one phase per boot).
+    pub timer_phase: Span,
+    /// Seeds the invocation IDs, which are otherwise random: same seed, same IDs.
+    pub seed: u64,
+}
+
+/// What the manager can look at while it decides, and where new PIDs come from.
+pub trait Host {
+    /// Hands out the next incident PID: a fork.
+    fn fork(&mut self) -> Pid;
+    /// The unit directories as they are on disk now.
+    fn unit_files(&self) -> &Files;
+    /// A file of the incident's machine (EnvironmentFile=, PIDFile=), `None` if there is none.
+    fn read(&self, path: &str) -> Option<Vec<u8>>;
+    /// Whether a path exists, and as what (ConditionPathExists= and its siblings).
+    fn stat(&self, path: &str) -> Option<PathKind>;
+    /// The processes that belong to the unit now, in order of PID: its control group.
+    fn processes(&self, unit: &str) -> Vec<Process>;
+    /// CPU time the unit's processes have used since the unit was last started.
+    fn cpu_time(&self, unit: &str) -> Span;
+    /// Whether a user or group of this name exists.
+    fn has_account(&self, name: &str) -> bool;
+}
+
+/// Kind of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum PathKind {
+    File { executable: bool, empty: bool },
+    Directory { empty: bool },
+    Symlink,
+    Other,
+}
+
+/// A process in a unit's control group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Incident PID.
+    pub pid: Pid,
+    /// The kernel's name of it (`comm`, 15 bytes).
+    pub comm: String,
+}
+
+/// How a process ended (waitid(2)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Exit {
+    /// `exited`, with a code.
+    Code(u8),
+    /// `killed`, with a signal number.
+    Signal(i32),
+    /// `dumped`, with a signal number.
+    Dumped(i32),
+}
+
+/// Which list a command comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "each is the Exec key of the same name")]
+pub enum ExecRole {
+    Condition,
+    StartPre,
+    Start,
+    StartPost,
+    Reload,
+    Stop,
+    StopPost,
+}
+
+impl ExecRole {
+    /// The key, as in the COMMAND= field of the journal.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ExecRole::Condition => "ExecCondition",
+            ExecRole::StartPre => "ExecStartPre",
+            ExecRole::Start => "ExecStart",
+            ExecRole::StartPost => "ExecStartPost",
+            ExecRole::Reload => "ExecReload",
+            ExecRole::Stop => "ExecStop",
+            ExecRole::StopPost => "ExecStopPost",
+        }
+    }
+}
+
+/// Why a forked child never became its program: the step, as in `Failed at step EXEC` (SPEC 10).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExecFailure {
+    /// The program cannot be found or run; errno text such as `No such file or directory`.
+    Exec(String),
+    /// The working directory.
+    Chdir(String),
+    /// The user.
+    User,
+    /// The group.
+    Group,
+    /// Anything else: step name and errno text.
+    Other(String, String),
+}
+
+/// Something happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// The machine came up: load what is enabled and start the default target.
+    Boot,
+    /// Time has reached [`super::Manager::next_deadline`], nothing else happened.
+    Elapsed,
+    /// execve(2) succeeded in a process that the manager had spawned.
+    Executed {
+        /// Which.
+        pid: Pid,
+    },
+    /// The child could not become its program; the manager logs what the child would have logged and counts the
+    /// process as ended with the exit code of that step.
+    ExecFailed {
+        /// Which.
+        pid: Pid,
+        /// Why.
+        failure: ExecFailure,
+    },
+    /// A process the manager knows (main, control) or that was in a unit's group has been reaped.
+    Exited {
+        /// Which.
+        pid: Pid,
+        /// How.
+        exit: Exit,
+    },
+    /// The last process of a unit's control group is gone.
+    CgroupEmpty {
+        /// Whose.
+        unit: String,
+    },
+    /// A datagram on a unit's notification socket (SPEC 12).
+    Notify {
+        /// The sender.
+        pid: Pid,
+        /// Newline-separated assignments.
+        text: String,
+    },
+    /// A connection waits on a listening socket that the manager holds.
+    Traffic {
+        /// The socket unit.
+        unit: String,
+    },
+    /// The answer to [`Effect::Listen`].
+    Listening {
+        /// The socket unit.
+        unit: String,
+        /// `Err(address, errno text)` if an address could not be bound.
+        result: Result<(), (String, String)>,
+    },
+    /// A client asks for something.
+    Request {
+        /// Comes back with the replies.
+        id: RequestId,
+        /// What.
+        request: Request,
+    },
+}
+
+/// Which job a client asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "each is the systemctl verb of the same name")]
+pub enum JobVerb {
+    Start,
+    Stop,
+    Reload,
+    Restart,
+    TryRestart,
+    ReloadOrRestart,
+    TryReloadOrRestart,
+}
+
+/// Which processes of a unit `systemctl kill` means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "each is the --kill-whom value of the same name")]
+pub enum KillWhom {
+    Main,
+    Control,
+    All,
+}
+
+/// What a client (systemctl) can ask. Unit names are full names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Enqueue a job. Replies: [`Reply::Job`] or [`Reply::Error`]; when the job ends, [`Effect::JobRemoved`].
+    Job {
+        /// Which job.
+        verb: JobVerb,
+        /// For which unit.
+        unit: String,
+    },
+    /// Load the unit if it is not loaded (any look at it does that), without more. Replies [`Reply::Done`].
+    Load {
+        /// Which.
+        unit: String,
+    },
+    /// Reset the failed state and the counters; `None` means all units.
+    ResetFailed {
+        /// Which.
+        unit: Option<String>,
+    },
+    /// Send a signal to processes of the unit.
+    Kill {
+        /// Which.
+        unit: String,
+        /// Whom.
+        whom: KillWhom,
+        /// Signal number.
+        signal: i32,
+    },
+    /// Read all unit files again.
+    DaemonReload,
+    /// Create the links of [Install]. Replies [`Reply::UnitFiles`].
+    Enable {
+        /// Units, as named by the client.
+        units: Vec<String>,
+        /// Below /run instead of /etc.
+        runtime: bool,
+    },
+    /// Remove the links of the units.
+    Disable {
+        /// Units, as named by the client.
+        units: Vec<String>,
+        /// Below /run instead of /etc.
+        runtime: bool,
+    },
+    /// Link the units to /dev/null.
+    Mask {
+        /// Units.
+        units: Vec<String>,
+        /// Below /run instead of /etc.
+        runtime: bool,
+    },
+    /// Remove such links.
+    Unmask {
+        /// Units.
+        units: Vec<String>,
+        /// Below /run instead of /etc.
+        runtime: bool,
+    },
+    /// The machine goes down and comes up again: everything is killed, all state but the files is lost.
+    Reboot,
+}
+
+/// The manager's immediate answer to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// The job was enqueued (or merged into this one).
+    Job(JobId),
+    /// Done, nothing to say.
+    Done,
+    /// Refused: systemd's error text and what systemctl makes of it.
+    Error(RequestError),
+    /// Unit files changed: the lines systemctl prints on stderr (`Created symlink …`, `Removed …`, hints).
+    UnitFiles(Vec<String>),
+}
+
+/// A refused request (the D-Bus error), by kind; SPEC 9.1 maps kinds to exit codes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestError {
+    /// Which kind.
+    pub kind: RequestErrorKind,
+    /// The error message of the bus, such as `Unit x.service not found.`
+    pub message: String,
+}
+
+/// Kinds of refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RequestErrorKind {
+    /// No such unit.
+    NoSuchUnit,
+    /// The unit could not be loaded (bad setting, error).
+    LoadFailed,
+    /// The unit is masked.
+    Masked,
+    /// Only by dependency (RefuseManualStart=, RefuseManualStop=).
+    OnlyByDependency,
+    /// The job type does not apply (reload of a unit that cannot).
+    JobTypeNotApplicable,
+    /// The unit is not active (try-restart of an unloaded unit, kill).
+    NotActive,
+    /// Anything else.
+    Failed,
+}
+
+/// The result of a job (`JOB_RESULT`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "each is the result of the same name")]
+pub enum JobResult {
+    Done,
+    Canceled,
+    Timeout,
+    Failed,
+    Dependency,
+    Skipped,
+    Invalid,
+    Assert,
+    Unsupported,
+    Collected,
+    Once,
+}
+
+impl JobResult {
+    /// systemd's spelling.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            JobResult::Done => "done",
+            JobResult::Canceled => "canceled",
+            JobResult::Timeout => "timeout",
+            JobResult::Failed => "failed",
+            JobResult::Dependency => "dependency",
+            JobResult::Skipped => "skipped",
+            JobResult::Invalid => "invalid",
+            JobResult::Assert => "assert",
+            JobResult::Unsupported => "unsupported",
+            JobResult::Collected => "collected",
+            JobResult::Once => "once",
+        }
+    }
+}
+
+/// A record of the manager in the journal, without the trusted fields that every record has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// The unit it is about (`UNIT=`), `None` for messages about no unit.
+    pub unit: Option<String>,
+    /// syslog priority.
+    pub priority: u8,
+    /// The text.
+    pub text: String,
+    /// `MESSAGE_ID`.
+    pub message_id: Option<&'static str>,
+    /// `INVOCATION_ID`, 32 hex digits.
+    pub invocation_id: Option<String>,
+    /// Event fields: JOB_ID, JOB_TYPE, JOB_RESULT, EXIT_CODE, EXIT_STATUS, COMMAND, N_RESTARTS, UNIT_RESULT, ….
+    pub fields: Vec<(&'static str, String)>,
+    /// Logged by a forked child before its exec: its PID and SYSLOG_IDENTIFIER (`(python)`). `None`: by PID 1.
+    pub child: Option<(Pid, String)>,
+}
+
+/// A program to start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spawn {
+    /// The PID it gets, from [`Host::fork`].
+    pub pid: Pid,
+    /// The unit whose group it joins.
+    pub unit: String,
+    /// Which command it is.
+    pub role: ExecRole,
+    /// The program.
+    pub path: String,
+    /// argv, variables expanded.
+    pub argv: Vec<String>,
+    /// The whole environment.
+    pub environment: Vec<(String, String)>,
+    /// The working directory; `(path, may be missing)`.
+    pub working_directory: Option<(String, bool)>,
+    /// User=.
+    pub user: Option<String>,
+    /// Group=.
+    pub group: Option<String>,
+    /// UMask=.
+    pub umask: u32,
+    /// StandardOutput= and StandardError=, resolved (`journal`, `null`, `file:…`, …).
+    pub output: (String, String),
+    /// SYSLOG_IDENTIFIER= of its output.
+    pub identifier: String,
+    /// The unit's invocation ID, 32 hex digits.
+    pub invocation_id: String,
+    /// Whether the process may send notifications: give it NOTIFY_SOCKET.
+    pub notify: bool,
+    /// Names of the sockets to pass from descriptor 3 on: (socket unit, FileDescriptorName).
+    pub sockets: Vec<(String, String)>,
+    /// Whether signal SIGPIPE is ignored in it.
+    pub ignore_sigpipe: bool,
+}
+
+/// Something to do, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Write this record into the journal.
+    Journal(Message),
+    /// Start this program now.
+    Spawn(Box<Spawn>),
+    /// Send a signal to one process.
+    Signal {
+        /// To whom.
+        pid: Pid,
+        /// Which.
+        signal: i32,
+    },
+    /// Answer a request.
+    Reply {
+        /// Whose.
+        id: RequestId,
+        /// What.
+        reply: Reply,
+    },
+    /// A job has ended.
+    JobRemoved {
+        /// Which.
+        job: JobId,
+        /// For which unit.
+        unit: String,
+        /// How.
+        result: JobResult,
+    },
+    /// Create a symbolic link on disk (parents are made).
+    Symlink {
+        /// Where.
+        path: String,
+        /// To what.
+        target: String,
+    },
+    /// Remove a file or link (and its directory when that is left empty and ends in .wants or .requires).
+    Remove {
+        /// Where.
+        path: String,
+    },
+    /// Bind and listen; answer with [`Input::Listening`]. `addresses` as in [`crate::unit::Socket::listen_stream`].
+    Listen {
+        /// The socket unit.
+        unit: String,
+        /// Addresses.
+        addresses: Vec<String>,
+    },
+    /// Close the listening sockets of a socket unit.
+    CloseListen {
+        /// The socket unit.
+        unit: String,
+    },
+    /// Watch (or stop watching) a listening socket for connections.
+    Watch {
+        /// The socket unit.
+        unit: String,
+        /// On or off.
+        on: bool,
+    },
+    /// The machine goes down now: kill every process of every unit and of every console, then send [`Input::Boot`].
+    Reboot,
+}

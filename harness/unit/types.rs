@@ -1,0 +1,519 @@
+//! What a unit file says, typed, with systemd's defaults (SPEC 1, `defaults.json`).
+
+use std::collections::BTreeMap;
+
+use crate::time::Span;
+
+/// Which systemd the words and rules are taken from (SPEC 14).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Profile {
+    /// systemd 252 (Debian 12).
+    #[default]
+    V252,
+    /// systemd 257 (Debian 13).
+    V257,
+    /// systemd 260 and later.
+    V260,
+}
+
+/// The unit directories of the incident's machine: what is on disk, by absolute incident path.
+///
+/// A snapshot: whoever holds a real directory (the `run` module) reads it and maps it to incident coordinates.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Files {
+    /// Absolute path → entry. Directories are implied by their entries.
+    pub entries: BTreeMap<String, FileEntry>,
+}
+
+/// One entry of [`Files`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FileEntry {
+    /// A regular file, byte for byte. `generation` grows whenever the file was written (for NeedDaemonReload).
+    Regular {
+        /// The bytes.
+        content: Vec<u8>,
+        /// Grows with each change; the manager compares it with what it had when it loaded the file.
+        generation: u64,
+    },
+    /// A symbolic link and its target as written.
+    Symlink {
+        /// The target, verbatim.
+        target: String,
+    },
+}
+
+/// `LoadState` (systemctl(1), SPEC 1.6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum LoadState {
+    /// The unit was read and is usable.
+    #[default]
+    Loaded,
+    /// There is no such file.
+    NotFound,
+    /// A fatal setting: `bad-setting`.
+    BadSetting,
+    /// Another failure to load: `error`.
+    Error,
+    /// Empty file or symlink to /dev/null.
+    Masked,
+}
+
+impl LoadState {
+    /// systemd's spelling.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            LoadState::Loaded => "loaded",
+            LoadState::NotFound => "not-found",
+            LoadState::BadSetting => "bad-setting",
+            LoadState::Error => "error",
+            LoadState::Masked => "masked",
+        }
+    }
+}
+
+/// One line that systemd would log while it reads a unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// Path of the file, or the unit's name for rules that concern no single line.
+    pub subject: String,
+    /// Line number from 1; `None` when `subject` is a unit name.
+    pub line: Option<u32>,
+    /// syslog priority: 3 error, 4 warning, 5 notice, 6 info.
+    pub priority: u8,
+    /// The text after `FILE:LINE: ` or `UNIT: `.
+    pub text: String,
+}
+
+impl Warning {
+    /// The whole message as it stands in the journal (`FILE:LINE: TEXT`, or `UNIT: TEXT`).
+    pub fn message(&self) -> String {
+        match self.line {
+            Some(line) => format!("{}:{line}: {}", self.subject, self.text),
+            None => format!("{}: {}", self.subject, self.text),
+        }
+    }
+}
+
+macro_rules! word_enum {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $name { $($(#[$vdoc])* $variant),+ }
+        impl $name {
+            /// All values in systemd's order.
+            pub const ALL: &'static [$name] = &[$($name::$variant),+];
+            /// systemd's spelling.
+            pub const fn as_str(self) -> &'static str {
+                match self { $($name::$variant => $word),+ }
+            }
+            /// The value with this spelling; spelling is case sensitive, as in systemd.
+            pub fn from_word(word: &str) -> Option<Self> {
+                match word { $($word => Some($name::$variant),)+ _ => None }
+            }
+        }
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.write_str(self.as_str()) }
+        }
+    };
+}
+word_enum!(
+    /// `Type=` (systemd.service(5)).
+    ServiceType {
+        /// Started as soon as the process was forked.
+        #[default] Simple = "simple",
+        /// Started once the program was executed.
+        Exec = "exec",
+        /// Started once the first process has left a daemon behind.
+        Forking = "forking",
+        /// Started once the commands have ended.
+        Oneshot = "oneshot",
+        /// Started when its bus name appears. Not supported by the embedded manager.
+        Dbus = "dbus",
+        /// Started when it says READY=1.
+        Notify = "notify",
+        /// As notify, with a reload by signal (253 and later).
+        NotifyReload = "notify-reload",
+        /// As simple, after other jobs.
+        Idle = "idle",
+    }
+);
+word_enum!(
+    /// `Restart=` (systemd.service(5)).
+    Restart {
+        /// Never.
+        #[default] No = "no",
+        /// After a clean end.
+        OnSuccess = "on-success",
+        /// After anything but a clean end.
+        OnFailure = "on-failure",
+        /// After a signal, a timeout, the watchdog.
+        OnAbnormal = "on-abnormal",
+        /// After the watchdog alone.
+        OnWatchdog = "on-watchdog",
+        /// After an uncaught signal.
+        OnAbort = "on-abort",
+        /// After every end but a requested stop.
+        Always = "always",
+    }
+);
+word_enum!(
+    /// `RestartMode=` (254 and later).
+    RestartMode {
+        /// Through failed or inactive.
+        #[default] Normal = "normal",
+        /// Without the moment in failed or inactive.
+        Direct = "direct",
+        /// As normal, next run with debug logging (257 and later).
+        Debug = "debug",
+    }
+);
+word_enum!(
+    /// `KillMode=` (systemd.kill(5)).
+    KillMode {
+        /// Every process of the unit.
+        #[default] ControlGroup = "control-group",
+        /// The main process alone.
+        Process = "process",
+        /// SIGTERM to the main process, SIGKILL to all.
+        Mixed = "mixed",
+        /// Nobody.
+        None = "none",
+    }
+);
+word_enum!(
+    /// `NotifyAccess=` (systemd.service(5)).
+    NotifyAccess {
+        /// Nobody may notify.
+        #[default] None = "none",
+        /// The main process.
+        Main = "main",
+        /// Main and control processes.
+        Exec = "exec",
+        /// Every process of the unit.
+        All = "all",
+    }
+);
+word_enum!(
+    /// `TimeoutStartFailureMode=`, `TimeoutStopFailureMode=` (systemd.service(5)).
+    TimeoutFailureMode {
+        /// SIGTERM, then SIGKILL.
+        #[default] Terminate = "terminate",
+        /// WatchdogSignal= first.
+        Abort = "abort",
+        /// SIGKILL at once.
+        Kill = "kill",
+    }
+);
+word_enum!(
+    /// `ExitType=` (systemd.service(5)).
+    ExitType {
+        /// The service ends with its main process.
+        #[default] Main = "main",
+        /// The service ends with its last process.
+        Cgroup = "cgroup",
+    }
+);
+word_enum!(
+    /// `OOMPolicy=` (systemd.service(5)).
+    OomPolicy {
+        /// Log only.
+        Continue = "continue",
+        /// Stop the service.
+        #[default] Stop = "stop",
+        /// Kill the whole group.
+        Kill = "kill",
+    }
+);
+word_enum!(
+    /// `CollectMode=` (systemd.unit(5)).
+    CollectMode {
+        /// Unload inactive units, keep failed ones.
+        #[default] Inactive = "inactive",
+        /// Unload failed ones too.
+        InactiveOrFailed = "inactive-or-failed",
+    }
+);
+word_enum!(
+    /// `StartLimitAction=`, `FailureAction=`, `SuccessAction=` (systemd.unit(5)).
+    EmergencyAction {
+        /// Do nothing.
+        #[default] None = "none",
+        /// Restart the machine.
+        Reboot = "reboot",
+        /// The same, at once.
+        RebootForce = "reboot-force",
+        /// The same, without a shutdown.
+        RebootImmediate = "reboot-immediate",
+        /// Power off.
+        Poweroff = "poweroff",
+        /// The same, at once.
+        PoweroffForce = "poweroff-force",
+        /// The same, without a shutdown.
+        PoweroffImmediate = "poweroff-immediate",
+        /// Leave the manager.
+        Exit = "exit",
+        /// The same, at once.
+        ExitForce = "exit-force",
+    }
+);
+
+/// One command of an Exec list (SPEC 1.3), specifiers expanded, variables not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExecCommand {
+    /// The program, absolute after the search in the default PATH where that found it.
+    pub path: String,
+    /// argv, argv[0] first (the path unless `@` was given).
+    pub argv: Vec<String>,
+    /// `-`: a failure counts as success.
+    pub ignore_failure: bool,
+    /// `:`: variables are not expanded.
+    pub no_env_expand: bool,
+    /// `+`, `!`, `!!` as written, or empty.
+    pub privileges: &'static str,
+}
+
+/// An exit-status set (`SuccessExitStatus=` and its siblings): exit codes and signals.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExitStatusSet {
+    /// Exit codes.
+    pub codes: Vec<u8>,
+    /// Signal numbers.
+    pub signals: Vec<i32>,
+}
+
+/// `[Service]` (systemd.service(5), systemd.exec(5), systemd.kill(5)). Fields carry the key's name in snake case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each field is the key of the same name")]
+pub struct Service {
+    pub service_type: ServiceType,
+    pub exit_type: ExitType,
+    pub restart: Restart,
+    pub restart_mode: RestartMode,
+    pub restart_sec: Span,
+    pub restart_steps: u32,
+    pub restart_max_delay_sec: Span,
+    pub timeout_start_sec: Span,
+    pub timeout_stop_sec: Span,
+    /// `None`: as TimeoutStopSec.
+    pub timeout_abort_sec: Option<Span>,
+    pub timeout_start_failure_mode: TimeoutFailureMode,
+    pub timeout_stop_failure_mode: TimeoutFailureMode,
+    pub runtime_max_sec: Span,
+    /// Zero or infinity: off.
+    pub watchdog_sec: Span,
+    pub remain_after_exit: bool,
+    pub guess_main_pid: bool,
+    pub root_directory_start_only: bool,
+    pub non_blocking: bool,
+    pub notify_access: NotifyAccess,
+    pub pid_file: Option<String>,
+    pub bus_name: Option<String>,
+    pub success_exit_status: ExitStatusSet,
+    pub restart_prevent_exit_status: ExitStatusSet,
+    pub restart_force_exit_status: ExitStatusSet,
+    pub exec_condition: Vec<ExecCommand>,
+    pub exec_start_pre: Vec<ExecCommand>,
+    pub exec_start: Vec<ExecCommand>,
+    pub exec_start_post: Vec<ExecCommand>,
+    pub exec_reload: Vec<ExecCommand>,
+    pub exec_stop: Vec<ExecCommand>,
+    pub exec_stop_post: Vec<ExecCommand>,
+    pub kill_mode: KillMode,
+    pub kill_signal: i32,
+    /// `None`: as KillSignal.
+    pub restart_kill_signal: Option<i32>,
+    pub final_kill_signal: i32,
+    pub watchdog_signal: i32,
+    pub reload_signal: i32,
+    pub send_sigkill: bool,
+    pub send_sighup: bool,
+    pub oom_policy: OomPolicy,
+    pub user: Option<String>,
+    pub group: Option<String>,
+    pub working_directory: Option<String>,
+    /// `-` before WorkingDirectory.
+    pub working_directory_missing_ok: bool,
+    pub environment: Vec<(String, String)>,
+    /// (path or glob, may be missing)
+    pub environment_file: Vec<(String, bool)>,
+    pub pass_environment: Vec<String>,
+    pub unset_environment: Vec<String>,
+    pub umask: u32,
+    pub standard_input: String,
+    pub standard_output: String,
+    pub standard_error: String,
+    pub syslog_identifier: Option<String>,
+    pub ignore_sigpipe: bool,
+    pub sockets: Vec<String>,
+    pub file_descriptor_store_max: u32,
+    pub slice: Option<String>,
+}
+
+impl Default for Service {
+    fn default() -> Self {
+        Self {
+            service_type: ServiceType::Simple,
+            exit_type: ExitType::Main,
+            restart: Restart::No,
+            restart_mode: RestartMode::Normal,
+            restart_sec: Span::from_millis(100),
+            restart_steps: 0,
+            restart_max_delay_sec: Span::INFINITY,
+            timeout_start_sec: Span::from_secs(90),
+            timeout_stop_sec: Span::from_secs(90),
+            timeout_abort_sec: None,
+            timeout_start_failure_mode: TimeoutFailureMode::Terminate,
+            timeout_stop_failure_mode: TimeoutFailureMode::Terminate,
+            runtime_max_sec: Span::INFINITY,
+            watchdog_sec: Span::ZERO,
+            remain_after_exit: false,
+            guess_main_pid: true,
+            root_directory_start_only: false,
+            non_blocking: false,
+            notify_access: NotifyAccess::None,
+            pid_file: None,
+            bus_name: None,
+            success_exit_status: ExitStatusSet::default(),
+            restart_prevent_exit_status: ExitStatusSet::default(),
+            restart_force_exit_status: ExitStatusSet::default(),
+            exec_condition: Vec::new(),
+            exec_start_pre: Vec::new(),
+            exec_start: Vec::new(),
+            exec_start_post: Vec::new(),
+            exec_reload: Vec::new(),
+            exec_stop: Vec::new(),
+            exec_stop_post: Vec::new(),
+            kill_mode: KillMode::ControlGroup,
+            kill_signal: 15,
+            restart_kill_signal: None,
+            final_kill_signal: 9,
+            watchdog_signal: 6,
+            reload_signal: 1,
+            send_sigkill: true,
+            send_sighup: false,
+            oom_policy: OomPolicy::Stop,
+            user: None,
+            group: None,
+            working_directory: None,
+            working_directory_missing_ok: false,
+            environment: Vec::new(),
+            environment_file: Vec::new(),
+            pass_environment: Vec::new(),
+            unset_environment: Vec::new(),
+            umask: 0o022,
+            standard_input: "null".into(),
+            standard_output: "journal".into(),
+            standard_error: "inherit".into(),
+            syslog_identifier: None,
+            ignore_sigpipe: true,
+            sockets: Vec::new(),
+            file_descriptor_store_max: 0,
+            slice: None,
+        }
+    }
+}
+
+/// One `Condition…=` or `Assert…=` line.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Condition {
+    /// The key without `Condition`/`Assert` prefix stripped: `ConditionPathExists`, `AssertPathExists`, …
+    pub key: String,
+    /// `!`
+    pub negate: bool,
+    /// `|`
+    pub trigger: bool,
+    /// What is tested.
+    pub parameter: String,
+}
+
+/// `[Install]` (systemd.unit(5)).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each field is the key of the same name")]
+pub struct Install {
+    pub wanted_by: Vec<String>,
+    pub required_by: Vec<String>,
+    pub upheld_by: Vec<String>,
+    pub alias: Vec<String>,
+    pub also: Vec<String>,
+    pub default_instance: Option<String>,
+}
+
+/// `[Socket]` (systemd.socket(5)), as far as services on ports need it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each field is the key of the same name")]
+pub struct Socket {
+    /// ListenStream= values as normalised by systemd (`0.0.0.0:8000`, `[::]:8000`, `/run/x`).
+    pub listen_stream: Vec<String>,
+    pub accept: bool,
+    pub service: Option<String>,
+    pub file_descriptor_name: Option<String>,
+    pub reuse_port: bool,
+    pub bind_ipv6_only: Option<bool>,
+    pub backlog: Option<u32>,
+    pub trigger_limit_interval_sec: Option<Span>,
+    pub trigger_limit_burst: Option<u32>,
+    pub timeout_sec: Option<Span>,
+    pub remove_on_stop: bool,
+}
+
+/// A unit as loaded: fragment and drop-ins merged (systemd.unit(5)).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "fields are the keys and properties of the same names")]
+pub struct Unit {
+    /// The full name with suffix, `lumiera-whatsapp.service`.
+    pub name: String,
+    pub load_state: LoadState,
+    /// Text of LoadError for BadSetting and Error.
+    pub load_error: Option<String>,
+    pub fragment_path: Option<String>,
+    pub drop_in_paths: Vec<String>,
+    /// Other names of the unit (aliases), without `name`.
+    pub aliases: Vec<String>,
+    /// Whether the file declares Description=; else systemd shows the name.
+    pub description: Option<String>,
+    pub documentation: Vec<String>,
+    pub requires: Vec<String>,
+    pub requisite: Vec<String>,
+    pub wants: Vec<String>,
+    pub binds_to: Vec<String>,
+    pub part_of: Vec<String>,
+    pub upholds: Vec<String>,
+    pub conflicts: Vec<String>,
+    pub before: Vec<String>,
+    pub after: Vec<String>,
+    pub on_failure: Vec<String>,
+    pub on_success: Vec<String>,
+    /// WantedBy= and RequiredBy= as found on disk (symlinks in `*.wants`, `*.requires` of loaded targets).
+    pub wanted_by: Vec<String>,
+    pub required_by: Vec<String>,
+    pub default_dependencies: Option<bool>,
+    pub conditions: Vec<Condition>,
+    pub asserts: Vec<Condition>,
+    /// `None`: the default, 10 s.
+    pub start_limit_interval_sec: Option<Span>,
+    /// `None`: the default, 5.
+    pub start_limit_burst: Option<u32>,
+    pub start_limit_action: EmergencyAction,
+    pub failure_action: EmergencyAction,
+    pub success_action: EmergencyAction,
+    pub refuse_manual_start: bool,
+    pub refuse_manual_stop: bool,
+    pub stop_when_unneeded: bool,
+    pub collect_mode: CollectMode,
+    pub job_timeout_sec: Span,
+    pub install: Install,
+    pub service: Option<Service>,
+    pub socket: Option<Socket>,
+    /// Everything logged while reading it, in order.
+    pub warnings: Vec<Warning>,
+}
+
+impl Unit {
+    /// How systemd names the unit in most messages: `NAME - DESCRIPTION`, or the name alone (SPEC 0).
+    pub fn ident(&self) -> String {
+        match &self.description {
+            Some(text) if *text != self.name => format!("{} - {text}", self.name),
+            _ => self.name.clone(),
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! All integration tests, one binary: a module per part of the harness.
+
+mod time;

@@ -1,0 +1,24 @@
+//! The time-span language against what systemd-analyze answered (`fixtures/systemd/time_span.json`).
+
+use relapse::time::Span;
+
+#[test]
+fn every_recorded_time_span_parses_and_prints_as_systemd_does() {
+    let table: serde_json::Value =
+        serde_json::from_str(include_str!("../../fixtures/systemd/time_span.json")).expect("the table is JSON");
+    let cases = table["cases"].as_array().expect("a list of cases");
+    assert!(cases.len() >= 60, "the table has its rows");
+    let mut wrong = Vec::new();
+    for case in cases {
+        let input = case["input"].as_str().expect("input");
+        let want = case["ok"].as_bool().expect("ok").then(|| {
+            let span = case["usec"].as_u64().map_or(Span::INFINITY, Span::from_micros);
+            (span, case["human"].as_str().expect("human").to_owned())
+        });
+        let got = Span::parse(input).ok().map(|span| (span, span.to_string()));
+        if got != want {
+            wrong.push(format!("{input:?}: systemd says {want:?}, we say {got:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
