@@ -1,7 +1,11 @@
 //! `relapse` replays services that restart for ever, in lock-step time, and proves which fixes stop them.
 
+pub mod control;
 pub mod journal;
 pub mod manager;
+pub mod program;
+pub mod run;
+pub mod sys;
 pub mod time;
 pub mod timeline;
 pub mod unit;
