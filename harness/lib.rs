@@ -1,6 +1,7 @@
 //! `relapse` replays services that restart for ever, in lock-step time, and proves which fixes stop them.
 
 pub mod control;
+pub mod ctl;
 pub mod journal;
 pub mod manager;
 pub mod program;
