@@ -1,5 +1,6 @@
 //! `relapse` replays services that restart for ever, in lock-step time, and proves which fixes stop them.
 
+pub mod expect;
 pub mod journal;
 pub mod manager;
 pub mod time;
