@@ -2,6 +2,7 @@
 
 pub mod control;
 pub mod ctl;
+pub mod expect;
 pub mod journal;
 pub mod manager;
 pub mod program;

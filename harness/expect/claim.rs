@@ -1,0 +1,359 @@
+//! What a claim is, once parsed.
+
+use std::fmt;
+use std::ops::Range;
+
+use regex::Regex;
+
+use crate::time::Span;
+
+/// A claim of an `expect` block and where it stands.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// Its text, without comment and surrounding blanks.
+    pub text: String,
+    /// Its bytes in the source.
+    pub span: Range<usize>,
+    /// Its line in the source, from 1.
+    pub line: u32,
+    /// What it says.
+    pub kind: ClaimKind,
+}
+
+/// The forms of claims; the module's documentation says when each is decided.
+#[derive(Clone, Debug)]
+pub enum ClaimKind {
+    /// `5x log "…" every 14s .. 15s`
+    Repeats {
+        /// How many.
+        count: u32,
+        /// Of what.
+        event: EventPattern,
+        /// The least distance from one to the next.
+        least: Span,
+        /// The greatest.
+        most: Span,
+    },
+    /// `each cycle: …, …`
+    EachCycle(Vec<EventPattern>),
+    /// `in order: …, …`
+    InOrder(Vec<EventPattern>),
+    /// `eventually …`
+    Eventually {
+        /// What is to become true.
+        cond: Cond,
+        /// By when; the budget if not said.
+        within: Option<Span>,
+    },
+    /// `always …`
+    Always {
+        /// What is to stay true.
+        cond: Cond,
+        /// For how long; the budget if not said.
+        window: Option<Window>,
+    },
+    /// `never …`
+    Never {
+        /// What must not be.
+        what: Absent,
+        /// For how long; the budget if not said.
+        window: Option<Window>,
+    },
+    /// `exactly N …`, `at least N …`, `at most N …`
+    Count {
+        /// Which of the three.
+        bound: Bound,
+        /// The number.
+        count: u32,
+        /// Of what.
+        event: EventPattern,
+        /// For how long; the budget if not said.
+        window: Option<Window>,
+    },
+    /// `outage <= 9s`
+    Outage {
+        /// `<=`, `>=` or `=`.
+        op: Op,
+        /// Compared with this.
+        span: Span,
+    },
+}
+
+/// How long a claim watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Window {
+    /// `for 5min`
+    For(Span),
+    /// `for 5 cycles`
+    Cycles(u32),
+}
+
+/// What `never` is said of.
+#[derive(Clone, Debug)]
+pub enum Absent {
+    /// An event.
+    Event(EventPattern),
+    /// A condition.
+    Cond(Cond),
+}
+
+/// Which side of a number is allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are the words of the claim")]
+pub enum Bound {
+    Exactly,
+    AtLeast,
+    AtMost,
+}
+
+/// An event as a claim names it.
+#[derive(Clone, Debug)]
+pub struct EventPattern {
+    /// Whose event.
+    pub subject: Subject,
+    /// Which.
+    pub act: Act,
+    /// Its bytes in the source.
+    pub span: Range<usize>,
+    /// Its text.
+    pub text: String,
+}
+
+/// Whose event is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// The scenario's unit.
+    Default,
+    /// Another unit, by its full name.
+    Unit(String),
+    /// The process whose incident PID a console output bound.
+    Var(Var),
+}
+
+/// A name that a console output bound, without its brackets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Var {
+    /// The name.
+    pub name: String,
+    /// Its bytes in the source, with the brackets.
+    pub span: Range<usize>,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum Act {
+    /// `log "…"`
+    Log(Pattern),
+    /// `start`
+    Start,
+    /// `exit 1`
+    Exit(u8),
+    /// `killed KILL`: the signal's number.
+    Killed(i32),
+    /// `listening 8000`
+    Listening(u16),
+    /// `refused 8000`
+    Refused(u16),
+    /// `restart in 10s`
+    RestartIn(Span),
+    /// `restart scheduled`
+    RestartScheduled,
+    /// `start-limit-hit`
+    StartLimitHit,
+    /// `journal "…"`
+    Journal(Pattern),
+}
+
+/// A text to look for in a line.
+#[derive(Clone, Debug)]
+pub enum Pattern {
+    /// `"…"`: anywhere in the line, case and blanks as they are.
+    Literal(String),
+    /// `/…/`: a regular expression, anywhere in the line.
+    Regex(Regex),
+}
+
+impl Pattern {
+    /// Whether the line has it.
+    pub fn matches(&self, line: &str) -> bool {
+        match self {
+            Pattern::Literal(text) => line.contains(text.as_str()),
+            Pattern::Regex(regex) => regex.is_match(line),
+        }
+    }
+}
+
+/// Terms that must all be true at one moment.
+#[derive(Clone, Debug)]
+pub struct Cond {
+    /// The terms, at least one.
+    pub terms: Vec<Term>,
+}
+
+/// A comparison.
+#[derive(Clone, Debug)]
+pub struct Term {
+    /// Of what.
+    pub quantity: Quantity,
+    /// How.
+    pub op: Op,
+    /// With what.
+    pub value: Value,
+    /// Its bytes in the source.
+    pub span: Range<usize>,
+    /// The text of the left side.
+    pub text: String,
+}
+
+/// The left side of a term.
+#[derive(Clone, Debug)]
+pub enum Quantity {
+    /// `unit.ActiveState`
+    Property(PropertyName),
+    /// `port 8000 owner`
+    Owner(u16),
+    /// `port 8000 owners`
+    Owners(u16),
+    /// `processes "uvicorn"`
+    Processes(Pattern),
+}
+
+/// A property of a unit, as `systemctl show` names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PropertyName {
+    /// The unit's full name; `None` for the scenario's unit.
+    pub unit: Option<String>,
+    /// The property.
+    pub name: String,
+}
+
+/// A comparison's sign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "Display says it")]
+pub enum Op {
+    Equal,
+    NotEqual,
+    AtLeast,
+    AtMost,
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Op::Equal => "=",
+            Op::NotEqual => "!=",
+            Op::AtLeast => ">=",
+            Op::AtMost => "<=",
+        })
+    }
+}
+
+/// The right side of a term.
+#[derive(Clone, Debug)]
+pub enum Value {
+    /// `[NAME]`
+    Var(Var),
+    /// `unit.MainPID`
+    Property(PropertyName),
+    /// `none`, of a port's owner.
+    None,
+    /// Any other word, number or span, or a text in quotes: as it stands.
+    Word(String),
+}
+
+impl Claim {
+    /// Every `[NAME]` the claim needs.
+    pub fn vars(&self) -> Vec<&Var> {
+        fn of_event<'a>(event: &'a EventPattern, vars: &mut Vec<&'a Var>) {
+            if let Subject::Var(var) = &event.subject {
+                vars.push(var);
+            }
+        }
+        fn of_cond<'a>(cond: &'a Cond, vars: &mut Vec<&'a Var>) {
+            vars.extend(cond.terms.iter().filter_map(|term| match &term.value {
+                Value::Var(var) => Some(var),
+                _ => None,
+            }));
+        }
+        let mut vars = Vec::new();
+        match &self.kind {
+            ClaimKind::Repeats { event, .. }
+            | ClaimKind::Count { event, .. }
+            | ClaimKind::Never { what: Absent::Event(event), .. } => of_event(event, &mut vars),
+            ClaimKind::EachCycle(events) | ClaimKind::InOrder(events) => {
+                events.iter().for_each(|event| of_event(event, &mut vars));
+            }
+            ClaimKind::Eventually { cond, .. }
+            | ClaimKind::Always { cond, .. }
+            | ClaimKind::Never { what: Absent::Cond(cond), .. } => of_cond(cond, &mut vars),
+            ClaimKind::Outage { .. } => {}
+        }
+        vars
+    }
+}
+
+/// Unit types: what a unit's name may end in (systemd.unit(5), "Description").
+pub const UNIT_TYPES: &[&str] =
+    &["service", "socket", "target", "device", "mount", "automount", "swap", "timer", "path", "slice", "scope"];
+
+/// Whether a word is a full unit name.
+pub fn is_unit_name(word: &str) -> bool {
+    word.rsplit_once('.').is_some_and(|(stem, suffix)| !stem.is_empty() && UNIT_TYPES.contains(&suffix))
+}
+
+/// The full name of a unit that may be named without its `.service`.
+pub fn full_unit_name(word: &str) -> String {
+    if is_unit_name(word) { word.to_owned() } else { format!("{word}.service") }
+}
+
+/// Signals by name without `SIG`, with their numbers on Linux (signal(7); not MIPS, SPARC, PA-RISC).
+const SIGNALS: &[(&str, i32)] = &[
+    ("HUP", 1),
+    ("INT", 2),
+    ("QUIT", 3),
+    ("ILL", 4),
+    ("TRAP", 5),
+    ("ABRT", 6),
+    ("BUS", 7),
+    ("FPE", 8),
+    ("KILL", 9),
+    ("USR1", 10),
+    ("SEGV", 11),
+    ("USR2", 12),
+    ("PIPE", 13),
+    ("ALRM", 14),
+    ("TERM", 15),
+    ("STKFLT", 16),
+    ("CHLD", 17),
+    ("CONT", 18),
+    ("STOP", 19),
+    ("TSTP", 20),
+    ("TTIN", 21),
+    ("TTOU", 22),
+    ("URG", 23),
+    ("XCPU", 24),
+    ("XFSZ", 25),
+    ("VTALRM", 26),
+    ("PROF", 27),
+    ("WINCH", 28),
+    ("IO", 29),
+    ("PWR", 30),
+    ("SYS", 31),
+];
+
+/// The number of a signal that is named with or without `SIG`, or by its number (1 to 64).
+pub fn signal_number(word: &str) -> Option<i32> {
+    if let Ok(number) = word.parse::<i32>() {
+        return (1..=64).contains(&number).then_some(number);
+    }
+    let name = word.strip_prefix("SIG").unwrap_or(word);
+    SIGNALS.iter().find(|(known, _)| *known == name).map(|(_, number)| *number)
+}
+
+/// A signal's name without `SIG`, or its number as text.
+pub fn signal_name(number: i32) -> String {
+    SIGNALS
+        .iter()
+        .find(|(_, known)| *known == number)
+        .map_or_else(|| number.to_string(), |(name, _)| (*name).to_owned())
+}
