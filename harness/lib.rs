@@ -11,3 +11,5 @@ pub mod sys;
 pub mod time;
 pub mod timeline;
 pub mod unit;
+
+pub use program::init;

@@ -1,3 +1,6 @@
 //! The `relapse` command.
 
-fn main() {}
+fn main() {
+    relapse::init();
+    if let Err(e) = relapse::run::probe() { eprintln!("{e}"); }
+}

@@ -4,5 +4,7 @@
 //! without) tells it what happened and does what it says.
 
 mod interface;
+mod stub;
+pub use stub::*;
 
 pub use interface::*;

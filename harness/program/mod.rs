@@ -39,6 +39,7 @@ pub fn init() {
         std::process::exit(i32::from(guard::main(&args)));
     }
     if std::env::var_os(crate::control::ENV_CONTROL).is_none() {
+        crate::run::setup::can_be_helper();
         return;
     }
     let (mut link, role) = match Link::connect(&args) {
@@ -48,16 +49,14 @@ pub fn init() {
             std::process::exit(125);
         }
     };
+    // What a shell was given in host coordinates, our programs take in the incident's.
+    for arg in args.iter_mut().skip(1) {
+        *arg = link.mapping().incident_text(arg);
+    }
     let code = match role {
         Role::Server(role) => server::main(&mut link, &args, *role),
         Role::Client(role) => client::main(&mut link, &role),
-        Role::Tool => {
-            // What the shell was given in host coordinates, the commands take in the incident's.
-            for arg in args.iter_mut().skip(1) {
-                *arg = link.mapping().incident_text(arg);
-            }
-            command(&mut link, &name, &args)
-        }
+        Role::Tool => command(&mut link, &name, &args),
     };
     link.exiting(code);
     std::process::exit(i32::from(code));

@@ -338,7 +338,7 @@ impl Incident {
     ) -> Result<ProcessId, Fault> {
         let start = Start {
             program: "/bin/sh".into(),
-            argv: vec!["-bash".into(), script.to_string_lossy().into_owned()],
+            argv: vec!["bash".into(), script.to_string_lossy().into_owned()],
             environment,
             directory: self.layout.resolve(directory).to_string_lossy().into_owned(),
             origin: Origin::Console(number),

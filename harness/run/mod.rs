@@ -2,11 +2,13 @@
 //! The clocks live here.
 
 mod clock;
+mod console;
 mod guard;
 mod incident;
 mod layout;
 mod machine;
 mod quiet;
+pub(crate) mod setup;
 mod tools;
 mod tree;
 
@@ -76,4 +78,24 @@ pub enum Fault {
         /// Who waits for what.
         waiting: String,
     },
+}
+
+/// Temporary probe.
+pub fn probe() -> Result<(), Fault> {
+    use crate::control::{ServerRole, Sigterm};
+    use crate::time::{IncidentTime, Span};
+    let dir = tempfile::Builder::new().prefix("relapse-").tempdir()?;
+    let path = dir.keep();
+    let role = ServerRole { name: "uvicorn".into(), startup: Span::from_millis(4300), startup_cpu: 85, log_file: Some("/home/c/logs/app.log".into()), on_start: vec!["FSM".into()], on_shutdown: vec!["bye".into()], teardown: Span::from_millis(40), bind_before_startup: false, exit_on_bind_error: 1, sigterm: Sigterm::Defer, handlers_after: Span::from_millis(150), notice: Span::from_millis(100)};
+    let s = setup::Setup { clock: ClockKind::Virtual, start: IncidentTime::from_micros(1768565940000000), profile: crate::unit::Profile::V252, timer_phase: Span::ZERO, hostname: "vm".into(), first_pid: 3368901, ports: [8000].into(), stand_ins: vec![incident::StandIn{names: vec!["python".into()], words: vec!["uvicorn".into()], role, startup: vec![Span::from_millis(4300)], starts: 0}], executables: vec!["/home/c/venv/bin/python".into()], files: vec![("/home/c/run.sh".into(), b"#!/bin/sh\nexec /home/c/venv/bin/python -m uvicorn --host 0.0.0.0 --port 8000\n".to_vec())], directories: vec![], client: None, console_user: "ceeai".into(), stall: Duration::from_secs(10), cancel: Cancel::default() };
+    let mut i = incident::Incident::begin(s, &path, setup::helper(None)?)?;
+    let mut n = 0;
+    for cmd in ["date", "echo $PATH; which sleep; ls -la /tmp/relapse*/bin", "./run.sh &", "date; sleep 4; date; sh -c 'sleep 4; exit 3'", "curl -s http://127.0.0.1:8000/health; ps aux; lsof -i :8000; ss -ltnp; ps aux | grep uvicorn | grep -v grep | wc -l", "timeout 10 watch -n 5 date", "./run.sh", "kill $P; sleep 1; cat logs/app.log; x=$(sleep 3; date); echo $x", "date"] {
+        n += 1;
+        let t = std::time::Instant::now();
+        let r = i.command(n, cmd, "/home/c", &[("P".to_string(), "3368901".to_string())].into(), IncidentTime::NEVER)?;
+        eprintln!("$ {cmd}   [{:?}]\n{}", t.elapsed(), r.map(|r| format!("{}? {}", r.output, r.status)).unwrap_or_default());
+    }
+    eprint!("{}", i.timeline.to_jsonl());
+    i.end(false)
 }

@@ -129,7 +129,6 @@ struct Connection {
 #[derive(Debug)]
 struct Stream {
     file: File,
-    path: PathBuf,
     read: u64,
     partial: Vec<u8>,
 }
@@ -155,6 +154,7 @@ pub(super) struct Tree {
     by_host: HashMap<i32, ProcessId>,
     streams: Vec<Stream>,
     stream_directory: PathBuf,
+    stream_paths: HashMap<ProcessId, PathBuf>,
     socket: String,
     next_process: ProcessId,
     next_connection: ConnectionId,
@@ -192,6 +192,7 @@ impl Tree {
             by_host: HashMap::new(),
             streams: Vec::new(),
             stream_directory: streams.to_owned(),
+            stream_paths: HashMap::new(),
             socket: socket.to_string_lossy().into_owned(),
             next_process: 1,
             next_connection: 1,
@@ -233,8 +234,9 @@ impl Tree {
             return if process.is_command { vec!["-bash".to_owned()] } else { process.argv.clone() };
         }
         let now: Vec<String> = process::cmdline(process.host).split(' ').map(str::to_owned).collect();
-        // A subshell that has executed nothing is what its shell is.
-        if now.first().is_some_and(|first| first == "-bash") { vec!["-bash".to_owned()] } else { now }
+        // A subshell that has executed nothing still has its shell's command line.
+        let subshell = self.processes.values().any(|p| p.is_command && p.origin == process.origin && p.argv == now);
+        if subshell { vec!["-bash".to_owned()] } else { now }
     }
 
     pub(super) fn by_pid(&self, pid: u32) -> Option<&Process> {
@@ -278,7 +280,8 @@ impl Tree {
             Ok(host) => host,
             Err(why) => return Ok(Err(why)),
         };
-        self.streams.push(Stream { file, path, read: 0, partial: Vec::new() });
+        self.streams.push(Stream { file, read: 0, partial: Vec::new() });
+        self.stream_paths.insert(id, path);
         self.next_process += 1;
         let mut process = Process::new(id, host, origin, argv, self.now);
         process.pid = pid;
@@ -306,14 +309,20 @@ impl Tree {
     }
 
     pub(super) fn welcome(&mut self, id: ProcessId, welcome: Welcome) -> Result<(), Fault> {
-        let base = match self.processes.get(&id).and_then(|process| process.stream) {
-            Some(index) => self.streams[index].file.metadata()?.len(),
-            None => 0,
-        };
+        let server = matches!(welcome.role, crate::control::Role::Server(_));
+        let mut base = 0;
+        if let Some(index) = self.processes.get(&id).and_then(|process| process.stream) {
+            let stream = &mut self.streams[index];
+            base = stream.file.metadata()?.len();
+            if server {
+                // What a shell before it has printed is not the server's.
+                stream.read = base;
+            }
+        }
         if let Some(process) = self.processes.get_mut(&id) {
             process.state = State::Running;
             process.stream_base = base;
-            process.server = matches!(welcome.role, crate::control::Role::Server(_));
+            process.server = server;
         }
         self.tell(id, &ToProcess::Welcome(Box::new(welcome)))
     }
@@ -805,9 +814,9 @@ impl Tree {
                 }
                 out.push((id, Report::Note(note)));
             }
-            // A background process writes into the file of the command that started it: its lines are its own.
-            let reads = process.end.is_none() && (process.direct || process.server) || !process.is_over();
-            if let Some(index) = process.stream.filter(|_| reads) {
+            // What a command prints is its output; only a server's lines are log lines, in whoever's file.
+            let reads = process.server || matches!(process.origin, Origin::Unit { .. });
+            if let Some(index) = process.stream.filter(|_| reads && !process.is_over()) {
                 self.streams[index].lines(None, |line| out.push((id, Report::Line(line))))?;
                 if process.end.is_some() && process.direct {
                     self.streams[index].last_line(|line| out.push((id, Report::Line(line))));
@@ -817,10 +826,10 @@ impl Tree {
         Ok(out)
     }
 
-    /// Everything that was written to the process's standard output and error so far.
-    pub(super) fn output(&self, id: ProcessId) -> Result<Vec<u8>, Fault> {
-        let Some(index) = self.processes.get(&id).and_then(|process| process.stream) else { return Ok(Vec::new()) };
-        Ok(std::fs::read(&self.streams[index].path)?)
+    /// Everything that was written so far where the process `id` writes; it may have ended.
+    pub(super) fn stream_of(&self, id: ProcessId) -> Result<Vec<u8>, Fault> {
+        let path = self.stream_paths.get(&id).ok_or_else(|| io::Error::other("no such process"))?;
+        Ok(std::fs::read(path)?)
     }
 
     /// Forgets processes whose end has been handed out.
