@@ -8,6 +8,7 @@ pub mod manager;
 pub mod program;
 pub mod run;
 pub mod sys;
+pub mod scenario;
 pub mod time;
 pub mod timeline;
 pub mod unit;

@@ -1,4 +1,5 @@
 //! All integration tests, one binary: a module per part of the harness.
 
 mod journalctl;
+mod scenario;
 mod time;
