@@ -3,3 +3,4 @@
 mod journalctl;
 mod scenario;
 mod time;
+mod unit;
