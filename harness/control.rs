@@ -25,6 +25,10 @@ pub const ENV_CONTROL: &str = "RELAPSE_CONTROL";
 /// Environment variable: which spawn a process descends from. Survives daemonising.
 pub const ENV_ORIGIN: &str = "RELAPSE_ORIGIN";
 
+/// Environment variable: a [`Welcome`] as JSON for a stand-in without a run, whose waits then take no time. For
+/// measuring what a run costs over the bare processes.
+pub const ENV_ALONE: &str = "RELAPSE_ALONE";
+
 const MAX_FRAME: usize = 64 << 20;
 
 /// From a process to its run.
@@ -558,6 +562,12 @@ impl Decoder {
             self.start = 0;
         }
         self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Whether a whole message (or a broken head) is already here.
+    pub fn is_ready(&self) -> bool {
+        let bytes = &self.buffer[self.start..];
+        bytes.get(4..8).is_some_and(|n| bytes.len() - 8 >= u32::from_le_bytes([n[0], n[1], n[2], n[3]]) as usize)
     }
 
     /// The next whole message, if there is one.

@@ -1,5 +1,6 @@
 //! `relapse` replays services that restart for ever, in lock-step time, and proves which fixes stop them.
 
+pub mod cli;
 pub mod control;
 pub mod ctl;
 pub mod expect;
@@ -14,3 +15,5 @@ pub mod timeline;
 pub mod unit;
 
 pub use program::init;
+pub use run::{ClockKind, Fault, Options, Outcome, Verdict};
+pub use scenario::Scenario;

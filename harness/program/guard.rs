@@ -11,12 +11,12 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
@@ -43,15 +43,15 @@ pub fn main(args: &[String]) -> u8 {
 fn serve(directory: &str) -> io::Result<()> {
     prctl::set_child_subreaper(true)?;
     prctl::set_name(c"relapse-guard")?;
+    // What is blocked or ignored here would be so in every program it starts; handlers are not inherited.
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
     // Signals of a terminal are for the run; the guard ends when the run's socket closes.
-    let mut mask = SigSet::empty();
-    for signal in [Signal::SIGCHLD, Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT] {
-        mask.add(signal);
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT] {
+        signal_hook::flag::register(signal as i32, Arc::default())?;
     }
-    sigprocmask(SigmaskHow::SIG_BLOCK, Some(&mask), None)?;
-    let mut children = SigSet::empty();
-    children.add(Signal::SIGCHLD);
-    let signals = SignalFd::with_flags(&children, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+    let (mut signals, wake) = UnixStream::pair()?;
+    signals.set_nonblocking(true)?;
+    signal_hook::low_level::pipe::register(Signal::SIGCHLD as i32, wake)?;
     let mut socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let mut decoder = Decoder::default();
     loop {
@@ -65,7 +65,7 @@ fn serve(directory: &str) -> io::Result<()> {
             (ready(&fds[0]), ready(&fds[1]))
         };
         if child {
-            while let Ok(Some(_)) = signals.read_signal() {}
+            while signals.read(&mut [0; 64]).is_ok_and(|count| count > 0) {}
             reap(|pid, status| {
                 // A run that is gone is noticed below.
                 let _ = send(&mut socket, &FromGuard::Exited { pid, status });

@@ -9,7 +9,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-use crate::control::{self, Answer, Decoder, ENV_CONTROL, Mapping, Note, Query, Role, ToProcess, ToRun};
+use crate::control::{self, Answer, Decoder, ENV_CONTROL, Mapping, Note, Query, Role, ToProcess, ToRun, Welcome};
 use crate::time::IncidentTime;
 
 /// Why a wait ended.
@@ -26,7 +26,8 @@ pub enum Woke {
 /// The connection of this process to its run.
 #[derive(Debug)]
 pub struct Link {
-    stream: UnixStream,
+    /// `None`: no run, time passes at once (see [`control::ENV_ALONE`]).
+    stream: Option<UnixStream>,
     decoder: Decoder,
     signals: Option<SignalFd>,
     now: IncidentTime,
@@ -39,6 +40,27 @@ pub struct Link {
 }
 
 impl Link {
+    /// A process without a run: it is told by the environment what it is, and its waits take no time.
+    pub fn alone(welcome: Welcome) -> (Link, Role) {
+        Self::welcomed(None, Decoder::default(), welcome)
+    }
+
+    fn welcomed(stream: Option<UnixStream>, decoder: Decoder, welcome: Welcome) -> (Link, Role) {
+        let link = Link {
+            stream,
+            decoder,
+            signals: None,
+            now: welcome.now,
+            pid: welcome.pid,
+            mapping: welcome.mapping,
+            wall_scale: welcome.wall_scale,
+            hostname: welcome.hostname,
+            seq: 0,
+            written: 0,
+        };
+        (link, welcome.role)
+    }
+
     /// Connects to the run named in the environment and says hello.
     ///
     /// # Errors
@@ -53,19 +75,7 @@ impl Link {
         let Some(ToProcess::Welcome(welcome)) = control::receive(&mut stream, &mut decoder)? else {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the run did not welcome this process"));
         };
-        let link = Link {
-            stream,
-            decoder,
-            signals: None,
-            now: welcome.now,
-            pid: welcome.pid,
-            mapping: welcome.mapping,
-            wall_scale: welcome.wall_scale,
-            hostname: welcome.hostname,
-            seq: 0,
-            written: 0,
-        };
-        Ok((link, welcome.role))
+        Ok(Self::welcomed(Some(stream), decoder, *welcome))
     }
 
     /// The incident time of the last word from the run; time stands still while this process runs.
@@ -97,6 +107,12 @@ impl Link {
         sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), None)?;
         self.signals = Some(SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?);
         Ok(())
+    }
+
+    /// Signals do again what they do by default.
+    pub fn leave_signals(&mut self) -> io::Result<()> {
+        self.signals = None;
+        Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?)
     }
 
     /// Ends this process by a signal's default action.
@@ -154,13 +170,20 @@ impl Link {
     /// Waits until the deadline, a signal, or data. `cpu` is the share of a CPU that the wait stands for: under a
     /// wall clock it is really burnt.
     pub fn wait(&mut self, deadline: Option<IncidentTime>, cpu: u8, connections: bool, fds: &[BorrowedFd<'_>]) -> Woke {
+        if self.stream.is_none()
+            && let Some(deadline) = deadline
+        {
+            self.now = self.now.max(deadline);
+            return Woke::Deadline;
+        }
         self.seq += 1;
         let seq = self.seq;
         let message = ToRun::Wait { seq, deadline, cpu, connections, written: self.written };
         self.send(&message);
         loop {
             // Descriptors before the run's word: an early wake is one-sided.
-            let ready = self.look(fds, self.burn(cpu));
+            let buffered = self.decoder.is_ready();
+            let ready = self.look(fds, if buffered { Some(0) } else { self.burn(cpu) });
             if let Some(index) = ready.own {
                 let woke = match index {
                     None => match self.signals.as_ref().and_then(|fd| fd.read_signal().ok().flatten()) {
@@ -183,7 +206,7 @@ impl Link {
                     }
                 }
             }
-            if ready.run {
+            if ready.run || buffered {
                 match self.receive() {
                     ToProcess::Woken { seq: answered, now } if answered == seq => {
                         self.now = now;
@@ -215,7 +238,8 @@ impl Link {
     }
 
     fn look(&self, fds: &[BorrowedFd<'_>], timeout: Option<u16>) -> Ready {
-        let mut polled = vec![PollFd::new(self.stream.as_fd(), PollFlags::POLLIN)];
+        let Some(stream) = &self.stream else { return Ready { run: false, own: None } };
+        let mut polled = vec![PollFd::new(stream.as_fd(), PollFlags::POLLIN)];
         if let Some(signals) = &self.signals {
             polled.push(PollFd::new(signals.as_fd(), PollFlags::POLLIN));
         }
@@ -235,14 +259,17 @@ impl Link {
     }
 
     fn send(&mut self, message: &ToRun) {
-        if control::send(&mut self.stream, message).is_err() {
+        if let Some(stream) = &mut self.stream
+            && control::send(stream, message).is_err()
+        {
             gone();
         }
     }
 
     /// The next message; a probe is answered by whoever waits, so here (running) it is dropped.
     fn receive(&mut self) -> ToProcess {
-        match control::receive(&mut self.stream, &mut self.decoder) {
+        let Some(stream) = &mut self.stream else { gone() };
+        match control::receive(stream, &mut self.decoder) {
             Ok(Some(message)) => message,
             Ok(None) | Err(_) => gone(),
         }

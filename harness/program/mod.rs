@@ -38,11 +38,16 @@ pub fn init() {
     if name == GUARD {
         std::process::exit(i32::from(guard::main(&args)));
     }
-    if std::env::var_os(crate::control::ENV_CONTROL).is_none() {
+    let alone = std::env::var(crate::control::ENV_ALONE).ok();
+    if alone.is_none() && std::env::var_os(crate::control::ENV_CONTROL).is_none() {
         crate::run::setup::can_be_helper();
         return;
     }
-    let (mut link, role) = match Link::connect(&args) {
+    let connected = match alone {
+        Some(json) => serde_json::from_str(&json).map(Link::alone).map_err(std::io::Error::from),
+        None => Link::connect(&args),
+    };
+    let (mut link, role) = match connected {
         Ok(connected) => connected,
         Err(error) => {
             eprintln!("{name}: {error}");

@@ -201,8 +201,10 @@ struct Child {
 impl Child {
     fn start(link: &mut Link, command: &mut Command) -> io::Result<Child> {
         link.note(Note::Foreign);
-        link.take_signals(&[Signal::SIGCHLD])?;
+        // A blocked SIGCHLD would be inherited, and a shell could not wait for its children.
+        link.leave_signals()?;
         let child = command.stdin(Stdio::null()).spawn()?;
+        link.take_signals(&[Signal::SIGCHLD])?;
         Ok(Child { pid: Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?) })
     }
 

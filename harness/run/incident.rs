@@ -57,6 +57,8 @@ pub(super) struct Incident {
     pub(super) client: Option<crate::control::ClientRole>,
     pub(super) listeners: Vec<Listener>,
     pub(super) sessions: HashMap<ProcessId, tools::Session>,
+    /// Sessions whose command waits for more.
+    pub(super) waiting: std::collections::BTreeSet<ProcessId>,
     pub(super) jobs: HashMap<JobId, (String, JobResult)>,
     pub(super) inputs: VecDeque<Input>,
     /// Ends of console commands: number → status.
@@ -178,6 +180,7 @@ impl Incident {
     fn ended(&mut self, id: ProcessId, status: Status) -> Result<(), Fault> {
         self.listeners.retain(|listener| listener.process != id);
         self.sessions.remove(&id);
+        self.waiting.remove(&id);
         let Some(process) = self.tree.get(id) else { return Ok(()) };
         let (pid, origin, server) = (process.pid, process.origin.clone(), process.server);
         let ended = match status {
@@ -267,6 +270,7 @@ impl Incident {
     // ---- reports ----
 
     fn take_reports(&mut self) -> Result<(), Fault> {
+        let mut lines = false;
         for (id, report) in self.tree.reports()? {
             let Some(process) = self.tree.get(id) else { continue };
             let (pid, server) = (process.pid, process.server);
@@ -286,11 +290,13 @@ impl Incident {
                         self.machinery.service_line(self.tree.now, unit, pid.unwrap_or(0), &comm, &cmdline, &line);
                     }
                     self.event(EventKind::Log { unit, pid, stream: "stdout".into(), line });
+                    lines = true;
                 }
                 Report::Note(note) => self.note(id, pid, unit, note),
             }
         }
-        Ok(())
+        // Somebody may follow the journal.
+        if lines { self.progress_sessions() } else { Ok(()) }
     }
 
     fn note(&mut self, id: ProcessId, pid: Option<u32>, unit: Option<String>, note: Note) {

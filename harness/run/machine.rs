@@ -12,7 +12,7 @@ use crate::manager::{
 };
 use crate::time::{IncidentTime, Span};
 use crate::timeline::EventKind;
-use crate::unit::Files;
+use crate::unit::{Files, Profile};
 
 /// Properties that change all the time or say what other events say: they are not part of the timeline.
 fn is_noise(name: &str) -> bool {
@@ -32,10 +32,12 @@ pub(super) struct Machinery {
     pub(super) replies: HashMap<RequestId, Reply>,
     pub(super) next_request: RequestId,
     boots: u32,
+    pub(super) profile: Profile,
 }
 
 impl Machinery {
     pub(super) fn new(config: Config, hostname: String) -> Machinery {
+        let profile = config.profile;
         let machine = Machine {
             hostname,
             machine_id: "4c1f0e5b7d3a4b68a2e19d5c8f7b6a01".into(),
@@ -52,6 +54,7 @@ impl Machinery {
             replies: HashMap::new(),
             next_request: 1,
             boots: 0,
+            profile,
         }
     }
 

@@ -127,6 +127,7 @@ impl Incident {
             client: setup.client,
             listeners: Vec::new(),
             sessions: HashMap::new(),
+            waiting: std::collections::BTreeSet::new(),
             jobs: HashMap::new(),
             inputs: VecDeque::new(),
             commands: std::collections::BTreeMap::new(),

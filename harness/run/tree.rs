@@ -110,6 +110,8 @@ pub(super) struct Process {
     /// Length of the stream when it was welcomed.
     stream_base: u64,
     has_children: bool,
+    /// Stopped by a signal: quiet whatever it was about to do.
+    stopped: bool,
     end: Option<Status>,
     announced: Option<u8>,
     last_signal: Option<i32>,
@@ -168,6 +170,9 @@ pub(super) struct Tree {
     cancel: Cancel,
     pub(super) now: IncidentTime,
 }
+
+/// How long a process may be silent before it is looked at.
+const STOPPED: Duration = Duration::from_millis(20);
 
 /// Processes that have not been served yet are numbered from here, in order of appearance; a served process gets its
 /// final number. Nothing ever has so many.
@@ -383,7 +388,8 @@ impl Tree {
                 PollFd::new(self.listener.as_fd(), PollFlags::POLLIN),
             ];
             fds.extend(self.connections.values().map(|c| PollFd::new(c.stream.as_fd(), PollFlags::POLLIN)));
-            let millis = if heard { 0 } else { timeout.as_micros().div_ceil(1000) };
+            // In slices, so that a request to end is seen.
+            let millis = if heard { 0 } else { timeout.as_micros().div_ceil(1000).min(100) };
             let timeout = PollTimeout::try_from(i32::try_from(millis).unwrap_or(i32::MAX)).unwrap_or(PollTimeout::MAX);
             match poll(&mut fds, timeout) {
                 Ok(_) | Err(nix::errno::Errno::EINTR) => {}
@@ -546,6 +552,10 @@ impl Tree {
     /// or at a pipe.
     pub(super) fn settle(&mut self) -> Result<(), Fault> {
         let begin = Instant::now();
+        let stopped: Vec<ProcessId> = self.alive().filter(|process| process.stopped).map(|process| process.id).collect();
+        for id in stopped {
+            self.is_stopped(id);
+        }
         let mut pause = Duration::from_micros(100);
         let mut last = None;
         loop {
@@ -558,7 +568,9 @@ impl Tree {
                 if left.is_zero() {
                     return Err(self.stalled(runner));
                 }
-                self.pump(left)?;
+                if !self.pump(left.min(STOPPED))? {
+                    self.is_stopped(runner);
+                }
                 last = None;
                 continue;
             }
@@ -585,8 +597,19 @@ impl Tree {
     fn runner(&self) -> Option<ProcessId> {
         self.processes
             .values()
-            .find(|process| process.end.is_none() && matches!(process.state, State::Starting | State::Running | State::Ending))
+            .find(|process| {
+                process.end.is_none()
+                    && !process.stopped
+                    && matches!(process.state, State::Starting | State::Running | State::Ending)
+            })
             .map(|process| process.id)
+    }
+
+    /// Looks whether a process that does not answer is stopped.
+    fn is_stopped(&mut self, id: ProcessId) -> bool {
+        let Some(process) = self.processes.get_mut(&id) else { return false };
+        process.stopped = process::look(process.host).is_some_and(|look| matches!(look.state, 'T' | 't'));
+        process.stopped
     }
 
     fn stalled(&self, id: ProcessId) -> Fault {
@@ -703,7 +726,9 @@ impl Tree {
                 if begin.elapsed() > self.stall {
                     return Err(self.stalled(*id));
                 }
-                self.pump(self.stall)?;
+                if !self.pump(STOPPED)? && self.is_stopped(*id) {
+                    break;
+                }
             }
         }
         let still = |id: &ProcessId| {
@@ -737,9 +762,12 @@ impl Tree {
             .processes
             .values()
             .filter(|process| matches!(process.state, State::Greeting | State::Asking(Some(_))))
-            .map(|process| (process.id >= PROVISIONAL, if process.id >= PROVISIONAL { self.age(process) } else { process.id }, process.id))
+            .map(|process| match process.id {
+                known if known < PROVISIONAL => (Vec::new(), known),
+                unknown => (self.age(process), unknown),
+            })
             .min()?
-            .2;
+            .1;
         let id = self.served(id);
         let process = self.processes.get_mut(&id)?;
         match &mut process.state {
@@ -756,10 +784,20 @@ impl Tree {
         }
     }
 
-    /// For processes that were never served: the kernel's order of birth.
-    fn age(&self, process: &Process) -> u64 {
-        let start = process::look(process.host).map_or(0, |look| look.start);
-        start << 22 | u64::from(process.host.unsigned_abs())
+    /// For processes that were never served: the order of birth, generation by generation. Siblings are born in the
+    /// order in which their parent forks; which of two cousins is first is for the scheduler to say, so their
+    /// parents decide.
+    fn age(&self, process: &Process) -> Vec<u64> {
+        let mut chain = Vec::new();
+        let mut host = process.host;
+        while let Some(look) = process::look(host).filter(|_| host.unsigned_abs() != self.guard.pid() && chain.len() < 64) {
+            // A smaller PID than the parent's: the numbers have wrapped around.
+            let wrapped = u64::from(host < look.ppid) << 32;
+            chain.push(wrapped | u64::from(host.unsigned_abs()));
+            host = look.ppid;
+        }
+        chain.reverse();
+        chain
     }
 
     /// Gives a process its final number.
@@ -784,7 +822,7 @@ impl Tree {
 
     /// Gives all live processes a final number, in order of birth: they are about to be shown.
     pub(super) fn serve_all(&mut self) {
-        let mut strangers: Vec<(u64, ProcessId)> = self
+        let mut strangers: Vec<(Vec<u64>, ProcessId)> = self
             .alive()
             .filter(|process| process.id >= PROVISIONAL)
             .map(|process| (self.age(process), process.id))
@@ -890,6 +928,7 @@ impl Process {
             stream: None,
             stream_base: 0,
             has_children: false,
+            stopped: false,
             end: None,
             announced: None,
             last_signal: None,

@@ -73,6 +73,7 @@ pub(super) struct Header {
     #[serde(default, deserialize_with = "maybe_span")]
     pub(super) budget: Option<Span>,
     pub(super) hostname: Option<String>,
+    pub(super) user: Option<String>,
 }
 
 /// What the header sets up; a scenario that extends another one sets only what differs.
@@ -96,6 +97,8 @@ pub struct Settings {
     pub budget: Span,
     /// `hostname`: the machine's name in the journal; `vm`.
     pub hostname: String,
+    /// `user`: who types at the console; `root`.
+    pub user: String,
 }
 
 /// 2026-01-01 00:00:00 UTC: when scenarios begin that do not say.
@@ -113,6 +116,7 @@ impl Default for Settings {
             timer_phase: None,
             budget: Span::from_secs(600),
             hostname: "vm".into(),
+            user: "root".into(),
         }
     }
 }

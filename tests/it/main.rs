@@ -2,5 +2,6 @@
 
 mod journalctl;
 mod scenario;
+mod lockstep;
 mod time;
 mod unit;

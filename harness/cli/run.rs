@@ -1,0 +1,243 @@
+//! `relapse run`: scenario files in, verdicts out.
+
+use std::collections::VecDeque;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use super::{FOUND, SUCCESS, UNDECIDED, USAGE};
+use crate::expect::Style;
+use crate::run::{Cancel, ClockKind, Options, Outcome, Verdict};
+use crate::scenario::{Loader, Scenario};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Scenario files, or directories of them
+    #[arg(value_name = "PATH", default_value = "scenarios")]
+    paths: Vec<PathBuf>,
+    /// virtual (lock-step), scaled:N (wall clock, N times as fast) or real
+    #[arg(long, value_name = "CLOCK", default_value = "virtual")]
+    clock: ClockKind,
+    /// How to print verdicts
+    #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = ["text", "json", "junit"])]
+    format: String,
+    /// Keep timeline.jsonl, journal.jsonl and logs below DIR, a directory per scenario
+    #[arg(long, value_name = "DIR")]
+    artifacts: Option<PathBuf>,
+    /// Rewrite the outputs of console blocks as they come
+    #[arg(long)]
+    update: bool,
+    /// Keep each run's own directory and say where it is
+    #[arg(long)]
+    keep: bool,
+    /// Runs at a time; 0 for one per processor
+    #[arg(short, value_name = "N", default_value_t = 0)]
+    jobs: usize,
+    /// Real seconds after which a process that does not come back is a stall
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    stall: u64,
+}
+
+/// Reads documents from the file system.
+pub(crate) struct Disk;
+
+impl Loader for Disk {
+    fn read(&self, path: &str) -> Result<String, String> {
+        match std::fs::read(path) {
+            Ok(bytes) => String::from_utf8(bytes).map_err(|error| {
+                format!("the file is not UTF-8 (byte {}); scenario files are Markdown in UTF-8", error.utf8_error().valid_up_to())
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err("there is no such file".to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+pub(super) fn main(args: &Args) -> u8 {
+    let style = if io::stderr().is_terminal() { Style::Coloured } else { Style::Plain };
+    let files = match find(&args.paths) {
+        Ok(files) => files,
+        Err(message) => {
+            complain(&message);
+            return USAGE;
+        }
+    };
+    // Everything is read before anything is started.
+    let mut scenarios = VecDeque::new();
+    let mut wrong = false;
+    for file in &files {
+        match Scenario::load_with(&file.to_string_lossy(), &Disk) {
+            Ok(scenario) => scenarios.push_back(scenario),
+            Err(error) => {
+                complain(&error.render(style));
+                wrong = true;
+            }
+        }
+    }
+    if wrong {
+        return USAGE;
+    }
+    let cancel = Cancel::default();
+    watch_signals(&cancel);
+    let options = Options {
+        clock: args.clock,
+        artifacts: args.artifacts.clone(),
+        keep: args.keep,
+        update: args.update,
+        stall: Duration::from_secs(args.stall.max(1)),
+        cancel: cancel.clone(),
+        ..Options::default()
+    };
+    let jobs = match args.jobs {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        jobs => jobs,
+    };
+    let code = run_all(scenarios, &options, jobs);
+    match SIGNAL.load(Ordering::SeqCst) {
+        0 => code,
+        signal => u8::try_from(128 + signal).unwrap_or(255),
+    }
+}
+
+fn run_all(scenarios: VecDeque<Scenario>, options: &Options, jobs: usize) -> u8 {
+    let total = scenarios.len();
+    let queue = Mutex::new(scenarios.into_iter().enumerate().collect::<VecDeque<_>>());
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let mut code = SUCCESS;
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.clamp(1, 64).min(total.max(1)) {
+            let (sender, queue) = (sender.clone(), &queue);
+            scope.spawn(move || {
+                loop {
+                    let next = queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop_front();
+                    let Some((index, scenario)) = next else { return };
+                    if options.cancel.is_set() {
+                        return;
+                    }
+                    let outcome = scenario.run(options);
+                    if sender.send((index, scenario, outcome)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        // Reported in the order of the files, whoever was first.
+        let mut early = std::collections::BTreeMap::new();
+        let mut next = 0;
+        for (index, scenario, outcome) in receiver {
+            early.insert(index, (scenario, outcome));
+            while let Some((scenario, outcome)) = early.remove(&next) {
+                next += 1;
+                code = code.max_by_weight(report(&scenario, &outcome));
+            }
+        }
+    });
+    code
+}
+
+trait Worse {
+    fn max_by_weight(self, other: u8) -> u8;
+}
+
+impl Worse for u8 {
+    /// A violated claim outranks what is undecided.
+    fn max_by_weight(self, other: u8) -> u8 {
+        let weight = |code: u8| match code {
+            SUCCESS => 0,
+            UNDECIDED => 1,
+            FOUND => 2,
+            _ => 3,
+        };
+        if weight(other) > weight(self) { other } else { self }
+    }
+}
+
+fn report(scenario: &Scenario, outcome: &Result<Outcome, crate::run::Fault>) -> u8 {
+    let path = scenario.source.path();
+    match outcome {
+        Ok(outcome) => {
+            println_err(&format!(
+                "{:<13} {path}  incident {}  wall {:?}",
+                outcome.verdict.as_str(),
+                outcome.incident,
+                outcome.wall
+            ));
+            if let Some(failure) = &outcome.failure {
+                println_err(&failure.diagnostic.render_claim(&failure.source, Style::Plain));
+            }
+            if let Some(fault) = &outcome.fault {
+                println_err(&fault.to_string());
+            }
+            match outcome.verdict {
+                Verdict::Holds => SUCCESS,
+                Verdict::Violated => FOUND,
+                _ => UNDECIDED,
+            }
+        }
+        Err(fault) => {
+            println_err(&format!("error {path}: {fault}"));
+            UNDECIDED
+        }
+    }
+}
+
+fn println_err(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+fn complain(text: &str) {
+    let _ = writeln!(io::stderr(), "{}", text.trim_end());
+}
+
+/// Scenario files in a stable order: what is named, and every `.md` but README.md below directories.
+fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
+    let mut found = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            let before = found.len();
+            walk(path, &mut found)?;
+            if found.len() == before {
+                return Err(format!("error: {}: there is no scenario (*.md) in this directory", path.display()));
+            }
+            found[before..].sort();
+        } else if path.is_file() {
+            found.push(path.clone());
+        } else {
+            return Err(format!("error: {}: there is no such file or directory", path.display()));
+        }
+    }
+    Ok(found)
+}
+
+fn walk(directory: &Path, found: &mut Vec<PathBuf>) -> Result<(), String> {
+    let entries = std::fs::read_dir(directory).map_err(|error| format!("error: {}: {error}", directory.display()))?;
+    for entry in entries.flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            walk(&path, found)?;
+        } else if path.extension().is_some_and(|extension| extension == "md")
+            && path.file_name().is_some_and(|name| name != "README.md")
+        {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// The signal that asked us to end, or 0.
+static SIGNAL: LazyLock<Arc<AtomicUsize>> = LazyLock::new(Arc::default);
+
+/// SIGINT, SIGTERM and SIGHUP end the runs in good order: the processes of every run are gone before we are.
+fn watch_signals(cancel: &Cancel) {
+    for signal in [Signal::SIGHUP, Signal::SIGTERM, Signal::SIGINT] {
+        let number = signal as usize;
+        // Only a signal that the kernel does not know could be refused.
+        let _ = signal_hook::flag::register_usize(signal as i32, Arc::clone(&SIGNAL), number);
+        let _ = signal_hook::flag::register(signal as i32, cancel.flag());
+    }
+}
