@@ -2,6 +2,7 @@
 
 mod journalctl;
 mod scenario;
+mod leaks;
 mod lockstep;
 mod time;
 mod unit;
