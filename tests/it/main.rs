@@ -6,3 +6,5 @@ mod leaks;
 mod lockstep;
 mod time;
 mod unit;
+mod unit_exec;
+mod unit_names;
