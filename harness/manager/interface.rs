@@ -37,6 +37,12 @@ pub trait Host {
     fn stat(&self, path: &str) -> Option<PathKind>;
     /// The processes that belong to the unit now, in order of PID: its control group.
     fn processes(&self, unit: &str) -> Vec<Process>;
+    /// The paths that a glob pattern (EnvironmentFile=, ConditionPathExistsGlob=) stands for, in order.
+    ///
+    /// The default knows no directories: the pattern stands for itself.
+    fn glob(&self, pattern: &str) -> Vec<String> {
+        if self.stat(pattern).is_some() { vec![pattern.to_owned()] } else { Vec::new() }
+    }
     /// CPU time the unit's processes have used since the unit was last started.
     fn cpu_time(&self, unit: &str) -> Span;
     /// Whether a user or group of this name exists.
@@ -60,6 +66,8 @@ pub struct Process {
     pub pid: Pid,
     /// The kernel's name of it (`comm`, 15 bytes).
     pub comm: String,
+    /// Its parent; 1 once the process that forked it is gone, and for what the manager itself started.
+    pub parent: Pid,
 }
 
 /// How a process ended (waitid(2)).
@@ -209,7 +217,15 @@ pub enum Request {
         unit: String,
     },
     /// Load the unit if it is not loaded (any look at it does that), without more. Replies [`Reply::Done`].
+    ///
+    /// The unit stays loaded until the next step, so that its properties can be read.
     Load {
+        /// Which.
+        unit: String,
+    },
+    /// As `Load`, for a client that reads all properties (`systemctl show`, `systemctl status`): that looks up
+    /// UnitFileState too, which reads the file once more and warns once more of what stands in no section.
+    Show {
         /// Which.
         unit: String,
     },
@@ -457,4 +473,6 @@ pub enum Effect {
     },
     /// The machine goes down now: kill every process of every unit and of every console, then send [`Input::Boot`].
     Reboot,
+    /// The machine goes down and stays down: as `Reboot`, without a boot.
+    Poweroff,
 }

@@ -1,5 +1,30 @@
 //! The unit-file language: text in, typed units and warnings in systemd's own words out. Pure.
+//!
+//! [`Unit::parse`] reads one text, [`load`] reads a unit from the unit directories as systemd does: fragment, aliases,
+//! masks, templates, drop-ins. Neither fails: what is wrong is in [`Unit::warnings`] and [`Unit::load_state`].
 
+mod disk;
+pub mod environment;
+mod exec;
+pub mod exit_status;
+mod keys;
+mod lines;
+mod load;
+pub mod name;
+mod number;
+mod path;
+mod read;
+mod rules;
+mod settings;
+pub mod signal;
+mod specifier;
+mod streams;
 mod types;
+mod words;
 
+pub use environment::{expand, parse_environment_file};
+pub use keys::{all as known_keys, since as key_since};
+pub use load::{Loader, SEARCH_PATH, load};
+pub use name::{NameKind, UnitType};
+pub use specifier::Context;
 pub use types::*;

@@ -16,6 +16,26 @@ pub enum Profile {
     V260,
 }
 
+impl Profile {
+    /// The version as a number.
+    pub const fn version(self) -> u16 {
+        match self {
+            Profile::V252 => 252,
+            Profile::V257 => 257,
+            Profile::V260 => 260,
+        }
+    }
+
+    /// The profile whose rules hold for a version: the newest that is not newer, 252 for anything older.
+    pub const fn of_version(version: u16) -> Profile {
+        match version {
+            0..=253 => Profile::V252,
+            254..=257 => Profile::V257,
+            _ => Profile::V260,
+        }
+    }
+}
+
 /// The unit directories of the incident's machine: what is on disk, by absolute incident path.
 ///
 /// A snapshot: whoever holds a real directory (the `run` module) reads it and maps it to incident coordinates.
@@ -260,9 +280,9 @@ word_enum!(
 /// One command of an Exec list (SPEC 1.3), specifiers expanded, variables not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExecCommand {
-    /// The program, absolute after the search in the default PATH where that found it.
+    /// The program: an absolute path, or a bare file name that is searched in the default PATH when it is run.
     pub path: String,
-    /// argv, argv[0] first (the path unless `@` was given).
+    /// argv, argv[0] first (the path as written unless `@` was given).
     pub argv: Vec<String>,
     /// `-`: a failure counts as success.
     pub ignore_failure: bool,
@@ -270,6 +290,8 @@ pub struct ExecCommand {
     pub no_env_expand: bool,
     /// `+`, `!`, `!!` as written, or empty.
     pub privileges: &'static str,
+    /// `|`: through the user's shell (258 and later).
+    pub via_shell: bool,
 }
 
 /// An exit-status set (`SuccessExitStatus=` and its siblings): exit codes and signals.
@@ -333,6 +355,8 @@ pub struct Service {
     pub working_directory: Option<String>,
     /// `-` before WorkingDirectory.
     pub working_directory_missing_ok: bool,
+    /// `WorkingDirectory=~`: the user's home.
+    pub working_directory_home: bool,
     pub environment: Vec<(String, String)>,
     /// (path or glob, may be missing)
     pub environment_file: Vec<(String, bool)>,
@@ -347,6 +371,13 @@ pub struct Service {
     pub sockets: Vec<String>,
     pub file_descriptor_store_max: u32,
     pub slice: Option<String>,
+    pub runtime_randomized_extra_sec: Span,
+    pub permissions_start_only: bool,
+    pub pam_name: Option<String>,
+    pub nice: i32,
+    pub oom_score_adjust: Option<i32>,
+    /// `LimitNOFILE` → (soft, hard) as the kernel counts them; `u64::MAX` is infinity.
+    pub limits: BTreeMap<String, (u64, u64)>,
 }
 
 impl Default for Service {
@@ -396,6 +427,7 @@ impl Default for Service {
             group: None,
             working_directory: None,
             working_directory_missing_ok: false,
+            working_directory_home: false,
             environment: Vec::new(),
             environment_file: Vec::new(),
             pass_environment: Vec::new(),
@@ -409,6 +441,12 @@ impl Default for Service {
             sockets: Vec::new(),
             file_descriptor_store_max: 0,
             slice: None,
+            runtime_randomized_extra_sec: Span::ZERO,
+            permissions_start_only: false,
+            pam_name: None,
+            nice: 0,
+            oom_score_adjust: None,
+            limits: BTreeMap::new(),
         }
     }
 }
@@ -454,10 +492,13 @@ pub struct Socket {
     pub trigger_limit_burst: Option<u32>,
     pub timeout_sec: Option<Span>,
     pub remove_on_stop: bool,
+    pub max_connections: Option<u32>,
+    /// The other `Listen…=` lines: key and value, in order.
+    pub listen_other: Vec<(String, String)>,
 }
 
 /// A unit as loaded: fragment and drop-ins merged (systemd.unit(5)).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "fields are the keys and properties of the same names")]
 pub struct Unit {
     /// The full name with suffix, `lumiera-whatsapp.service`.
@@ -483,6 +524,11 @@ pub struct Unit {
     pub after: Vec<String>,
     pub on_failure: Vec<String>,
     pub on_success: Vec<String>,
+    pub propagates_reload_to: Vec<String>,
+    pub reload_propagated_from: Vec<String>,
+    pub propagates_stop_to: Vec<String>,
+    pub stop_propagated_from: Vec<String>,
+    pub joins_namespace_of: Vec<String>,
     /// WantedBy= and RequiredBy= as found on disk (symlinks in `*.wants`, `*.requires` of loaded targets).
     pub wanted_by: Vec<String>,
     pub required_by: Vec<String>,
@@ -500,12 +546,68 @@ pub struct Unit {
     pub refuse_manual_stop: bool,
     pub stop_when_unneeded: bool,
     pub collect_mode: CollectMode,
+    /// Infinity unless set.
     pub job_timeout_sec: Span,
+    /// As JobTimeoutSec unless set.
+    pub job_running_timeout_sec: Span,
+    pub reboot_argument: Option<String>,
     pub install: Install,
     pub service: Option<Service>,
     pub socket: Option<Socket>,
     /// Everything logged while reading it, in order.
     pub warnings: Vec<Warning>,
+}
+
+impl Default for Unit {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            load_state: LoadState::Loaded,
+            load_error: None,
+            fragment_path: None,
+            drop_in_paths: Vec::new(),
+            aliases: Vec::new(),
+            description: None,
+            documentation: Vec::new(),
+            requires: Vec::new(),
+            requisite: Vec::new(),
+            wants: Vec::new(),
+            binds_to: Vec::new(),
+            part_of: Vec::new(),
+            upholds: Vec::new(),
+            conflicts: Vec::new(),
+            before: Vec::new(),
+            after: Vec::new(),
+            on_failure: Vec::new(),
+            on_success: Vec::new(),
+            propagates_reload_to: Vec::new(),
+            reload_propagated_from: Vec::new(),
+            propagates_stop_to: Vec::new(),
+            stop_propagated_from: Vec::new(),
+            joins_namespace_of: Vec::new(),
+            wanted_by: Vec::new(),
+            required_by: Vec::new(),
+            default_dependencies: None,
+            conditions: Vec::new(),
+            asserts: Vec::new(),
+            start_limit_interval_sec: None,
+            start_limit_burst: None,
+            start_limit_action: EmergencyAction::None,
+            failure_action: EmergencyAction::None,
+            success_action: EmergencyAction::None,
+            refuse_manual_start: false,
+            refuse_manual_stop: false,
+            stop_when_unneeded: false,
+            collect_mode: CollectMode::Inactive,
+            job_timeout_sec: Span::INFINITY,
+            job_running_timeout_sec: Span::INFINITY,
+            reboot_argument: None,
+            install: Install::default(),
+            service: None,
+            socket: None,
+            warnings: Vec::new(),
+        }
+    }
 }
 
 impl Unit {

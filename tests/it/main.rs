@@ -2,3 +2,4 @@
 
 mod journalctl;
 mod time;
+mod unit;

@@ -1,0 +1,130 @@
+//! From the bytes of a unit file to logical lines (systemd.syntax(7), SPEC 1.1).
+
+use super::number::{BLANKS, Errno};
+
+/// The longest physical line, and the longest logical one.
+const LONGEST: usize = 1024 * 1024;
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// A logical line: comments gone, continuations joined, blanks at both ends stripped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Line {
+    /// Number of its last physical line, from 1: the one systemd puts into messages.
+    pub number: u32,
+    /// Its text, or, if it is not clean UTF-8, the text with U+FFFD for each bad byte.
+    pub text: Result<String, String>,
+}
+
+/// Reads logical lines one at a time, so that a consumer that gives up early does not pay for the rest.
+pub(crate) struct Lines<'a> {
+    rest: &'a [u8],
+    number: u32,
+    byte_order_mark_seen: bool,
+}
+
+impl<'a> Lines<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes, number: 0, byte_order_mark_seen: false }
+    }
+
+    /// The next physical line without its end: LF, CR, both in either order, or NUL.
+    fn physical(&mut self) -> Option<Result<&'a [u8], Errno>> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let length = self.rest.iter().position(|byte| matches!(byte, b'\n' | b'\r' | 0)).unwrap_or(self.rest.len());
+        let line = &self.rest[..length];
+        let mut seen = [false; 3];
+        let mut end = length;
+        while let Some(kind) = self.rest.get(end).and_then(|byte| [b'\n', b'\r', 0].iter().position(|eol| eol == byte))
+        {
+            // Each kind of end counts once, and nothing follows a NUL.
+            if seen[kind] || seen[2] {
+                break;
+            }
+            seen[kind] = true;
+            end += 1;
+        }
+        self.rest = &self.rest[end..];
+        Some(if length > LONGEST { Err(Errno::NoBuffers) } else { Ok(line) })
+    }
+}
+
+impl Iterator for Lines<'_> {
+    type Item = Result<Line, Errno>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut joined: Option<Vec<u8>> = None;
+        loop {
+            let mut line = match self.physical() {
+                None => {
+                    // The end of the file inside a continuation just ends the line.
+                    self.number = self.number.saturating_add(1);
+                    return joined.map(|bytes| Ok(logical(&bytes, self.number)));
+                }
+                Some(Err(errno)) => {
+                    self.rest = &[];
+                    return Some(Err(errno));
+                }
+                Some(Ok(line)) => line,
+            };
+            self.number = self.number.saturating_add(1);
+            let first = line.iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'));
+            if matches!(first, Some(b'#' | b';')) {
+                continue;
+            }
+            if !self.byte_order_mark_seen
+                && let Some(after) = line.strip_prefix(BYTE_ORDER_MARK)
+            {
+                line = after;
+                self.byte_order_mark_seen = true;
+            }
+            let continues = line.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1;
+            if !continues && joined.is_none() {
+                return Some(Ok(logical(line, self.number)));
+            }
+            let bytes = joined.get_or_insert_default();
+            if bytes.len() + line.len() > LONGEST {
+                self.rest = &[];
+                return Some(Err(Errno::NoBuffers));
+            }
+            bytes.extend_from_slice(line);
+            if !continues {
+                return Some(Ok(logical(bytes, self.number)));
+            }
+            if let Some(last) = bytes.last_mut() {
+                *last = b' ';
+            }
+        }
+    }
+}
+
+fn logical(bytes: &[u8], number: u32) -> Line {
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) if text.chars().all(is_character) => Ok(text.trim_matches(BLANKS).to_owned()),
+        _ => Err(mark_invalid(bytes).trim_matches(BLANKS).to_owned()),
+    };
+    Line { number, text }
+}
+
+/// systemd refuses the code points that Unicode reserves as noncharacters.
+fn is_character(c: char) -> bool {
+    let code = u32::from(c);
+    !(0xfdd0..=0xfdef).contains(&code) && code & 0xfffe != 0xfffe
+}
+
+/// One U+FFFD for every byte that is not part of a valid character.
+fn mark_invalid(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            if is_character(c) {
+                out.push(c);
+            } else {
+                out.extend(std::iter::repeat_n('\u{fffd}', c.len_utf8()));
+            }
+        }
+        out.extend(std::iter::repeat_n('\u{fffd}', chunk.invalid().len()));
+    }
+    out
+}

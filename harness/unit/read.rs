@@ -1,0 +1,207 @@
+//! Reading unit files into a unit: sections, keys, and the place every message names (SPEC 1.1, 1.6).
+
+use super::keys;
+use super::lines::Lines;
+use super::name::UnitType;
+use super::number::Errno;
+use super::specifier::{Context, Scope, Specifiers};
+use super::types::{LoadState, OomPolicy, Profile, Service, ServiceType, Socket, Unit, Warning};
+
+/// Why systemd stops reading a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// A fatal setting: the unit becomes `bad-setting`.
+    BadSetting,
+    /// Anything else: `error`.
+    Error(Errno),
+}
+
+/// One assignment and where it stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'a> {
+    pub file: &'a str,
+    pub line: u32,
+    pub section: &'a str,
+    pub key: &'a str,
+    pub value: &'a str,
+}
+
+/// A unit while it is being read: what systemd keeps beside the unit until all files are in.
+pub(super) struct Draft<'a> {
+    pub unit: Unit,
+    pub kind: UnitType,
+    pub profile: Profile,
+    pub context: &'a Context,
+    /// `Type=` if it was set.
+    pub service_type: Option<ServiceType>,
+    /// `OOMPolicy=` if it was set.
+    pub oom_policy: Option<OomPolicy>,
+    pub delegate: bool,
+    pub start_timeout_defined: bool,
+    pub job_running_timeout_defined: bool,
+    pub usb_descriptors: bool,
+    pub usb_strings: bool,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(name: &str, kind: UnitType, profile: Profile, context: &'a Context) -> Self {
+        let unit = Unit {
+            name: name.to_owned(),
+            service: (kind == UnitType::Service).then(Service::default),
+            socket: (kind == UnitType::Socket).then(Socket::default),
+            ..Unit::default()
+        };
+        Self {
+            unit,
+            kind,
+            profile,
+            context,
+            service_type: None,
+            oom_policy: None,
+            delegate: false,
+            start_timeout_defined: false,
+            job_running_timeout_defined: false,
+            usb_descriptors: false,
+            usb_strings: false,
+        }
+    }
+
+    /// Logs a message about an assignment.
+    pub(super) fn log(&mut self, at: &Place<'_>, priority: u8, text: String) {
+        self.log_line(at.file, at.line, priority, text);
+    }
+
+    fn log_line(&mut self, file: &str, line: u32, priority: u8, text: String) {
+        self.unit.warnings.push(Warning { subject: file.to_owned(), line: Some(line), priority, text });
+    }
+
+    /// Logs a message about the unit as a whole.
+    pub(super) fn log_unit(&mut self, priority: u8, text: impl Into<String>) {
+        let subject = self.unit.name.clone();
+        self.unit.warnings.push(Warning { subject, line: None, priority, text: text.into() });
+    }
+
+    /// The text with its specifiers expanded.
+    pub(super) fn expand(&self, text: &str, scope: Scope) -> Result<String, Errno> {
+        if !text.contains('%') {
+            return Ok(text.to_owned());
+        }
+        let specifiers = Specifiers {
+            context: self.context,
+            profile: self.profile,
+            unit: &self.unit.name,
+            fragment: self.unit.fragment_path.as_deref(),
+        };
+        specifiers.expand(text, scope)
+    }
+
+    /// Reads one file, a fragment or a drop-in.
+    pub(super) fn read(&mut self, file: &str, bytes: &[u8]) -> Result<(), Stop> {
+        let mut section: Option<String> = None;
+        let mut ignored = false;
+        for line in Lines::new(bytes) {
+            let line = line.map_err(Stop::Error)?;
+            let text = match line.text {
+                Ok(text) if text.is_empty() => continue,
+                Ok(text) => text,
+                Err(text) => {
+                    let text = format!("String is not UTF-8 clean, ignoring assignment: {text}");
+                    self.log_line(file, line.number, 4, text);
+                    return Err(Stop::Error(Errno::Invalid));
+                }
+            };
+            if text.starts_with('[') {
+                section = self.section(file, line.number, &text)?;
+                ignored = section.is_none();
+                continue;
+            }
+            let Some(section) = &section else {
+                if !ignored {
+                    self.log_line(file, line.number, 4, "Assignment outside of section. Ignoring.".into());
+                }
+                continue;
+            };
+            match text.split_once('=') {
+                None => self.log_line(file, line.number, 4, "Missing '=', ignoring line.".into()),
+                Some(("", _)) => {
+                    self.log_line(file, line.number, 4, "Missing key name before '=', ignoring line.".into());
+                }
+                Some((key, value)) => {
+                    let (key, value) =
+                        (key.trim_matches(super::number::BLANKS), value.trim_matches(super::number::BLANKS));
+                    self.assign(&Place { file, line: line.number, section, key, value })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A section header; `None` if the section is to be skipped.
+    fn section(&mut self, file: &str, line: u32, text: &str) -> Result<Option<String>, Stop> {
+        let Some(name) = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) else {
+            self.log_line(file, line, 3, format!("Invalid section header '{text}'"));
+            return Err(Stop::Error(Errno::BadMessage));
+        };
+        if !super::path::is_safe(name) {
+            self.log_line(file, line, 3, format!("Bad characters in section header '{text}'"));
+            return Err(Stop::Error(Errno::BadMessage));
+        }
+        if keys::has_section(self.kind, name) {
+            return Ok(Some(name.to_owned()));
+        }
+        if !name.starts_with("X-") {
+            self.log_line(file, line, 4, format!("Unknown section '{name}'. Ignoring."));
+        }
+        Ok(None)
+    }
+
+    fn assign(&mut self, at: &Place<'_>) -> Result<(), Stop> {
+        match keys::lookup(at.section, at.key, self.profile) {
+            Some(kind) => self.set(at, kind),
+            None => {
+                if !at.key.starts_with("X-") {
+                    self.log(at, 4, format!("Unknown key '{}' in section [{}], ignoring.", at.key, at.section));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads the fragment and, unless it is unusable, the drop-ins; then applies defaults and rules.
+    pub(super) fn read_all(mut self, fragment: Option<(&str, &[u8])>, drop_ins: &[(String, &[u8])]) -> Unit {
+        if let Some((file, bytes)) = fragment {
+            self.unit.fragment_path = Some(file.to_owned());
+            if let Err(stop) = self.read(file, bytes) {
+                return self.failed(stop);
+            }
+        }
+        for (file, bytes) in drop_ins {
+            self.unit.drop_in_paths.push(file.clone());
+            // A drop-in that cannot be read to its end is used as far as it goes.
+            let _ = self.read(file, bytes);
+        }
+        self.finish()
+    }
+
+    fn failed(mut self, stop: Stop) -> Unit {
+        let name = &self.unit.name;
+        match stop {
+            Stop::BadSetting => {
+                self.log_unit(5, "Unit configuration has fatal error, unit will not be started.");
+                self.refuse_load();
+            }
+            Stop::Error(errno) => {
+                self.unit.load_error = Some(format!(
+                    "Unit {name} failed to load properly, please adjust/correct and reload service manager: {errno}"
+                ));
+                self.unit.load_state = LoadState::Error;
+            }
+        }
+        self.unit
+    }
+
+    pub(super) fn refuse_load(&mut self) {
+        self.unit.load_error = Some(format!("Unit {} has a bad unit file setting.", self.unit.name));
+        self.unit.load_state = LoadState::BadSetting;
+    }
+}

@@ -1,0 +1,267 @@
+//! Standard streams, resource limits and `[Socket]` (systemd.exec(5), systemd.socket(5); SPEC 11).
+
+// The address types alone; nothing here touches the network.
+use core::net::{Ipv4Addr, Ipv6Addr};
+
+use super::name;
+use super::number::{self, Errno};
+use super::read::{Draft, Place};
+use super::specifier::Scope;
+use crate::time::Span;
+
+const WARNING: u8 = 4;
+
+impl Draft<'_> {
+    pub(super) fn input(&mut self, at: &Place<'_>) {
+        const WORDS: [&str; 6] = ["null", "tty", "tty-force", "tty-fail", "socket", "data"];
+        let value = if let Some(path) = at.value.strip_prefix("file:") {
+            self.stream_file(at, path, true).map(|path| format!("file:{path}"))
+        } else if let Some(name) = at.value.strip_prefix("fd:") {
+            self.stream_descriptor(at, name).map(|name| format!("fd:{name}"))
+        } else if at.value == "fd" || WORDS.contains(&at.value) {
+            Some(at.value.to_owned())
+        } else {
+            self.log(at, WARNING, format!("Failed to parse input specifier, ignoring: {}", at.value));
+            None
+        };
+        if let Some(value) = value {
+            self.service(|service| service.standard_input = value);
+        }
+    }
+
+    pub(super) fn output(&mut self, at: &Place<'_>) {
+        const WORDS: [&str; 9] =
+            ["inherit", "null", "tty", "kmsg", "kmsg+console", "journal", "journal+console", "socket", "fd"];
+        let file = ["file", "append", "truncate"]
+            .into_iter()
+            .find_map(|kind| Some((kind, at.value.strip_prefix(kind)?.strip_prefix(':')?)));
+        let obsolete = match at.value {
+            "syslog" => Some("journal"),
+            "syslog+console" => Some("journal+console"),
+            _ => None,
+        };
+        let value = if let Some((kind, path)) = file {
+            self.stream_file(at, path, false).map(|path| format!("{kind}:{path}"))
+        } else if let Some(name) = at.value.strip_prefix("fd:") {
+            self.stream_descriptor(at, name).map(|name| format!("fd:{name}"))
+        } else if let Some(new) = obsolete {
+            let text = format!(
+                "Standard output type {} is obsolete, automatically updating to {new}. Please update your unit file, and \
+                 consider removing the setting altogether.",
+                at.value
+            );
+            self.log(at, 5, text);
+            Some(new.to_owned())
+        } else if WORDS.contains(&at.value) {
+            Some(at.value.to_owned())
+        } else {
+            self.log(at, WARNING, format!("Failed to parse output specifier, ignoring: {}", at.value));
+            None
+        };
+        if let Some(value) = value {
+            self.service(|service| match at.key {
+                "StandardOutput" => service.standard_output = value,
+                _ => service.standard_error = value,
+            });
+        }
+    }
+
+    fn stream_file(&mut self, at: &Place<'_>, path: &str, quoted: bool) -> Option<String> {
+        match self.expand(path, Scope::Full) {
+            Ok(path) => self.absolute(at, &path, true),
+            Err(errno) => {
+                let quote = if quoted { "'" } else { "" };
+                let text = format!("Failed to resolve unit specifiers in {quote}{path}{quote}, ignoring: {errno}");
+                self.log(at, WARNING, text);
+                None
+            }
+        }
+    }
+
+    fn stream_descriptor(&mut self, at: &Place<'_>, name: &str) -> Option<String> {
+        let name = self.expand(name, Scope::Full).ok()?;
+        if name.is_empty() || is_descriptor_name(&name) {
+            return Some(name);
+        }
+        self.log(at, WARNING, format!("Invalid file descriptor name, ignoring: {name}"));
+        None
+    }
+
+    /// `LimitNOFILE=1024:2048` and its siblings.
+    pub(super) fn limit(&mut self, at: &Place<'_>) {
+        let one = |text: &str| limit_value(at.key, text);
+        let value = match at.value.split_once(':') {
+            _ if at.value.is_empty() => Err(Errno::Invalid),
+            None => one(at.value).map(|value| (value, value)),
+            Some((soft, hard)) => one(soft).and_then(|soft| Ok((soft, one(hard)?))),
+        };
+        match value {
+            Ok((soft, hard)) if soft > hard => {
+                let text = format!("Soft resource limit chosen higher than hard limit, ignoring: {}", at.value);
+                self.log(at, WARNING, text);
+            }
+            value => {
+                if let Some(pair) = self.checked(at, "resource value", value) {
+                    self.service(|service| {
+                        service.limits.insert(at.key.to_owned(), pair);
+                    });
+                }
+            }
+        }
+    }
+
+    /// `ListenStream=` and its siblings.
+    pub(super) fn listen(&mut self, at: &Place<'_>) {
+        if at.value.is_empty() {
+            if let Some(socket) = &mut self.unit.socket {
+                socket.listen_stream.clear();
+                socket.listen_other.clear();
+            }
+            return;
+        }
+        let text = match self.expand(at.value, Scope::Full) {
+            Ok(text) => text,
+            Err(errno) => {
+                let text = format!("Failed to resolve unit specifiers in '{}', ignoring: {errno}", at.value);
+                self.log(at, WARNING, text);
+                return;
+            }
+        };
+        let address = match at.key {
+            "ListenStream" | "ListenDatagram" | "ListenSequentialPacket" => match address(&text) {
+                Ok(address) if at.key == "ListenSequentialPacket" && !address.starts_with(['/', '@']) => {
+                    self.log(at, WARNING, format!("Address family not supported, ignoring: {}", at.value));
+                    return;
+                }
+                Ok(address) => address,
+                Err(errno) => {
+                    self.log(at, WARNING, format!("Failed to parse address value in '{text}', ignoring: {errno}"));
+                    return;
+                }
+            },
+            "ListenNetlink" => text,
+            _ => match self.absolute(at, &text, false) {
+                Some(path) => path,
+                None => return,
+            },
+        };
+        if let Some(socket) = &mut self.unit.socket {
+            if at.key == "ListenStream" {
+                socket.listen_stream.push(address);
+            } else {
+                socket.listen_other.push((at.key.to_owned(), address));
+            }
+        }
+    }
+
+    pub(super) fn descriptor_name(&mut self, at: &Place<'_>) {
+        let name = match self.expand(at.value, Scope::Full) {
+            Ok(name) => name,
+            Err(errno) => {
+                let text = format!("Failed to resolve unit specifiers in '{}', ignoring: {errno}", at.value);
+                self.log(at, WARNING, text);
+                return;
+            }
+        };
+        if !name.is_empty() && !is_descriptor_name(&name) {
+            self.log(at, WARNING, format!("Invalid file descriptor name, ignoring: {name}"));
+        } else if let Some(socket) = &mut self.unit.socket {
+            socket.file_descriptor_name = (!name.is_empty()).then_some(name);
+        }
+    }
+
+    /// `Service=` of a socket.
+    pub(super) fn socket_service(&mut self, at: &Place<'_>) {
+        let value = at.value;
+        let text = match self.expand(value, Scope::Name) {
+            Err(errno) => format!("Failed to resolve unit specifiers in {value}, ignoring: {errno}"),
+            Ok(name) if !name.ends_with(".service") => format!("Unit must be of type service, ignoring: {value}"),
+            Ok(name) => match name::kind(&name) {
+                Some(name::NameKind::Plain | name::NameKind::Instance) => {
+                    if let Some(socket) = &mut self.unit.socket {
+                        socket.service = Some(name);
+                    }
+                    return;
+                }
+                Some(name::NameKind::Template) => {
+                    format!("Failed to load unit {value}, ignoring: Unit name {name} is missing the instance name.")
+                }
+                None => format!("Failed to load unit {value}, ignoring: Unit name {name} is not valid."),
+            },
+        };
+        self.log(at, WARNING, text);
+    }
+}
+
+/// One side of a resource limit, in the unit the kernel counts it (systemd.exec(5), "Process Properties").
+fn limit_value(key: &str, text: &str) -> Result<u64, Errno> {
+    if text == "infinity" {
+        return Ok(u64::MAX);
+    }
+    let in_units = |unit: Span, divisor: u64| match Span::parse_with_unit(text, unit) {
+        Ok(span) if span.is_infinite() => Ok(u64::MAX),
+        Ok(span) => Ok(span.as_micros().div_ceil(divisor)),
+        Err(_) => Err(Errno::Invalid),
+    };
+    match key {
+        "LimitCPU" => in_units(Span::from_secs(1), 1_000_000),
+        "LimitRTTIME" => in_units(Span::from_micros(1), 1),
+        "LimitNOFILE" | "LimitNPROC" | "LimitLOCKS" | "LimitSIGPENDING" | "LimitRTPRIO" => number::long_unsigned(text),
+        // A nice level, with its sign, or the raw value 20 - level.
+        "LimitNICE" => match text.strip_prefix('+').map(number::long_unsigned) {
+            Some(level) => level.and_then(|level| if level < 20 { Ok(20 - level) } else { Err(Errno::Range) }),
+            None => match text.strip_prefix('-').map(number::long_unsigned) {
+                Some(level) => level.and_then(|level| if level <= 20 { Ok(20 + level) } else { Err(Errno::Range) }),
+                None => number::long_unsigned(text).and_then(|raw| if raw <= 40 { Ok(raw) } else { Err(Errno::Range) }),
+            },
+        },
+        _ => number::size(text),
+    }
+}
+
+/// A name that can stand in LISTEN_FDNAMES.
+fn is_descriptor_name(name: &str) -> bool {
+    (1..=255).contains(&name.len()) && name.chars().all(|c| (' '..'\u{7f}').contains(&c) && c != ':')
+}
+
+/// A socket address as systemd prints it: `[::]:8000` for a port alone, `127.0.0.1:8000`, `/run/x`, `@abstract`.
+fn address(text: &str) -> Result<String, Errno> {
+    const LONGEST_UNIX_PATH: usize = 107;
+    if text.starts_with(['/', '@']) {
+        return match text.len() {
+            1 => Err(Errno::Invalid),
+            length if length > LONGEST_UNIX_PATH => Err(Errno::Invalid),
+            _ => Ok(text.to_owned()),
+        };
+    }
+    if let Some(rest) = text.strip_prefix("vsock:") {
+        let (cid, port) = rest.split_once(':').ok_or(Errno::Invalid)?;
+        let cid = if cid.is_empty() { u32::MAX } else { number::unsigned(cid)? };
+        return Ok(format!("vsock:{cid}:{}", number::unsigned(port)?));
+    }
+    match port(text) {
+        Ok(port) => return Ok(format!("[::]:{port}")),
+        Err(Errno::Range) => return Err(Errno::Range),
+        Err(_) => {}
+    }
+    let (host, port_text) = text.rsplit_once(':').ok_or(Errno::Invalid)?;
+    if let Some(host) = host.strip_prefix('[') {
+        let host = host.strip_suffix(']').ok_or(Errno::Invalid)?;
+        let port = port(port_text)?;
+        let address: Ipv6Addr = host.parse().map_err(|_| Errno::Invalid)?;
+        return Ok(format!("[{address}]:{port}"));
+    }
+    let address: Ipv4Addr = host.parse().map_err(|_| Errno::Invalid)?;
+    Ok(format!("{address}:{}", port(port_text)?))
+}
+
+fn port(text: &str) -> Result<u16, Errno> {
+    if text.starts_with(number::BLANKS) {
+        return Err(Errno::Invalid);
+    }
+    match u16::try_from(number::unsigned(text)?) {
+        Ok(0) => Err(Errno::Invalid),
+        Ok(port) => Ok(port),
+        Err(_) => Err(Errno::Range),
+    }
+}
