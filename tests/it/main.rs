@@ -1,5 +1,8 @@
 //! All integration tests, one binary: a module per part of the harness.
 
 mod journalctl;
+mod systemctl;
+mod systemctl_stage;
+mod systemctl_table;
 mod time;
 mod unit;
