@@ -6,3 +6,5 @@ mod systemctl_stage;
 mod systemctl_table;
 mod time;
 mod unit;
+mod unit_exec;
+mod unit_names;
