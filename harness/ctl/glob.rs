@@ -1,10 +1,5 @@
 //! Shell patterns, as fnmatch(3) with FNM_NOESCAPE matches them.
 
-/// Whether the text has a character that makes it a pattern.
-pub(super) fn is_glob(text: &str) -> bool {
-    text.contains(['*', '?', '['])
-}
-
 /// Whether the pattern matches the whole text.
 pub(super) fn matches(pattern: &str, text: &str) -> bool {
     let pattern: Vec<char> = pattern.chars().collect();

@@ -3,6 +3,12 @@
 mod getopt;
 mod glob;
 pub mod journalctl;
+pub mod systemctl;
+mod view;
+
+use crate::unit::Profile;
+
+pub use view::{JobInfo, UnitFile, UnitProcess, Unmet, View};
 mod name;
 
 /// What a command has written, and its exit code.
@@ -37,13 +43,27 @@ impl Output {
     }
 }
 
+/// The major version that a profile stands for.
+const fn version_of(profile: Profile) -> u32 {
+    match profile {
+        Profile::V252 => 252,
+        Profile::V257 => 257,
+        Profile::V260 => 260,
+    }
+}
+
+/// The version of the package that the texts are taken from.
+fn package_version(version: u32) -> String {
+    match version {
+        252 => "252.38-1~deb12u1".to_owned(),
+        257 => "257.13-1~deb13u1".to_owned(),
+        other => other.to_string(),
+    }
+}
+
 /// `--version` of either command.
 fn version_output(version: u32) -> Output {
     let mut output = Output::default();
-    output.say(match version {
-        252 => "systemd 252 (252.38-1~deb12u1)".to_owned(),
-        257 => "systemd 257 (257.13-1~deb13u1)".to_owned(),
-        other => format!("systemd {other} ({other})"),
-    });
+    output.say(format!("systemd {version} ({})", package_version(version)));
     output
 }

@@ -7,6 +7,7 @@ use crate::time::IncidentTime;
 
 use self::options::{Action, BootChoice, Lines, Options};
 use super::{Output, glob, name};
+use crate::unit::name::is_glob;
 
 /// A `journalctl` command line, resolved against a journal.
 #[derive(Clone, Debug)]
@@ -214,6 +215,35 @@ pub fn journalctl(args: &[String], version: u32, now: IncidentTime, journal: &Jo
     }
 }
 
+/// The last lines about a unit as `systemctl status` shows them: of this boot, not older than `not_before`
+/// microseconds after it, at most `lines`.
+pub(in crate::ctl) fn unit_log(
+    journal: &Journal,
+    unit: &str,
+    boot_id: &str,
+    not_before: u64,
+    lines: usize,
+    style: &Style,
+) -> Vec<u8> {
+    let matcher = Matcher::unit(unit);
+    let mut last: Vec<Entry<'_>> = journal
+        .entries()
+        .rev()
+        .take_while(|e| e.record.boot_id() == boot_id)
+        .filter(|e| matcher.accepts(e.record))
+        .take_while(|e| e.record.monotonic >= not_before)
+        .take(lines)
+        .collect();
+    last.reverse();
+    let mut out = Vec::new();
+    let mut previous: Option<&Entry<'_>> = None;
+    for entry in &last {
+        style.write(&mut out, entry, previous);
+        previous = Some(entry);
+    }
+    out
+}
+
 /// What the command line asks of a record, times apart.
 fn matcher(options: &Options, journal: &Journal, warnings: &mut Vec<String>) -> Result<Matcher, Output> {
     let mut all = Vec::new();
@@ -280,11 +310,11 @@ fn units(options: &Options, journal: &Journal, warnings: &mut Vec<String>) -> Re
     let mut any = Vec::new();
     let mut patterns = Vec::new();
     for word in &options.units {
-        let mangled = name::mangle(word, name::Globs::Keep).ok_or_else(|| failed("Invalid argument"))?;
+        let mangled = name::mangle(word).ok_or_else(|| failed("Invalid argument"))?;
         if let Some(hint) = mangled.hint.filter(|_| !options.quiet) {
             warnings.push(hint);
         }
-        if glob::is_glob(&mangled.name) {
+        if is_glob(&mangled.name) {
             patterns.push(mangled.name);
         } else {
             any.push(Matcher::unit(&mangled.name));
