@@ -6,9 +6,10 @@ use super::clock::Clock;
 use super::layout::Layout;
 use super::machine::Machinery;
 use super::tree::{Origin, Pending, ProcessId, Report, Start, Tree};
-use super::{Fault, tools};
+use super::Fault;
+use super::sessions::Session;
 use crate::control::{Note, Role, ServerRole, Status, Welcome};
-use crate::manager::{Exit, Input, JobId, JobResult};
+use crate::manager::{Exit, Input};
 use crate::time::{IncidentTime, Span};
 use crate::timeline::{Answer, Ended, EventKind, Timeline};
 
@@ -56,10 +57,9 @@ pub(super) struct Incident {
     pub(super) stand_ins: Vec<StandIn>,
     pub(super) client: Option<crate::control::ClientRole>,
     pub(super) listeners: Vec<Listener>,
-    pub(super) sessions: HashMap<ProcessId, tools::Session>,
+    pub(super) sessions: HashMap<ProcessId, Session>,
     /// Sessions whose command waits for more.
     pub(super) waiting: std::collections::BTreeSet<ProcessId>,
-    pub(super) jobs: HashMap<JobId, (String, JobResult)>,
     pub(super) inputs: VecDeque<Input>,
     /// Ends of console commands: number → status.
     pub(super) commands: BTreeMap<u32, Status>,

@@ -243,7 +243,7 @@ impl Incident {
                 self.machinery.replies.insert(id, reply);
             }
             Effect::JobRemoved { job, unit, result } => {
-                self.jobs.insert(job, (unit, result));
+                self.job_removed(job, &unit, result);
             }
             Effect::Symlink { path, target } => {
                 self.layout.symlink(&path, &target)?;

@@ -9,6 +9,7 @@ mod layout;
 mod machine;
 mod play;
 mod quiet;
+mod sessions;
 pub(crate) mod setup;
 mod tools;
 mod tree;

@@ -128,7 +128,6 @@ impl Incident {
             listeners: Vec::new(),
             sessions: HashMap::new(),
             waiting: std::collections::BTreeSet::new(),
-            jobs: HashMap::new(),
             inputs: VecDeque::new(),
             commands: std::collections::BTreeMap::new(),
             next_pid: setup.first_pid,

@@ -1,19 +1,10 @@
-//! Answers to what commands ask: the process table, the sockets, signals, and the sessions of `systemctl` and
-//! `journalctl`.
+//! Answers to what commands ask: the process table, the sockets, signals.
 
 use super::Fault;
 use super::incident::{Incident, comm_of};
 use super::tree::{Origin, ProcessId};
-use crate::ctl::Output;
-use crate::ctl::journalctl::Journalctl;
 use crate::control::{Answer, ProcessRow, Query, SocketRow};
 use crate::timeline::EventKind;
-
-/// A command that has not ended yet.
-pub(super) enum Session {
-    /// `journalctl -f`: shows what comes.
-    Follow(Box<Journalctl>),
-}
 
 impl Incident {
     pub(super) fn ask(&mut self, id: ProcessId, query: Query) -> Result<(), Fault> {
@@ -31,62 +22,8 @@ impl Incident {
                 self.tree.answer(id, Answer::Killed(refused))
             }
             Query::Tool { argv } => self.begin_session(id, &argv),
-            Query::More => self.more(id),
+            Query::More => self.drive(id),
         }
-    }
-
-    /// Lets commands go on that wait for the manager or the journal.
-    pub(super) fn progress_sessions(&mut self) -> Result<(), Fault> {
-        let waiting: Vec<ProcessId> = self.waiting.iter().copied().collect();
-        for id in waiting {
-            self.more(id)?;
-        }
-        Ok(())
-    }
-
-    fn begin_session(&mut self, id: ProcessId, argv: &[String]) -> Result<(), Fault> {
-        let now = self.now();
-        let version = u32::from(self.machinery.profile.version());
-        let args = argv.get(1..).unwrap_or_default();
-        match argv.first().map(String::as_str) {
-            Some("journalctl") => match Journalctl::new(args, version, now, &self.machinery.journal) {
-                Err(output) => self.print(id, output, false),
-                Ok(mut session) => {
-                    let output = session.run(&self.machinery.journal);
-                    let follows = session.follows();
-                    if follows {
-                        self.sessions.insert(id, Session::Follow(Box::new(session)));
-                    }
-                    self.print(id, output, follows)
-                }
-            },
-            _ => self.print(id, Output { stderr: b"unknown command\n".to_vec(), code: 127, ..Output::default() }, false),
-        }
-    }
-
-    /// The command has printed what it had and asks for more: now, or once there is more.
-    fn more(&mut self, id: ProcessId) -> Result<(), Fault> {
-        match self.sessions.get_mut(&id) {
-            Some(Session::Follow(session)) => {
-                let stdout = session.more(&self.machinery.journal);
-                if stdout.is_empty() {
-                    self.waiting.insert(id);
-                    return Ok(());
-                }
-                self.waiting.remove(&id);
-                self.print(id, Output { stdout, ..Output::default() }, true)
-            }
-            None => {
-                self.waiting.remove(&id);
-                Ok(())
-            }
-        }
-    }
-
-    fn print(&mut self, id: ProcessId, output: Output, more: bool) -> Result<(), Fault> {
-        let now = self.now();
-        let Output { stdout, stderr, code } = output;
-        self.tree.answer(id, Answer::Output { stdout, stderr, code, more, now })
     }
 
     /// The incident's process table: everybody has a PID from here on.

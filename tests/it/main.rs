@@ -1,5 +1,6 @@
 //! All integration tests, one binary: a module per part of the harness.
 
+mod arrows;
 mod journalctl;
 mod scenario;
 mod leaks;
