@@ -18,6 +18,7 @@
 mod builtin;
 mod catalog;
 mod condition;
+mod files;
 mod interface;
 mod job;
 mod limit;

@@ -32,15 +32,17 @@ impl Step<'_> {
             self.socket_dead(unit, SocketResult::Resources);
             return Err(Refusal::Failed);
         }
-        if let Some(service) = self.unit(unit).related(Relation::Triggers).next() {
+        let service = self.unit(unit).related(Relation::Triggers).next();
+        if let Some(service) = service {
             let that = self.unit(service);
             let name = that.name.clone();
-            if !that.is_loaded() {
+            let (loaded, kind, state) = (that.is_loaded(), that.kind, that.service.state);
+            if !loaded {
                 self.log(unit, level::ERR, &format!("Socket service {name} not loaded, refusing."));
                 return Err(Refusal::Failed);
             }
             let free = matches!(
-                that.service.state,
+                state,
                 ServiceState::Dead
                     | ServiceState::Failed
                     | ServiceState::DeadBeforeAutoRestart
@@ -48,7 +50,7 @@ impl Step<'_> {
                     | ServiceState::AutoRestart
                     | ServiceState::AutoRestartQueued
             );
-            if that.kind == Kind::Service && !free {
+            if kind == Kind::Service && !free {
                 self.log(unit, level::ERR, &format!("Socket service {name} already active, refusing."));
                 return Err(Refusal::Failed);
             }

@@ -52,17 +52,20 @@ impl Step<'_> {
         let (path, forgiving) = self.command_of(unit, pid);
         let child = Some((pid, child_name(&path)));
         let name = self.unit(unit).name.clone();
+        let new_words = self.m.rules.new_words;
+        let invocation = self.unit(unit).invocation.as_deref().map(str::to_owned);
+        let mut said = Vec::new();
         let mut say = |priority: u8, text: String, identified: bool| {
             let message = Message {
                 unit: Some(name.to_string()),
                 priority,
                 text: format!("{name}: {text}"),
                 message_id: identified.then_some(catalog::SPAWN_FAILED),
-                invocation_id: self.unit(unit).invocation.as_deref().map(str::to_owned),
+                invocation_id: invocation.clone(),
                 fields: if identified { vec![("EXECUTABLE", path.clone())] } else { Vec::new() },
                 child: child.clone(),
             };
-            self.out.push(Effect::Journal(message));
+            said.push(Effect::Journal(message));
         };
         let (step, reason) = match failure {
             ExecFailure::Exec(reason) => {
@@ -72,11 +75,12 @@ impl Step<'_> {
                 );
                 if forgiving && missing {
                     say(level::INFO, format!("Executable {path} missing, skipping: {reason}"), true);
+                    self.out.append(&mut said);
                     return self.exited(pid, Exit::Code(0));
                 }
                 if !missing {
                     say(level::ERR, format!("Failed to execute {path}: {reason}"), false);
-                } else if self.m.rules.new_words {
+                } else if new_words {
                     say(level::NOTICE, format!("Unable to locate executable '{path}': {reason}"), true);
                 } else {
                     say(level::INFO, format!("Failed to locate executable {path}: {reason}"), true);
@@ -98,6 +102,7 @@ impl Step<'_> {
             ExecFailure::Other(step, reason) => (step.as_str(), reason.as_str()),
         };
         say(level::ERR, format!("Failed at step {step} spawning {path}: {reason}"), true);
+        self.out.append(&mut said);
         self.exited(pid, Exit::Code(step_status(step)));
     }
 
