@@ -67,13 +67,16 @@ pub(super) struct Header {
     #[serde(default)]
     pub(super) ports: Vec<Spanned<u16>>,
     pub(super) directory: Option<Spanned<String>>,
-    pub(super) client: Option<Client>,
-    #[serde(default, deserialize_with = "maybe_span")]
-    pub(super) timer_phase: Option<Span>,
-    #[serde(default, deserialize_with = "maybe_span")]
-    pub(super) budget: Option<Span>,
-    pub(super) hostname: Option<String>,
+    pub(super) client: Option<Spanned<Client>>,
+    pub(super) timer_phase: Option<Spanned<Length>>,
+    pub(super) budget: Option<Spanned<Length>>,
+    pub(super) hostname: Option<Spanned<String>>,
 }
+
+/// A span in the header.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Length(#[serde(deserialize_with = "span")] pub(super) Span);
 
 /// What the header sets up; a scenario that extends another one sets only what differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
