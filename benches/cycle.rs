@@ -94,7 +94,7 @@ fn plain_loop() -> Duration {
 fn incident() -> Duration {
     let text = include_str!("../scenarios/incident.md");
     let head = text.split("## The loop").next().expect("the first phases");
-    let document = format!("{head}## The loop\n\n```expect\n{CYCLES}x exit 1 every 14s .. 15s\n```\n");
+    let document = format!("{head}## The loop\n\n```expect\neventually port 8000 owner = [MANUAL]\n{CYCLES}x exit 1 every 14s .. 15s\n```\n");
     let scenario = Scenario::parse("benches/cycle.md", &document).expect("a scenario");
     let begin = Instant::now();
     let outcome = scenario.run(&Options::default()).expect("a run");

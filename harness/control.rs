@@ -9,12 +9,12 @@
 //! again when it gets [`ToProcess::Woken`], or by its own word, [`ToRun::Awake`], when a signal or data woke it first:
 //! no permission is needed for that.
 
-use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+pub use crate::mapping::Mapping;
 use crate::time::{IncidentTime, Span};
 
 /// Changes whenever a message changes its form.
@@ -262,116 +262,8 @@ pub struct ClientRole {
     pub path: String,
     /// Patience.
     pub timeout: Span,
-}
-
-/// Incident coordinates and the host's, both ways.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Mapping {
-    /// The run's root directory on the host, no trailing slash.
-    pub root: String,
-    /// Top-level directories (`/home`, `/etc/systemd`, …) that live below the root.
-    pub directories: Vec<String>,
-    /// Incident port → host port.
-    pub ports: BTreeMap<u16, u16>,
-}
-
-impl Mapping {
-    /// The host's port for an incident port; ports nobody leased stay what they are.
-    pub fn host_port(&self, port: u16) -> u16 {
-        self.ports.get(&port).copied().unwrap_or(port)
-    }
-
-    /// The incident's port for a host port.
-    pub fn incident_port(&self, host: u16) -> u16 {
-        self.ports.iter().find(|(_, h)| **h == host).map_or(host, |(p, _)| *p)
-    }
-
-    /// Where an absolute incident path is on the host, if it is the run's.
-    pub fn host_path(&self, path: &str) -> String {
-        let ours = self.directories.iter().any(|dir| {
-            path.strip_prefix(dir.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        });
-        if ours { format!("{}{path}", self.root) } else { path.to_owned() }
-    }
-
-    /// A text with incident paths and ports mapped to the host's.
-    pub fn host_text(&self, text: &str) -> String {
-        let mut out = replace_numbers(text, |number| {
-            let port = number.parse::<u16>().ok()?;
-            self.ports.get(&port).map(u16::to_string)
-        });
-        for directory in &self.directories {
-            out = replace_paths(&out, directory, &self.root);
-        }
-        out
-    }
-
-    /// A text as the incident would show it: host paths and host ports mapped back.
-    pub fn incident_text(&self, text: &str) -> String {
-        let text = text.replace(self.root.as_str(), "");
-        replace_numbers(&text, |number| {
-            let host = number.parse::<u16>().ok()?;
-            let (port, _) = self.ports.iter().find(|(_, h)| **h == host)?;
-            Some(port.to_string())
-        })
-    }
-}
-
-/// Puts `root` before every path that begins with `directory`.
-fn replace_paths(text: &str, directory: &str, root: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find(directory) {
-        let (before, after) = (&rest[..at], &rest[at + directory.len()..]);
-        out.push_str(before);
-        // Part of a longer path or word: `/srv/home`, `/homes`.
-        let inside = out.chars().next_back().is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '/'));
-        let longer = after.chars().next().is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'));
-        if !inside && !longer {
-            out.push_str(root);
-        }
-        out.push_str(directory);
-        rest = after;
-    }
-    out.push_str(rest);
-    out
-}
-
-/// Replaces whole-number tokens: digits with no letter, digit, `_` or `.`-digit neighbour.
-pub fn replace_numbers(text: &str, mut replace: impl FnMut(&str) -> Option<String>) -> String {
-    let bytes = text.as_bytes();
-    let mut out = String::with_capacity(text.len());
-    let mut copied = 0;
-    let mut at = 0;
-    let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b >= 0x80;
-    while at < bytes.len() {
-        if !bytes[at].is_ascii_digit() {
-            at += 1;
-            continue;
-        }
-        let start = at;
-        while at < bytes.len() && bytes[at].is_ascii_digit() {
-            at += 1;
-        }
-        let before = start.checked_sub(1).map(|i| bytes[i]);
-        let after = bytes.get(at).copied();
-        let decimal_before =
-            before == Some(b'.') && start >= 2 && bytes[start - 2].is_ascii_digit();
-        let decimal_after = after == Some(b'.') && bytes.get(at + 1).is_some_and(u8::is_ascii_digit);
-        if before.is_some_and(word) || after.is_some_and(word) || decimal_before || decimal_after {
-            while at < bytes.len() && word(bytes[at]) {
-                at += 1;
-            }
-            continue;
-        }
-        if let Some(new) = replace(&text[start..at]) {
-            out.push_str(&text[copied..start]);
-            out.push_str(&new);
-            copied = at;
-        }
-    }
-    out.push_str(&text[copied..]);
-    out
+    /// When it begins; at once if that has passed.
+    pub from: IncidentTime,
 }
 
 /// The answer to a [`Query`].

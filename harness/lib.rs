@@ -6,6 +6,7 @@ pub mod ctl;
 pub mod expect;
 pub mod journal;
 pub mod manager;
+pub mod mapping;
 pub mod program;
 pub mod run;
 pub mod sys;

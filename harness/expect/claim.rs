@@ -264,31 +264,83 @@ pub enum Value {
 impl Claim {
     /// Every `[NAME]` the claim needs.
     pub fn vars(&self) -> Vec<&Var> {
-        fn of_event<'a>(event: &'a EventPattern, vars: &mut Vec<&'a Var>) {
-            if let Subject::Var(var) = &event.subject {
-                vars.push(var);
+        let of_events = self.events().iter().filter_map(|event| match &event.subject {
+            Subject::Var(var) => Some(var),
+            _ => None,
+        });
+        let of_terms = self.terms().iter().filter_map(|term| match &term.value {
+            Value::Var(var) => Some(var),
+            _ => None,
+        });
+        of_events.chain(of_terms).collect()
+    }
+
+    /// Every unit the claim names.
+    pub fn units(&self) -> Vec<&str> {
+        let of_events = self.events().iter().filter_map(|event| match &event.subject {
+            Subject::Unit(name) => Some(name.as_str()),
+            _ => None,
+        });
+        let of_terms = self.terms().iter().flat_map(Term::properties).filter_map(|name| name.unit.as_deref());
+        of_events.chain(of_terms).collect()
+    }
+
+    /// Whether the claim needs to know which unit is the scenario's.
+    pub fn speaks_of_default_unit(&self) -> bool {
+        matches!(&self.kind, ClaimKind::EachCycle(_))
+            || self.window().is_some_and(|window| matches!(window, Window::Cycles(_)))
+            || self.events().iter().any(|event| event.subject == Subject::Default)
+            || self.terms().iter().any(|term| {
+                term.properties().any(|name| name.unit.is_none())
+                    || matches!((&term.quantity, &term.value), (Quantity::Owner(_), Value::Word(word)) if word == "unit")
+            })
+    }
+
+    /// The claim's own window.
+    pub fn window(&self) -> Option<Window> {
+        match &self.kind {
+            ClaimKind::Always { window, .. } | ClaimKind::Never { window, .. } | ClaimKind::Count { window, .. } => {
+                *window
             }
+            ClaimKind::Eventually { within, .. } => within.map(Window::For),
+            _ => None,
         }
-        fn of_cond<'a>(cond: &'a Cond, vars: &mut Vec<&'a Var>) {
-            vars.extend(cond.terms.iter().filter_map(|term| match &term.value {
-                Value::Var(var) => Some(var),
-                _ => None,
-            }));
-        }
-        let mut vars = Vec::new();
+    }
+
+    /// The events it names.
+    pub fn events(&self) -> &[EventPattern] {
         match &self.kind {
             ClaimKind::Repeats { event, .. }
             | ClaimKind::Count { event, .. }
-            | ClaimKind::Never { what: Absent::Event(event), .. } => of_event(event, &mut vars),
-            ClaimKind::EachCycle(events) | ClaimKind::InOrder(events) => {
-                events.iter().for_each(|event| of_event(event, &mut vars));
-            }
+            | ClaimKind::Never { what: Absent::Event(event), .. } => std::slice::from_ref(event),
+            ClaimKind::EachCycle(events) | ClaimKind::InOrder(events) => events,
+            _ => &[],
+        }
+    }
+
+    /// The terms of its condition.
+    pub fn terms(&self) -> &[Term] {
+        match &self.kind {
             ClaimKind::Eventually { cond, .. }
             | ClaimKind::Always { cond, .. }
-            | ClaimKind::Never { what: Absent::Cond(cond), .. } => of_cond(cond, &mut vars),
-            ClaimKind::Outage { .. } => {}
+            | ClaimKind::Never { what: Absent::Cond(cond), .. } => &cond.terms,
+            _ => &[],
         }
-        vars
+    }
+}
+
+impl Term {
+    /// The properties on both sides.
+    fn properties(&self) -> impl Iterator<Item = &PropertyName> {
+        let left = match &self.quantity {
+            Quantity::Property(name) => Some(name),
+            _ => None,
+        };
+        let right = match &self.value {
+            Value::Property(name) => Some(name),
+            _ => None,
+        };
+        left.into_iter().chain(right)
     }
 }
 

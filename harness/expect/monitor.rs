@@ -215,14 +215,7 @@ fn check_vars(claim: &Claim, context: &Context) -> Result<(), Diagnostic> {
             .help("a `[NAME]` is bound where it first stands in the output of a `console` block"));
         }
     }
-    let events: &[EventPattern] = match &claim.kind {
-        ClaimKind::Repeats { event, .. }
-        | ClaimKind::Count { event, .. }
-        | ClaimKind::Never { what: Absent::Event(event), .. } => std::slice::from_ref(event),
-        ClaimKind::EachCycle(events) | ClaimKind::InOrder(events) => events,
-        _ => &[],
-    };
-    for event in events {
+    for event in claim.events() {
         if let Subject::Var(var) = &event.subject
             && let Some(value) = context.vars.get(&var.name)
             && value.parse::<u32>().is_err()

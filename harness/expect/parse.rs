@@ -372,7 +372,10 @@ fn quantity(words: &mut Words<'_>) -> Result<Quantity> {
                     None if word.starts_with('[') => {
                         error.help("a process can be compared with a port's owner: `port 8000 owner = [NAME]`")
                     }
-                    None => error,
+                    None => match nearest(word, ACTS) {
+                        Some(near) => error.help(format!("did you mean the event `{near}`?")),
+                        None => error,
+                    },
                 })
             }
         },

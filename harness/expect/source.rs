@@ -106,6 +106,12 @@ impl Location {
     pub fn text(&self) -> &str {
         self.source.slice(self.span.clone())
     }
+
+    /// The bytes of its first line, without the line end.
+    pub fn first_line(&self) -> Range<usize> {
+        let line = self.text().lines().next().unwrap_or_default();
+        self.span.start..self.span.start + line.trim_end().len()
+    }
 }
 
 impl fmt::Display for Location {

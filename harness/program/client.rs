@@ -7,7 +7,7 @@ use crate::program::http::{self, Failure};
 use crate::program::link::Link;
 
 pub(super) fn main(link: &mut Link, role: &ClientRole) -> u8 {
-    let mut next = link.now();
+    let mut next = link.now().max(role.from);
     loop {
         while link.now() < next {
             link.wait(Some(next), 0, false, &[]);

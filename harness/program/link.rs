@@ -37,6 +37,8 @@ pub struct Link {
     hostname: String,
     seq: u64,
     written: u64,
+    /// Notes go out with the next wait or question: until then nobody could do anything with them.
+    outbox: Vec<u8>,
 }
 
 impl Link {
@@ -57,6 +59,7 @@ impl Link {
             hostname: welcome.hostname,
             seq: 0,
             written: 0,
+            outbox: Vec::new(),
         };
         (link, welcome.role)
     }
@@ -117,6 +120,7 @@ impl Link {
 
     /// Ends this process by a signal's default action.
     pub fn die_by(&mut self, signal: Signal) -> ! {
+        self.flush();
         let mut set = SigSet::empty();
         set.add(signal);
         // Rust's runtime installs no handler for these, so the default action is still in place.
@@ -145,12 +149,15 @@ impl Link {
     /// Tells the run what happened.
     pub fn note(&mut self, note: Note) {
         let message = ToRun::Note { note, written: self.written };
-        self.send(&message);
+        if let Ok(frame) = control::encode(&message) {
+            self.outbox.extend(frame);
+        }
     }
 
     /// Says the exit code that is about to come.
     pub fn exiting(&mut self, code: u8) {
         self.note(Note::Exiting { code });
+        self.flush();
     }
 
     /// Asks a question.
@@ -259,8 +266,18 @@ impl Link {
     }
 
     fn send(&mut self, message: &ToRun) {
+        if let Ok(frame) = control::encode(message) {
+            self.outbox.extend(frame);
+        }
+        self.flush();
+    }
+
+    /// Sends what has been put together.
+    pub fn flush(&mut self) {
+        let outbox = std::mem::take(&mut self.outbox);
         if let Some(stream) = &mut self.stream
-            && control::send(stream, message).is_err()
+            && !outbox.is_empty()
+            && stream.write_all(&outbox).is_err()
         {
             gone();
         }

@@ -56,7 +56,7 @@ pub fn init() {
     };
     // What a shell was given in host coordinates, our programs take in the incident's.
     for arg in args.iter_mut().skip(1) {
-        *arg = link.mapping().incident_text(arg);
+        *arg = link.mapping().to_incident(arg);
     }
     let code = match role {
         Role::Server(role) => server::main(&mut link, &args, *role),

@@ -210,7 +210,7 @@ impl Server<'_> {
                 .map(AsFd::as_fd)
                 .chain(connections.iter().map(|connection| connection.stream.as_fd()))
                 .collect();
-            match self.link.wait(deadline, 0, true, &fds) {
+            match self.link.wait(deadline, 0, !connections.is_empty(), &fds) {
                 Woke::Deadline => {}
                 Woke::Signal(_) if self.role.sigterm == Sigterm::Ignore => {}
                 Woke::Signal(signal) => {

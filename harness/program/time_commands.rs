@@ -168,7 +168,7 @@ pub(super) fn watch(link: &mut Link, args: &[String]) -> u8 {
     loop {
         if title {
             let tenths = every.as_micros() / 100_000;
-            let shown = link.mapping().incident_text(&command);
+            let shown = link.mapping().to_incident(&command);
             let head = format!(
                 "Every {}.{}s: {shown}    {}: {}\n\n",
                 tenths / 10,
@@ -201,6 +201,7 @@ struct Child {
 impl Child {
     fn start(link: &mut Link, command: &mut Command) -> io::Result<Child> {
         link.note(Note::Foreign);
+        link.flush();
         // A blocked SIGCHLD would be inherited, and a shell could not wait for its children.
         link.leave_signals()?;
         let child = command.stdin(Stdio::null()).spawn()?;

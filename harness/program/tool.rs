@@ -99,6 +99,7 @@ pub(super) fn sudo(link: &mut Link, args: &[String]) -> u8 {
         return 1;
     };
     link.note(Note::Foreign);
+    link.flush();
     let error = Command::new(program).args(rest).exec();
     link.stderr(&format!("sudo: {program}: {error}"));
     if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 }

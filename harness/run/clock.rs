@@ -56,10 +56,6 @@ impl Clock {
         Self { kind, now: start, begin: (start, Instant::now()), latest: Span::ZERO }
     }
 
-    pub(super) fn kind(&self) -> ClockKind {
-        self.kind
-    }
-
     pub(super) fn is_virtual(&self) -> bool {
         self.kind == ClockKind::Virtual
     }

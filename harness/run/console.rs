@@ -30,7 +30,7 @@ impl Incident {
         budget: IncidentTime,
     ) -> Result<Option<CommandOutcome>, Fault> {
         let script = self.layout.directory.join(format!("command-{number}"));
-        std::fs::write(&script, format!("{PRELUDE}{}\n", self.layout.mapping.host_text(text)))?;
+        std::fs::write(&script, format!("{PRELUDE}{}\n", self.layout.mapping.to_host(text)))?;
         let mut environment: Vec<(String, String)> = vec![
             ("PATH".into(), self.layout.path_variable("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")),
             ("HOME".into(), self.layout.resolve(directory).to_string_lossy().into_owned()),
@@ -55,6 +55,6 @@ impl Incident {
         let script_name = script.to_string_lossy().into_owned();
         // The shell names its script in its own error messages; an interactive one says `bash`.
         let text = String::from_utf8_lossy(&bytes).replace(&format!("{script_name}: "), "bash: ");
-        Ok(Some(CommandOutcome { output: self.layout.mapping.incident_text(&text), status }))
+        Ok(Some(CommandOutcome { output: self.layout.mapping.to_incident(&text), status }))
     }
 }

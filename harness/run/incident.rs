@@ -1,10 +1,11 @@
 //! The incident as it runs: the loop that joins clock, processes and manager.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::clock::Clock;
 use super::layout::Layout;
-use super::machine::Machinery;
+use super::machine::{Machinery, View};
 use super::tree::{Origin, Pending, ProcessId, Report, Start, Tree};
 use super::Fault;
 use super::sessions::Session;
@@ -63,7 +64,7 @@ pub(super) struct Incident {
     pub(super) inputs: VecDeque<Input>,
     /// Ends of console commands: number → status.
     pub(super) commands: BTreeMap<u32, Status>,
-    pub(super) next_pid: u32,
+    pub(super) next_pid: Cell<u32>,
     pub(super) next_device: u32,
     pub(super) console_user: String,
     pub(super) boot: IncidentTime,
@@ -78,14 +79,19 @@ impl Incident {
         now
     }
 
+    /// What the manager can look at.
+    pub(super) fn view(&self) -> View<'_> {
+        View { tree: &self.tree, layout: &self.layout, files: &self.machinery.files, spent: &self.machinery.spent, next_pid: &self.next_pid }
+    }
+
     pub(super) fn event(&mut self, kind: EventKind) {
         let now = self.now();
         self.timeline.push(now, kind);
     }
 
     pub(super) fn fork(&mut self) -> u32 {
-        let pid = self.next_pid;
-        self.next_pid += 1;
+        let pid = self.next_pid.get();
+        self.next_pid.set(pid + 1);
         pid
     }
 
@@ -183,6 +189,7 @@ impl Incident {
         self.waiting.remove(&id);
         let Some(process) = self.tree.get(id) else { return Ok(()) };
         let (pid, origin, server) = (process.pid, process.origin.clone(), process.server);
+        let cpu = self.tree.cpu(process);
         let ended = match status {
             Status::Code(code) => Ended::Exited(code),
             Status::Signal(signal) => Ended::Killed(signal),
@@ -195,6 +202,7 @@ impl Incident {
         };
         match origin {
             Origin::Unit { unit, role } => {
+                self.machinery.account(&unit, cpu);
                 if let Some(pid) = pid {
                     self.event(EventKind::Exit { unit: Some(unit.clone()), role: Some(role), pid, ended });
                     self.input(Input::Exited { pid, exit })?;
@@ -234,7 +242,7 @@ impl Incident {
                 Origin::Unit { unit, .. } => Some(unit),
                 _ => None,
             };
-            let cmdline = self.layout.mapping.incident_text(&argv.join(" "));
+            let cmdline = self.layout.mapping.to_incident(&argv.join(" "));
             self.event(EventKind::Start { unit, role: None, pid, ppid: 1, cmdline });
             if let Some(process) = self.tree.get_mut(id) {
                 process.pid = Some(pid);
@@ -283,7 +291,7 @@ impl Incident {
                     if unit.is_none() && !server {
                         continue;
                     }
-                    let line = self.layout.mapping.incident_text(&line);
+                    let line = self.layout.mapping.to_incident(&line);
                     if let Some(unit) = &unit {
                         let comm = comm_of(&process.argv);
                         let cmdline = process.argv.join(" ");

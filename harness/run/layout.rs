@@ -12,8 +12,6 @@ use crate::program::COMMANDS;
 use crate::sys::port::Lease;
 use crate::unit::{FileEntry, Files};
 
-/// Directories that are always the run's own.
-const OURS: &[&str] = &["/etc/systemd", "/run/systemd", "/var/log", "/home"];
 /// Where units live, as far as a run can have any.
 const UNIT_DIRECTORIES: &[&str] = &["/etc/systemd", "/run/systemd", "/usr/lib/systemd", "/lib/systemd", "/usr/local/lib/systemd"];
 /// Commands that Exec lines name by these directories are ours too.
@@ -32,27 +30,9 @@ pub(super) struct Layout {
 
 impl Layout {
     /// Makes the directories and leases a port for each incident port.
-    pub(super) fn new(
-        directory: &Path,
-        executable: PathBuf,
-        ports: &BTreeSet<u16>,
-        paths: impl IntoIterator<Item = String>,
-    ) -> io::Result<Layout> {
-        let mut directories: BTreeSet<String> = OURS.iter().map(|&path| path.to_owned()).collect();
-        for path in paths {
-            if let Some(top) = path.trim_start_matches('/').split('/').next()
-                && !directories.iter().any(|ours| path.starts_with(&format!("{ours}/")))
-                && !top.is_empty()
-                && !matches!(top, "etc" | "run" | "var" | "usr" | "bin" | "sbin" | "lib" | "dev" | "proc" | "sys" | "tmp")
-            {
-                directories.insert(format!("/{top}"));
-            }
-        }
+    pub(super) fn new(directory: &Path, executable: PathBuf, ports: &BTreeSet<u16>, own: Vec<String>) -> io::Result<Layout> {
         let root = directory.join("root");
-        for path in &directories {
-            fs::create_dir_all(root.join(&path[1..]))?;
-        }
-        for path in ["etc/systemd/system", "run/systemd/system"] {
+        for path in ["etc/systemd/system", "run/systemd/system", "var/log", "home"] {
             fs::create_dir_all(root.join(path))?;
         }
         fs::create_dir_all(directory.join("out"))?;
@@ -61,8 +41,8 @@ impl Layout {
             directory: directory.to_owned(),
             mapping: Mapping {
                 root: root.to_string_lossy().into_owned(),
-                directories: directories.into_iter().collect(),
-                ports: BTreeMap::new(),
+                own,
+                ports: Vec::new(),
             },
             executable,
             leases: Vec::new(),
@@ -73,7 +53,7 @@ impl Layout {
         }
         for port in ports {
             let lease = Lease::new()?;
-            layout.mapping.ports.insert(*port, lease.port());
+            layout.mapping.ports.push((*port, lease.port()));
             layout.leases.push(lease);
         }
         Ok(layout)
@@ -152,7 +132,7 @@ impl Layout {
             return self.directory.join("bin").join(name);
         }
         let ours = self.below(path);
-        if ours.symlink_metadata().is_ok() || self.mapping.host_path(path) != path { ours } else { PathBuf::from(path) }
+        if ours.symlink_metadata().is_ok() || self.mapping.is_own(path) { ours } else { PathBuf::from(path) }
     }
 
     /// Whether the host path is one of our own executables.
@@ -189,7 +169,7 @@ impl Layout {
     /// What a console or script has written, in incident coordinates again.
     fn back(&self, bytes: Vec<u8>) -> Vec<u8> {
         match String::from_utf8(bytes) {
-            Ok(text) => self.mapping.incident_text(&text).into_bytes(),
+            Ok(text) => self.mapping.to_incident(&text).into_bytes(),
             Err(error) => error.into_bytes(),
         }
     }
@@ -208,7 +188,7 @@ impl Layout {
                     open.push((path, entry.path()));
                 } else if meta.is_symlink() {
                     let target = fs::read_link(entry.path())?.to_string_lossy().into_owned();
-                    let target = self.mapping.incident_text(&target);
+                    let target = self.mapping.to_incident(&target);
                     files.entries.insert(path, FileEntry::Symlink { target });
                 } else if meta.is_file() {
                     let content = self.back(fs::read(entry.path())?);

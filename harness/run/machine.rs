@@ -1,5 +1,6 @@
 //! The machine of the incident: the manager and the journal, and what the manager's effects do to real processes.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 
 use super::Fault;
@@ -8,7 +9,7 @@ use super::layout::Layout;
 use super::tree::{Origin, Start, Tree};
 use crate::journal::{Journal, LineBreak, Machine, ManagerLine, StdoutLine};
 use crate::manager::{
-    Config, Effect, ExecFailure, ExecRole, Host, Input, Manager, Message, PathKind, Pid, Process, RequestId, Reply, Spawn,
+    Config, Effect, ExecFailure, Host, Input, Manager, Message, PathKind, Pid, Process, RequestId, Reply, Spawn,
 };
 use crate::time::{IncidentTime, Span};
 use crate::timeline::EventKind;
@@ -18,6 +19,19 @@ use crate::unit::{Files, Profile};
 fn is_noise(name: &str) -> bool {
     name.contains("Timestamp") || name.starts_with("Exec") && !name.starts_with("ExecMain") || name == "CPUUsageNSec"
 }
+
+/// What `systemctl show` says of a unit that was unloaded because nothing needs it.
+const UNLOADED: &[(&str, &str)] = &[
+    ("ActiveState", "inactive"),
+    ("SubState", "dead"),
+    ("Result", "success"),
+    ("NRestarts", "0"),
+    ("MainPID", "0"),
+    ("ControlPID", "0"),
+    ("ExecMainPID", "0"),
+    ("ExecMainCode", "0"),
+    ("ExecMainStatus", "0"),
+];
 
 /// The manager, the journal, and what belongs to them.
 pub(super) struct Machinery {
@@ -29,6 +43,8 @@ pub(super) struct Machinery {
     told: HashMap<String, BTreeMap<String, String>>,
     /// unit → (invocation ID, identifier) of its last spawn.
     output: HashMap<String, (String, String)>,
+    /// unit → CPU time of those of its processes that have ended, since its last start.
+    pub(super) spent: HashMap<String, Span>,
     pub(super) replies: HashMap<RequestId, Reply>,
     pub(super) next_request: RequestId,
     boots: u32,
@@ -51,6 +67,7 @@ impl Machinery {
             files: Files::default(),
             told: HashMap::new(),
             output: HashMap::new(),
+            spent: HashMap::new(),
             replies: HashMap::new(),
             next_request: 1,
             boots: 0,
@@ -60,6 +77,12 @@ impl Machinery {
 
     pub(super) fn hostname(&self) -> &str {
         &self.machine.hostname
+    }
+
+    /// Counts what a process of the unit has used up to its end.
+    pub(super) fn account(&mut self, unit: &str, cpu: Span) {
+        let spent = self.spent.entry(unit.to_owned()).or_default();
+        *spent = *spent + cpu;
     }
 
     pub(super) fn next_deadline(&self) -> Option<IncidentTime> {
@@ -114,17 +137,18 @@ fn boot_id(boots: u32) -> String {
 }
 
 /// What the manager can look at.
-struct View<'a> {
-    tree: &'a Tree,
-    layout: &'a Layout,
-    files: &'a Files,
-    next_pid: &'a mut u32,
+pub(super) struct View<'a> {
+    pub(super) tree: &'a Tree,
+    pub(super) layout: &'a Layout,
+    pub(super) files: &'a Files,
+    pub(super) spent: &'a HashMap<String, Span>,
+    pub(super) next_pid: &'a Cell<u32>,
 }
 
 impl Host for View<'_> {
     fn fork(&mut self) -> Pid {
-        let pid = *self.next_pid;
-        *self.next_pid += 1;
+        let pid = self.next_pid.get();
+        self.next_pid.set(pid + 1);
         pid
     }
 
@@ -155,11 +179,11 @@ impl Host for View<'_> {
     }
 
     fn cpu_time(&self, unit: &str) -> Span {
+        let before = self.spent.get(unit).copied().unwrap_or_default();
         self.tree
             .alive()
-            .chain(self.tree.ended())
             .filter(|process| matches!(&process.origin, Origin::Unit { unit: u, .. } if u == unit))
-            .fold(Span::ZERO, |sum, process| sum + self.tree.cpu(process))
+            .fold(before, |sum, process| sum + self.tree.cpu(process))
     }
 
     fn has_account(&self, _: &str) -> bool {
@@ -194,7 +218,8 @@ impl Incident {
                 tree: &self.tree,
                 layout: &self.layout,
                 files: &self.machinery.files,
-                next_pid: &mut self.next_pid,
+                spent: &self.machinery.spent,
+                next_pid: &self.next_pid,
             };
             let effects = self.machinery.manager.step(now, &mut view, input);
             for effect in effects {
@@ -276,7 +301,10 @@ impl Incident {
 
     fn spawn(&mut self, spawn: Spawn) -> Result<(), Fault> {
         let Spawn { pid, unit, role, path, argv, environment, working_directory, identifier, invocation_id, .. } = spawn;
-        self.machinery.output.insert(unit.clone(), (invocation_id, identifier));
+        let before = self.machinery.output.insert(unit.clone(), (invocation_id.clone(), identifier));
+        if before.is_none_or(|(id, _)| id != invocation_id) {
+            self.machinery.spent.remove(&unit);
+        }
         let failed = |failure| Input::ExecFailed { pid, failure };
         let program = self.layout.resolve(&path);
         let ours = self.layout.is_ours(&program);
@@ -291,11 +319,11 @@ impl Incident {
             host_directory = "/".into();
         }
         let mapping = &self.layout.mapping;
-        let host_argv = if ours { argv.clone() } else { argv.iter().map(|arg| mapping.host_text(arg)).collect() };
+        let host_argv = if ours { argv.clone() } else { argv.iter().map(|arg| mapping.to_host(arg)).collect() };
         let mut host_environment: Vec<(String, String)> = environment
             .iter()
             .filter(|(name, _)| name != "PATH")
-            .map(|(name, value)| (name.clone(), mapping.host_text(value)))
+            .map(|(name, value)| (name.clone(), mapping.to_host(value)))
             .collect();
         let path_variable =
             environment.iter().find(|(name, _)| name == "PATH").map_or("/usr/local/bin:/usr/bin:/bin", |(_, v)| v);
@@ -335,7 +363,7 @@ impl Incident {
 
     /// Tells the timeline which properties of which units have changed.
     fn tell_properties(&mut self) {
-        let mut units: Vec<String> = self.machinery.manager.units();
+        let mut units: Vec<String> = self.machinery.manager.units().into_iter().map(|row| row.name).collect();
         for known in self.machinery.told.keys() {
             if !units.contains(known) {
                 units.push(known.clone());
@@ -345,7 +373,17 @@ impl Incident {
         for unit in units.into_iter().filter(|unit| unit.ends_with(".service") || unit.ends_with(".socket")) {
             let mut changed = BTreeMap::new();
             let mut was = self.machinery.told.remove(&unit).unwrap_or_default();
-            for (name, value) in self.machinery.manager.properties(&unit) {
+            let view = View {
+                tree: &self.tree,
+                layout: &self.layout,
+                files: &self.machinery.files,
+                spent: &self.machinery.spent,
+                next_pid: &self.next_pid,
+            };
+            let properties = self.machinery.manager.properties(&view, &unit).unwrap_or_else(|| {
+                UNLOADED.iter().map(|(name, value)| (*name, (*value).to_owned())).collect()
+            });
+            for (name, value) in properties {
                 if is_noise(name) || was.get(name) == Some(&value) {
                     continue;
                 }

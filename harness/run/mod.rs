@@ -21,9 +21,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::expect::{Judged, Source, Verdict as ClaimVerdict};
+use crate::expect::{Judged, Source};
 use crate::journal::{Format, Journal, Style};
-use crate::scenario::{Kind, Scenario, StepKind};
+use crate::scenario::{Scenario, StepKind};
 use crate::time::{IncidentTime, Span};
 use crate::timeline::Timeline;
 use incident::Incident;
@@ -270,6 +270,8 @@ impl Scenario {
     fn setup(&self, options: &Options) -> setup::Setup {
         let settings = &self.settings;
         let mut directories: Vec<String> = settings.directory.iter().cloned().collect();
+        let logs = self.programs().filter_map(|block| block.program.log_file.as_deref()?.rsplit_once('/'));
+        directories.extend(logs.map(|(parent, _)| parent.to_owned()));
         directories.extend(self.files().filter_map(|file| Some(file.path.rsplit_once('/')?.0.to_owned())));
         for unit in self.units() {
             directories.extend(
@@ -290,13 +292,14 @@ impl Scenario {
             ports: self.ports(),
             stand_ins: Vec::new(),
             executables: self.programs().flat_map(|block| block.program.path.iter().cloned()).collect(),
-            files: Vec::new(),
+            own_paths: self.own_paths(),
             directories: directories.into_iter().filter(|path| path.len() > 1).collect(),
             client: settings.client.as_ref().map(|client| crate::control::ClientRole {
                 port: client.port,
                 every: client.every,
                 path: client.path.clone(),
                 timeout: client.timeout,
+                from: client.from.unwrap_or(settings.clock),
             }),
             console_user: settings.user.clone(),
             stall: options.stall,
@@ -365,9 +368,4 @@ fn journal_lines(journal: &Journal) -> Vec<u8> {
         style.write(&mut out, &entry, None);
     }
     out
-}
-
-/// Whether a kind of scenario is one whose incident has to be seen first.
-pub(crate) const fn needs_incident(kind: Kind) -> bool {
-    matches!(kind, Kind::Fix | Kind::Limit | Kind::NonFix)
 }

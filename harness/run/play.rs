@@ -8,7 +8,8 @@ use super::incident::{Incident, Reached, StandIn};
 use super::{Fault, Options};
 use crate::control::{ServerRole, Sigterm};
 use crate::expect::{Context, Diagnostic, Judged, Monitor, Source, Verdict as ClaimVerdict, is_main_start};
-use crate::scenario::{Bind, Console, Expect, Kind, OnTerm, Program, Scenario, StepKind, When};
+use super::console::CommandOutcome;
+use crate::scenario::{Bind, Command, Console, Error, Expect, Kind, OnTerm, Program, Scenario, StepKind, When, compare};
 use crate::time::{IncidentTime, Span};
 use crate::timeline::EventKind;
 
@@ -30,6 +31,8 @@ pub(super) struct Played {
     /// The judged claims: (source, whether inherited, claim).
     pub(super) claims: Vec<(Arc<Source>, bool, Judged)>,
     pub(super) failure: Option<Failure>,
+    /// What could only be found wrong with the document by running it.
+    pub(super) error: Option<Error>,
     /// What each command really printed: (byte range of its expected output in its source, the output).
     pub(super) outputs: Vec<(Arc<Source>, std::ops::Range<usize>, String)>,
     /// All that commands printed, for the artefacts.
@@ -101,7 +104,7 @@ pub(super) fn play(scenario: &Scenario, incident: &mut Incident, options: &Optio
         variables: BTreeMap::new(),
         commands: 0,
         block_end: start,
-        played: Played { claims: Vec::new(), failure: None, outputs: Vec::new(), console: String::new() },
+        played: Played { claims: Vec::new(), failure: None, error: None, outputs: Vec::new(), console: String::new() },
     };
     player.blocks(options)?;
     Ok(player.played)
@@ -195,14 +198,10 @@ impl Player<'_> {
         };
         if let Some(at) = at {
             let now = self.incident.now();
-            if at < now && self.incident.clock.is_virtual() {
-                let place = console.when_at.as_ref().map_or(0..0, |location| location.span.clone());
-                let diagnostic = Diagnostic::new(
-                    place,
-                    format!("this moment has passed: the blocks before it end at {now}"),
-                    "must not be earlier",
-                );
-                self.fail(Arc::clone(source), diagnostic, None, inherited);
+            if self.incident.clock.is_virtual()
+                && let Some(error) = self.scenario.late(console, now)
+            {
+                self.played.error.get_or_insert(error);
                 return Ok(false);
             }
             self.incident.run_until(at, |_| false)?;
@@ -240,22 +239,38 @@ impl Player<'_> {
         Ok(true)
     }
 
+    /// True if the command printed and returned what is written; binds the names in it.
     fn compare(
         &mut self,
         source: &Arc<Source>,
-        command: &crate::scenario::Command,
-        outcome: &super::console::CommandOutcome,
+        command: &Command,
+        outcome: &CommandOutcome,
         inherited: bool,
         options: &Options,
     ) -> bool {
-        let want: String = command.output.iter().map(|l| format!("{}\n", l.text)).collect();
-        if outcome.status != command.status || (!options.update && want.trim_end() != outcome.output.trim_end()) {
-            eprintln!("MISMATCH $ {}\n{}? {} (want {})", command.text, outcome.output, outcome.status, command.status);
-            let d = Diagnostic::new(command.location.span.clone(), "the command printed something else", "here");
-            self.fail(Arc::clone(source), d, None, inherited);
+        let place = command.location.span.clone();
+        if outcome.status != command.status {
+            let message = format!("the command returned {}, not {}", outcome.status, command.status);
+            let diagnostic = Diagnostic::new(place, message, "this command").help(match outcome.output.trim_end() {
+                "" => "it printed nothing".to_owned(),
+                output => format!("it printed:\n{output}"),
+            });
+            self.fail(Arc::clone(source), diagnostic, None, inherited);
             return false;
         }
-        true
+        match compare(&command.output, &outcome.output, &self.variables) {
+            Ok(bindings) => {
+                self.variables.extend(bindings);
+                true
+            }
+            Err(_) if options.update => true,
+            Err(mismatch) => {
+                let diagnostic = Diagnostic::new(place, "the command printed something else", "this command")
+                    .help(format!("what is written (-) and what came (+):\n{}", mismatch.diff));
+                self.fail(Arc::clone(source), diagnostic, None, inherited);
+                false
+            }
+        }
     }
 
     /// True if all claims of the block hold.
@@ -305,7 +320,7 @@ impl Player<'_> {
 impl Incident {
     /// Writes a file of a scenario: a script meets the host's shell, so it is mapped.
     pub(super) fn write_file(&mut self, path: &str, text: &str) -> Result<(), Fault> {
-        let text = if text.starts_with("#!") { self.layout.mapping.host_text(text) } else { text.to_owned() };
+        let text = if text.starts_with("#!") { self.layout.mapping.to_host(text) } else { text.to_owned() };
         Ok(self.layout.write(path, text.as_bytes())?)
     }
 }

@@ -2,17 +2,16 @@
 
 use super::Fault;
 use super::incident::Incident;
-use super::layout::Layout;
-use super::machine::Machinery;
-use super::tree::{Origin, ProcessId, Tree};
+use super::machine::{Machinery, View};
+use super::tree::{Origin, ProcessId};
 use crate::control::Answer;
 use crate::ctl::journalctl::Journalctl;
 use crate::ctl::systemctl::{Step, Systemctl};
-use crate::ctl::{JobInfo, Output, UnitFile, UnitProcess, Unmet, View};
+use crate::ctl::{self, JobInfo, Output, UnitFile, UnitProcess, Unmet};
 use crate::journal::{Journal, Machine};
 use crate::manager::{Input, JobId, JobResult};
 use crate::time::IncidentTime;
-use crate::unit::{Files, install};
+use crate::unit::Files;
 
 /// A command that has not ended yet.
 pub(super) enum Session {
@@ -26,11 +25,10 @@ pub(super) enum Session {
 struct MachineView<'a> {
     now: IncidentTime,
     machinery: &'a Machinery,
-    tree: &'a Tree,
-    layout: &'a Layout,
+    host: View<'a>,
 }
 
-impl View for MachineView<'_> {
+impl ctl::View for MachineView<'_> {
     fn now(&self) -> IncidentTime {
         self.now
     }
@@ -56,22 +54,23 @@ impl View for MachineView<'_> {
             .manager
             .jobs()
             .into_iter()
-            .map(|row| JobInfo { id: row.id, unit: row.unit, job_type: row.job_type, state: row.state })
+            .map(|row| JobInfo { id: row.id, unit: row.unit, job_type: row.kind.to_owned(), state: row.state.to_owned() })
             .collect()
     }
 
     fn properties(&self, unit: &str) -> Vec<(&'static str, String)> {
-        self.machinery.manager.properties(unit)
+        self.machinery.manager.properties(&self.host, unit).unwrap_or_default()
     }
 
     fn processes(&self, unit: &str) -> Vec<UnitProcess> {
         let mut rows: Vec<UnitProcess> = self
+            .host
             .tree
             .alive()
             .filter(|process| matches!(&process.origin, Origin::Unit { unit: u, .. } if u == unit))
             .filter_map(|process| {
-                let argv = self.tree.current_argv(process);
-                let cmdline = self.layout.mapping.incident_text(&argv.join(" "));
+                let argv = self.host.tree.current_argv(process);
+                let cmdline = self.host.layout.mapping.to_incident(&argv.join(" "));
                 Some(UnitProcess { pid: process.pid?, comm: super::incident::comm_of(&argv), cmdline })
             })
             .collect();
@@ -160,8 +159,13 @@ impl Incident {
                 Some(Session::Systemctl(session)) => session.next(&MachineView {
                     now,
                     machinery: &self.machinery,
-                    tree: &self.tree,
-                    layout: &self.layout,
+                    host: View {
+                        tree: &self.tree,
+                        layout: &self.layout,
+                        files: &self.machinery.files,
+                        spent: &self.machinery.spent,
+                        next_pid: &self.next_pid,
+                    },
                 }),
             };
             match step {

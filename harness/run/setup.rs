@@ -32,8 +32,8 @@ pub(super) struct Setup {
     pub(super) stand_ins: Vec<StandIn>,
     /// Where the stand-ins are installed.
     pub(super) executables: Vec<String>,
-    /// Files to write, by incident path.
-    pub(super) files: Vec<(String, Vec<u8>)>,
+    /// Incident paths that are the run's own, with all below them.
+    pub(super) own_paths: Vec<String>,
     /// Directories to make.
     pub(super) directories: Vec<String>,
     pub(super) client: Option<ClientRole>,
@@ -75,26 +75,12 @@ impl Incident {
     /// Makes the run's directory, leases ports, starts the guard.
     pub(super) fn begin(setup: Setup, directory: &Path, executable: PathBuf) -> Result<Incident, Fault> {
         let guard = Guard::start(&executable, directory)?;
-        let paths = setup
-            .executables
-            .iter()
-            .chain(setup.files.iter().map(|(path, _)| path))
-            .chain(&setup.directories)
-            .cloned();
-        let layout = Layout::new(directory, executable, &setup.ports, paths)?;
+        let layout = Layout::new(directory, executable, &setup.ports, setup.own_paths)?;
         for path in &setup.directories {
             layout.make_directory(path)?;
         }
         for path in &setup.executables {
             layout.install(path)?;
-        }
-        for (path, content) in &setup.files {
-            // Units stay as they are written, byte for byte; scripts meet the host's shell.
-            let script = content.starts_with(b"#!");
-            match std::str::from_utf8(content) {
-                Ok(text) if script => layout.write(path, layout.mapping.host_text(text).as_bytes())?,
-                _ => layout.write(path, content)?,
-            }
         }
         for stand_in in &setup.stand_ins {
             if let Some(parent) = stand_in.role.log_file.as_deref().and_then(|path| path.rsplit_once('/')) {
@@ -111,7 +97,7 @@ impl Incident {
         }
         let mut tree =
             Tree::new(guard, &socket, &layout.streams(), setup.stall, setup.cancel.clone(), setup.start)?;
-        tree.watch_ports(layout.mapping.ports.values().copied().collect());
+        tree.watch_ports(layout.mapping.ports.iter().map(|(_, host)| *host).collect());
         let boot = setup.start - UPTIME;
         let machinery = Machinery::new(
             Config { profile: setup.profile, boot, timer_phase: setup.timer_phase, seed: 1 },
@@ -130,7 +116,7 @@ impl Incident {
             waiting: std::collections::BTreeSet::new(),
             inputs: VecDeque::new(),
             commands: std::collections::BTreeMap::new(),
-            next_pid: setup.first_pid,
+            next_pid: setup.first_pid.into(),
             next_device: 33_993,
             console_user: setup.console_user,
             boot,

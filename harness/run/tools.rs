@@ -62,7 +62,7 @@ impl Incident {
                 ppid,
                 user,
                 comm: comm_of(&argv).trim_start_matches('-').to_owned(),
-                cmdline: self.layout.mapping.incident_text(&argv.join(" ")),
+                cmdline: self.layout.mapping.to_incident(&argv.join(" ")),
                 stat: format!("{}{}", if running { "R" } else { "S" }, if service { "s" } else { "" }),
                 started: process.started,
                 cpu: self.tree.cpu(process),
@@ -75,8 +75,7 @@ impl Incident {
     }
 
     fn user_of(&self, unit: &str) -> String {
-        let properties = self.machinery.manager.properties(unit);
-        let user = properties.iter().find(|(name, _)| *name == "User").map(|(_, user)| user.clone());
+        let user = self.machinery.manager.property(&self.view(), unit, "User");
         user.filter(|user| !user.is_empty()).unwrap_or_else(|| "root".to_owned())
     }
 

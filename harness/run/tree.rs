@@ -227,11 +227,6 @@ impl Tree {
         self.processes.values().filter(|process| process.end.is_none())
     }
 
-    /// Processes whose end is known but has not been forgotten.
-    pub(super) fn ended(&self) -> impl Iterator<Item = &Process> {
-        self.processes.values().filter(|process| process.end.is_some())
-    }
-
     /// What the process executes now: the kernel's word for foreign processes, which may have changed their program.
     pub(super) fn current_argv(&self, process: &Process) -> Vec<String> {
         let greeted = !process.argv.is_empty() && (process.connection.is_some() || process.server);

@@ -5,15 +5,19 @@ use std::sync::Arc;
 
 use toml::Spanned;
 
-use super::console::{self, Console, When};
+use super::check::check;
+use super::console::{self, Console};
 use super::error::Error;
 use super::fence::{self, Opens};
 use super::markdown::{self, Fence, Part};
-use super::settings::{Header, Settings};
+use super::settings::{Header, Kind, Settings};
 use super::{Expect, FileBlock, Phase, ProgramBlock, Scenario, Step, StepKind, UnitBlock, location};
-use crate::expect::{Diagnostic, Source};
-use crate::time::IncidentTime;
+use crate::expect::{Diagnostic, Source, nearest};
+use crate::time::{IncidentTime, Span};
 use crate::unit::Profile;
+
+/// The manager's service timers fire on a grid of this width, the default accuracy of sd-event's timers.
+const GRID: Span = Span::from_millis(250);
 
 /// How many scenarios may extend one another.
 const DEEPEST: usize = 8;
@@ -37,6 +41,7 @@ impl Scenario {
     pub fn load_with(path: &str, loader: &dyn Loader) -> Result<Self, Error> {
         let text = loader.read(path).map_err(|reason| Error::file(path, reason))?;
         let scenario = load(Source::new(path, text), loader, &mut vec![normal(path)])?;
+        check(&scenario)?;
         Ok(scenario)
     }
 
@@ -52,7 +57,9 @@ impl Scenario {
                 Err("there are no other files here".into())
             }
         }
-        load(Source::new(path, text), &Nothing, &mut vec![normal(path)])
+        let scenario = load(Source::new(path, text), &Nothing, &mut vec![normal(path)])?;
+        check(&scenario)?;
+        Ok(scenario)
     }
 }
 
@@ -213,7 +220,7 @@ impl<'a> Document<'a> {
         let Some(header) = header else {
             let span = blocks.first().map_or(start, |block| block.span.clone());
             return Err(Diagnostic::new(span, "a scenario without a header", "expected a `toml scenario` block first")
-                .help("begin with ```toml scenario, `kind = \"incident\"` and so on"));
+                .help("a scenario begins with a ```toml scenario block that says its `kind`"));
         };
         let Some((title, _)) = title else {
             return Err(Diagnostic::new(start, "a scenario without a title", "expected `# TITLE`"));
@@ -222,7 +229,7 @@ impl<'a> Document<'a> {
     }
 
     fn header(&self) -> Result1<Header> {
-        self.toml(&self.header)
+        self.toml(&self.header, "header")
     }
 
     /// A span of the header's text in the document.
@@ -230,18 +237,26 @@ impl<'a> Document<'a> {
         shift(span, &self.header)
     }
 
-    /// Reads a block of TOML.
-    fn toml<T: serde::de::DeserializeOwned>(&self, content: &Range<usize>) -> Result1<T> {
+    /// Reads a block of TOML, which is called `what` in errors.
+    fn toml<T: serde::de::DeserializeOwned>(&self, content: &Range<usize>, what: &str) -> Result1<T> {
         toml::from_str(self.source.slice(content.clone())).map_err(|error| {
             let span = error.span().map_or(content.start..content.start, |span| shift(span, content));
-            let message = error.message().lines().collect::<Vec<_>>().join(", ");
-            Diagnostic::new(span, "not what this block may say", message)
+            toml_error(span, error.message(), what)
         })
     }
 
     /// Reads the blocks and puts them behind those of the extended scenario.
     fn join(&self, header: &Header, base: Option<Scenario>) -> Result1<Scenario> {
         let kind = *header.kind.get_ref();
+        if kind.is_cure() && !base.as_ref().is_some_and(|base| base.has_incident) {
+            let (span, label) = match &header.extends {
+                Some(extends) => (extends.span(), "expected a scenario of kind `incident`, or one that extends such"),
+                None => (header.kind.span(), "expected `extends = \"….md\"` as well"),
+            };
+            return Err(Diagnostic::new(self.header_at(span), format!("a {kind} without an incident"), label)
+                .help(format!("a {kind} counts only if the loop was seen before, in the same run")));
+        }
+        let has_incident = kind == Kind::Incident || base.as_ref().is_some_and(|base| base.has_incident);
         let extends = base.as_ref().map(|base| base.source.path().to_owned());
         let (settings, mut phases, mut steps) = match base {
             Some(base) => (base.settings, base.phases, base.steps),
@@ -266,6 +281,7 @@ impl<'a> Document<'a> {
             phases,
             steps,
             inherited,
+            has_incident,
             unit: None,
         };
         scenario.unit = main_unit(&scenario);
@@ -278,7 +294,7 @@ impl<'a> Document<'a> {
         Ok(match &block.opens {
             Opens::Program(name) => StepKind::Program(Box::new(ProgramBlock {
                 name: name.value.clone(),
-                program: self.toml(&content)?,
+                program: self.toml(&content, "program")?,
                 location: text,
             })),
             Opens::Unit(name) => StepKind::Unit(UnitBlock { name: name.value.clone(), location: text }),
@@ -350,13 +366,44 @@ impl<'a> Document<'a> {
             settings.directory = Some(directory.get_ref().clone());
         }
         if let Some(client) = &header.client {
-            settings.client = Some(client.clone());
+            if client.get_ref().port == 0 || client.get_ref().every.is_zero() || !client.get_ref().path.starts_with('/')
+            {
+                return Err(self.wrong(
+                    client,
+                    "a client that cannot ask",
+                    "expected a `port` from 1, `every` above 0 and a `path` from `/` on",
+                ));
+            }
+            settings.client = Some(client.get_ref().clone());
         }
-        settings.timer_phase = header.timer_phase.or(settings.timer_phase);
-        settings.budget = header.budget.unwrap_or(settings.budget);
+        if let Some(phase) = &header.timer_phase {
+            if phase.get_ref().0 >= GRID {
+                return Err(self.wrong(phase, "the phase is longer than the grid", "expected less than 250ms"));
+            }
+            settings.timer_phase = Some(phase.get_ref().0);
+        }
+        if let Some(budget) = &header.budget {
+            if budget.get_ref().0.is_zero() {
+                return Err(self.wrong(budget, "a budget of nothing", "expected a span such as `10min`"));
+            }
+            settings.budget = budget.get_ref().0;
+        }
         if let Some(hostname) = &header.hostname {
-            settings.hostname = hostname.clone();
+            let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+            if hostname.get_ref().is_empty() || !hostname.get_ref().chars().all(is_name) {
+                return Err(self.wrong(hostname, "not a host name", "expected letters, digits, `-` and `.`"));
+            }
+            settings.hostname = hostname.get_ref().clone();
         }
+        if let Some(user) = &header.user {
+            let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+            if user.get_ref().is_empty() || !user.get_ref().chars().all(is_name) {
+                return Err(self.wrong(user, "not a user name", "expected letters, digits, `-`, `_` and `.`"));
+            }
+            settings.user = user.get_ref().clone();
+        }
+        // Of this document alone: the incident it extends is no check.
+        settings.cannot_tell = header.cannot_tell.as_ref().is_some_and(|said| *said.get_ref());
         Ok(settings)
     }
 
@@ -378,6 +425,36 @@ impl<'a> Document<'a> {
     }
 }
 
+/// What the TOML parser says, in our words.
+fn toml_error(span: Range<usize>, message: &str, what: &str) -> Diagnostic {
+    let message = message.lines().collect::<Vec<_>>().join(", ");
+    let (found, expected) = match message.strip_prefix("expected ") {
+        Some(expected) => ("not a value for this key", expected),
+        None => message.split_once(", expected ").unwrap_or((&message, "")),
+    };
+    let expected = match expected {
+        "u8" => "0 to 255",
+        "u16" => "0 to 65535",
+        "u32" => "0 to 4294967295",
+        "a TOML datetime" => "a local date-time without quotes, as in `2026-01-16T12:19:00`",
+        expected => expected,
+    };
+    let label = match expected {
+        "" if found.starts_with("missing") => "expected it in this block".into(),
+        "" => "this cannot be read".into(),
+        expected => format!("expected {expected}"),
+    };
+    let found = found.replacen("unknown field", "unknown key", 1).replacen("unknown variant", "unknown value", 1);
+    let found = found.replacen("missing field", "missing key", 1);
+    let candidates: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
+    let near = found.split('`').nth(1).and_then(|word| nearest(word, &candidates));
+    let diagnostic = Diagnostic::new(span, format!("{what}: {found}"), label);
+    match near {
+        Some(near) if found.starts_with("unknown") => diagnostic.help(format!("did you mean `{near}`?")),
+        _ => diagnostic,
+    }
+}
+
 /// The first service that a block writes, else the first unit of any type.
 fn main_unit(scenario: &Scenario) -> Option<String> {
     let mut units = scenario.units().filter(|unit| !unit.is_drop_in()).map(UnitBlock::unit).peekable();
@@ -394,11 +471,4 @@ fn opening(text: &str, fence: &Fence) -> Range<usize> {
     let line = text[..fence.info.start].rfind('\n').map_or(0, |newline| newline + 1);
     let end = line + text[line..fence.info.end].trim_end().len();
     line..end
-}
-
-impl When {
-    /// Whether the block says when it runs.
-    pub fn is_said(self) -> bool {
-        self != When::Now
-    }
 }

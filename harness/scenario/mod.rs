@@ -1,11 +1,14 @@
 //! Scenario files: CommonMark → blocks with their places → a plan. Pure.
 
+mod check;
 mod console;
 mod error;
 mod fence;
 mod load;
 mod markdown;
+mod output;
 mod settings;
+mod shell;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,7 +18,9 @@ use crate::expect::{Claim, Location, Source};
 pub use console::{Command, Console, Line, When};
 pub use error::Error;
 pub use load::Loader;
+pub use output::{Bindings, Mismatch, compare, update};
 pub use settings::{Bind, Client, Kind, OnTerm, Program, Settings, Startup};
+pub use shell::{Scan, Target, scan};
 
 /// A scenario with everything it extends, ready to be run from top to bottom.
 #[derive(Clone, Debug)]
@@ -36,6 +41,8 @@ pub struct Scenario {
     pub steps: Vec<Step>,
     /// How many of the steps come from extended scenarios.
     pub inherited: usize,
+    /// Whether it is an incident or extends one.
+    pub has_incident: bool,
     /// The full name of the scenario's unit: the first `.service` in a block, else the first unit.
     pub unit: Option<String>,
 }

@@ -67,14 +67,19 @@ pub(super) struct Header {
     #[serde(default)]
     pub(super) ports: Vec<Spanned<u16>>,
     pub(super) directory: Option<Spanned<String>>,
-    pub(super) client: Option<Client>,
-    #[serde(default, deserialize_with = "maybe_span")]
-    pub(super) timer_phase: Option<Span>,
-    #[serde(default, deserialize_with = "maybe_span")]
-    pub(super) budget: Option<Span>,
-    pub(super) hostname: Option<String>,
-    pub(super) user: Option<String>,
+    pub(super) client: Option<Spanned<Client>>,
+    pub(super) timer_phase: Option<Spanned<Length>>,
+    pub(super) budget: Option<Spanned<Length>>,
+    pub(super) hostname: Option<Spanned<String>>,
+    pub(super) user: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) cannot_tell: Option<Spanned<bool>>,
 }
+
+/// A span in the header.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Length(#[serde(deserialize_with = "span")] pub(super) Span);
 
 /// What the header sets up; a scenario that extends another one sets only what differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,6 +104,8 @@ pub struct Settings {
     pub hostname: String,
     /// `user`: who types at the console; `root`.
     pub user: String,
+    /// `cannot-tell`: this check answers the same, sick or healthy.
+    pub cannot_tell: bool,
 }
 
 /// 2026-01-01 00:00:00 UTC: when scenarios begin that do not say.
@@ -117,6 +124,7 @@ impl Default for Settings {
             budget: Span::from_secs(600),
             hostname: "vm".into(),
             user: "root".into(),
+            cannot_tell: false,
         }
     }
 }
@@ -136,6 +144,18 @@ pub struct Client {
     /// How long it waits for an answer.
     #[serde(default = "Client::timeout", deserialize_with = "span")]
     pub timeout: Span,
+    /// When it begins, a local date-time; with the scenario unless given.
+    #[serde(default, deserialize_with = "moment")]
+    pub from: Option<IncidentTime>,
+}
+
+/// A local date-time of TOML, taken as UTC.
+fn moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<IncidentTime>, D::Error> {
+    let text = toml::value::Datetime::deserialize(deserializer)?.to_string();
+    let civil = text.parse::<jiff::civil::DateTime>();
+    civil.map(|civil| Some(IncidentTime::from_civil(civil))).map_err(|_| {
+        serde::de::Error::custom("expected a local date-time such as 2026-01-16T12:31:00")
+    })
 }
 
 impl Client {

@@ -9,6 +9,8 @@ mod lockstep;
 mod systemctl;
 mod systemctl_stage;
 mod systemctl_table;
+mod scenario_output;
+mod scenario_shell;
 mod time;
 mod unit;
 mod unit_exec;

@@ -115,3 +115,143 @@ fn a_fix_runs_the_blocks_of_its_incident_first() {
     assert_eq!(fix.steps[0].location.source.path(), "good/incident.md");
     assert_eq!(fix.extends.as_deref(), Some("good/incident.md"));
 }
+
+#[test]
+fn every_good_document_loads() {
+    let shelf = Shelf::fixtures();
+    for path in shelf.below("good/") {
+        if let Err(error) = Scenario::load_with(&path, &shelf) {
+            panic!("{error}");
+        }
+    }
+}
+
+#[test]
+fn every_bad_document_gives_one_error_that_shows_where_and_what_was_expected() {
+    let shelf = Shelf::fixtures();
+    let documents = shelf.below("bad/");
+    assert!(documents.len() > 80, "the bad documents are there");
+    for path in documents {
+        let error = match Scenario::load_with(&path, &shelf) {
+            Ok(_) => panic!("{path} loads"),
+            Err(error) => error,
+        };
+        let position = error.position().unwrap_or_else(|| panic!("{path}: an error without a place"));
+        let place = format!("{}:{}:{}", error.path(), position.line, position.column);
+        let rendered = error.to_string();
+        assert!(rendered.contains(&place), "{path}: {place} is not in\n{rendered}");
+        let name = path.trim_start_matches("bad/").trim_end_matches(".md").replace('/', "-");
+        insta::with_settings!({
+            snapshot_path => "../../fixtures/documents/bad",
+            prepend_module_to_snapshot => false,
+            omit_expression => true,
+        }, {
+            insta::assert_snapshot!(name, rendered);
+        });
+    }
+}
+
+#[test]
+fn a_document_that_cannot_be_read_is_named() {
+    let error = Scenario::load_with("nowhere.md", &Shelf::fixtures()).expect_err("no such document");
+    assert_eq!(error.to_string(), "error: cannot read the scenario nowhere.md: no such file");
+}
+
+#[test]
+fn an_absence_must_outlast_three_measured_periods() {
+    let scenario = Scenario::load_with("good/fixes/kill.md", &Shelf::fixtures()).expect("a good document");
+    // The document says `never refused 8000 for 5min`.
+    assert!(scenario.check_absence(Span::from_millis(14_500)).is_ok());
+    assert!(scenario.check_absence(Span::from_secs(100)).is_ok(), "three periods exactly are enough");
+    let error = scenario.check_absence(Span::from_micros(100_000_001)).expect_err("too short");
+    insta::assert_snapshot!(error, @r#"
+    error: an absence of 5min proves nothing about a loop with a period of 1min 40.000001s
+      --> good/fixes/kill.md:16:1
+       |
+    15 | eventually port 8000 owner = unit within 15s
+    16 | never refused 8000 for 5min
+       | ^^^^^^^^^^^^^^^^^^^^^^^^^^^ expected `for 5min 3us` or longer: three periods
+    17 | exactly 1 log "FSM Running" for 5min
+       |
+    "#);
+}
+
+#[test]
+fn a_time_that_has_passed_when_the_run_comes_to_it_is_an_error() {
+    let scenario = Scenario::load_with("good/incident.md", &Shelf::fixtures()).expect("a good document");
+    let console = scenario.consoles().nth(2).expect("a console with `at=`");
+    let When::At(at) = console.when else { panic!("the third block has a time") };
+    assert!(scenario.late(console, at).is_none());
+    let error = scenario.late(console, at + Span::from_micros(1)).expect("late");
+    insta::assert_snapshot!(error, @r"
+    error: it is 2026-01-16 12:19:30.000001 when the run comes here
+      --> good/incident.md:53:15
+       |
+    52 |
+    53 | ```console at=12:19:30
+       |               ^^^^^^^^ this time has passed
+    54 | $ sudo systemctl enable lumiera-whatsapp
+       |
+       = help: the blocks before it take that long; give it a later time, or `after=SPAN`
+    ");
+    let untimed = scenario.consoles().next().expect("a console");
+    assert!(scenario.late(untimed, at).is_none());
+}
+
+#[test]
+fn the_run_owns_the_top_of_what_the_scenario_writes_but_not_of_what_the_host_needs() {
+    let text = "# T\n\n```toml scenario\nkind = \"behaviour\"\ndirectory = \"/srv/app\"\n```\n\n```ini unit=a.service\n```\n\n\
+                ```toml program=p\npath = [\"/opt/p/bin/p\", \"/usr/local/bin/p\"]\nlog-file = \"/data/log\"\n```\n\n\
+                ```conf file=/etc/p.conf\n```\n\n```sh file=/home/x/run.sh\n```\n\n```expect\nat least 1 start\n```\n";
+    let scenario = Scenario::parse("t.md", text).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(
+        scenario.own_paths(),
+        [
+            "/etc/systemd",
+            "/run/systemd",
+            "/var/log",
+            "/home",
+            "/opt",
+            "/usr/local/bin/p",
+            "/data",
+            "/etc/p.conf",
+            "/srv"
+        ]
+    );
+}
+
+#[test]
+fn later_documents_set_only_what_differs() {
+    let mut shelf = Shelf::fixtures();
+    let text = "# Later\n\n```toml scenario\nkind = \"trap\"\nextends = \"good/incident.md\"\nsystemd = 257\nports = [9000]\n\
+                budget = \"1h\"\n```\n\n```expect\nat least 1 start\n```\n";
+    shelf.0.insert("later.md".into(), text.into());
+    let base = Scenario::load_with("good/incident.md", &shelf).expect("a good document");
+    let later = Scenario::load_with("later.md", &shelf).unwrap_or_else(|error| panic!("{error}"));
+    let mut wanted = base.settings.clone();
+    wanted.profile = relapse::unit::Profile::V257;
+    wanted.ports = vec![9000];
+    wanted.budget = Span::from_secs(3600);
+    assert_eq!(later.settings, wanted);
+    assert!(later.has_incident);
+}
+
+#[test]
+fn what_a_terminal_would_obey_is_shown_and_not_sent() {
+    let text = "# T\n\n```toml scenario\nkind = \"behaviour\"\n```\n\n```expect\n\u{1b}]0;owned\u{7}\u{9b}2J\u{202e}never\n```\n";
+    let error = Scenario::parse("\u{1b}[31mt.md", text).expect_err("not a claim").to_string();
+    let obeyed: Vec<char> =
+        error.chars().filter(|c| (c.is_control() && *c != '\n') || matches!(c, '\u{202a}'..='\u{202e}')).collect();
+    assert_eq!(obeyed, [], "{error}");
+    assert!(error.contains("␛[31mt.md"), "{error}");
+}
+
+#[test]
+fn line_ends_of_other_systems_do_not_matter() {
+    let text = std::fs::read_to_string("fixtures/documents/good/incident.md").expect("a document");
+    let text = text.replace('\n', "\r\n");
+    let scenario = Scenario::parse("t.md", &text).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(scenario.consoles().nth(2).expect("a console").commands[2].text, "systemctl is-active lumiera-whatsapp");
+    assert_eq!(scenario.consoles().nth(2).expect("a console").commands[2].output[0].text, "activating");
+    assert_eq!(scenario.expects().next().expect("claims").claims.len(), 4);
+}
