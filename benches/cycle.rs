@@ -94,6 +94,7 @@ fn plain_loop() -> Duration {
 fn incident() -> Duration {
     let text = include_str!("../scenarios/incident.md");
     let head = text.split("## The loop").next().expect("the first phases");
+    let head = head.replace("pid = 3368901", "pid = 3368901\nbudget = \"10d\"");
     let document = format!("{head}## The loop\n\n```expect\neventually port 8000 owner = [MANUAL]\n{CYCLES}x exit 1 every 14s .. 15s\n```\n");
     let scenario = Scenario::parse("benches/cycle.md", &document).expect("a scenario");
     let begin = Instant::now();

@@ -162,6 +162,8 @@ pub(super) struct Tree {
     next_connection: ConnectionId,
     next_provisional: ProcessId,
     generation: u64,
+    /// How often somebody took itself back to running.
+    awakenings: u64,
     foreign: Foreign,
     /// Processes that nobody announced may exist.
     untracked: bool,
@@ -203,6 +205,7 @@ impl Tree {
             next_connection: 1,
             next_provisional: PROVISIONAL,
             generation: 0,
+            awakenings: 0,
             foreign: Foreign::default(),
             untracked: false,
             stall,
@@ -493,6 +496,7 @@ impl Tree {
                 // A wake that crossed with ours has been answered already.
                 if matches!(process.state, State::Waiting { seq: waited, .. } if waited == seq) {
                     process.run_again(now);
+                    self.awakenings += 1;
                     self.tell(id, &ToProcess::Woken { seq, now })?;
                 }
             }
@@ -708,14 +712,16 @@ impl Tree {
             self.tell(*id, &ToProcess::Probe { generation })?;
         }
         let begin = Instant::now();
+        let awakenings = self.awakenings;
         for id in &waiting {
             loop {
                 let Some(process) = self.processes.get(id) else { break };
-                let confirmed = process.quiet == generation;
-                if !matches!(process.state, State::Waiting { .. }) {
+                // Whoever woke up may wait again already: its answer to this probe will never come, and it may have
+                // woken others.
+                if self.awakenings != awakenings || !matches!(process.state, State::Waiting { .. }) {
                     return Ok(false);
                 }
-                if confirmed {
+                if process.quiet == generation {
                     break;
                 }
                 if begin.elapsed() > self.stall {
@@ -729,7 +735,7 @@ impl Tree {
         let still = |id: &ProcessId| {
             self.processes.get(id).is_some_and(|process| matches!(process.state, State::Waiting { .. }))
         };
-        if !waiting.iter().all(still) {
+        if self.awakenings != awakenings || !waiting.iter().all(still) {
             return Ok(false);
         }
         // A message in flight keeps its sender's or receiver's queue filled until it has been read.
