@@ -2,3 +2,5 @@
 
 mod time;
 mod unit;
+mod unit_exec;
+mod unit_names;
