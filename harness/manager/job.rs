@@ -120,11 +120,11 @@ impl Step<'_> {
         id
     }
 
-    /// Puts the unit's job, if it has one that waits, into the run queue.
+    /// Puts the unit's job, if it has one, into the run queue. One that runs is passed over there, unless it has to
+    /// wait by then.
     pub(super) fn queue_job(&mut self, unit: UnitId) {
         if let Some(job) = self.unit_mut(unit).job.as_mut()
             && !job.queued
-            && !job.running
         {
             job.queued = true;
             self.m.enqueue_run(unit);

@@ -200,8 +200,6 @@ pub(super) struct ServiceRun {
     pub reload_begin: Option<IncidentTime>,
     /// Type=idle: the program that waits for the job queue to drain.
     pub idle_spawn: Option<Box<super::interface::Spawn>>,
-    /// `MONITOR_*` variables of the unit whose end started this one.
-    pub monitor: Vec<(String, String)>,
     /// NOTIFYACCESS= overrides NotifyAccess= until the next start.
     pub notify_access_override: Option<crate::unit::NotifyAccess>,
 }

@@ -371,11 +371,7 @@ impl Step<'_> {
         }
         let key = if relation == Relation::OnFailure { "OnFailure=" } else { "OnSuccess=" };
         self.log(unit, level::INFO, &format!("Triggering {key} dependencies."));
-        let monitor = self.monitor_variables(unit);
         for other in targets {
-            if self.unit(other).kind == Kind::Service {
-                self.unit_mut(other).service.monitor.clone_from(&monitor);
-            }
             if let Err(error) = self.add_job(other, JobType::Start) {
                 let text = format!("Failed to enqueue {key} job, ignoring: {}", error.message);
                 self.log(unit, level::WARNING, &text);
