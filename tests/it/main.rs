@@ -4,3 +4,4 @@ mod time;
 mod unit;
 mod unit_exec;
 mod unit_names;
+mod unit_versions;
