@@ -1,5 +1,8 @@
 //! All integration tests, one binary: a module per part of the harness.
 
+mod manager;
+mod manager_cases;
+mod manager_shell;
 mod time;
 mod unit;
 mod unit_exec;
