@@ -3,6 +3,7 @@
 mod manager;
 mod manager_cases;
 mod manager_shell;
+mod manager_tables;
 mod time;
 mod unit;
 mod unit_exec;

@@ -35,6 +35,8 @@ impl Rig {
     pub(crate) fn with(profile: Profile, units: &[(&str, &str)]) -> Self {
         let config = Config { profile, boot: BOOT, timer_phase: Span::ZERO, seed: 1 };
         let world = World::new(config, Files::default(), Box::new(|spawn, _| launch(spawn)));
+        let mut world = world;
+        world.machine_mut().unknown_accounts.insert("nobodyknows".into());
         let mut rig = Self {
             world,
             log: Vec::new(),
@@ -109,6 +111,12 @@ impl Rig {
 
     pub(crate) fn restart(&mut self, unit: &str) -> Reply {
         self.job(JobVerb::Restart, unit)
+    }
+
+    /// Keeps a unit loaded, as those are that a target wants.
+    pub(crate) fn keep(&mut self, unit: &str) {
+        self.ask(Request::Enable { units: vec![unit.to_owned()], runtime: false });
+        self.ask(Request::DaemonReload);
     }
 
     /// How the last job of a unit ended, if it has.

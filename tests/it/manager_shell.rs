@@ -2,7 +2,8 @@
 //!
 //! Statements end at `;`, `&` or a newline. Known are `sleep`, `exit`, `exec sleep`, `kill -SIG $$`, `trap`, `wait`,
 //! `( … ) &`, the endless `while :; do sleep N & wait $!; done`, and, for what a shell alone cannot do, `bind PORT`
-//! (exits with 1 if the port is taken), `notify TEXT`, `write PATH`, `pidfile PATH` and `serve`.
+//! (exits with 1 if the port is taken), `notify TEXT`, `write PATH`, `pidfile PATH` (of the last child), `dump` (core)
+//! and `serve`.
 
 use std::collections::BTreeMap;
 
@@ -107,6 +108,7 @@ impl Parser {
             ["kill", name, "$$"] => {
                 self.acts.push(Act::Raise(signal::from_name(&name[1..]).unwrap_or_else(|| panic!("{statement}"))));
             }
+            ["dump"] => self.acts.push(Act::End(Exit::Dumped(6))),
             ["wait"] => self.acts.push(Act::Wait),
             ["serve"] => self.acts.push(Act::Serve),
             ["bind", port] => {
