@@ -18,3 +18,4 @@ pub mod unit;
 pub use program::init;
 pub use run::{ClockKind, Fault, Options, Outcome, Verdict};
 pub use scenario::Scenario;
+pub mod world;

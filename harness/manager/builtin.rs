@@ -16,7 +16,13 @@ const ROWS: &[Row] = &[
         &["sockets.target", "timers.target", "paths.target", "slices.target"],
         &["sysinit.target", "sockets.target", "paths.target", "slices.target"],
     ),
-    ("sysinit.target", "System Initialization", &[], &["local-fs.target", "swap.target"], &["local-fs.target", "swap.target"]),
+    (
+        "sysinit.target",
+        "System Initialization",
+        &[],
+        &["local-fs.target", "swap.target"],
+        &["local-fs.target", "swap.target"],
+    ),
     ("sockets.target", "Socket Units", &[], &[], &["sysinit.target"]),
     ("timers.target", "Timer Units", &[], &[], &["sysinit.target"]),
     ("paths.target", "Path Units", &[], &[], &["sysinit.target"]),
@@ -50,8 +56,15 @@ const ROWS: &[Row] = &[
 ];
 
 /// Units that are up from the first moment on and never go down.
-const ALWAYS_UP: &[&str] =
-    &["system.slice", "user.slice", "-.slice", "-.mount", "systemd-journald.socket", "systemd-journald.service", "dbus.socket"];
+const ALWAYS_UP: &[&str] = &[
+    "system.slice",
+    "user.slice",
+    "-.slice",
+    "-.mount",
+    "systemd-journald.socket",
+    "systemd-journald.service",
+    "dbus.socket",
+];
 
 /// What the machine boots into (Debian's choice).
 pub(super) const DEFAULT_TARGET: &str = "graphical.target";

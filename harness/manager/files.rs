@@ -13,6 +13,11 @@ impl Step<'_> {
         let mut effects = Vec::new();
         let mut lines = Vec::new();
         for name in units {
+            if change == FileChange::Enable {
+                // Looking for [Install] reads the file, with a warning for what stands in no known section.
+                let def = definition(self.host.unit_files(), name, self.m.config.profile);
+                self.warn_of_sections(name, &def);
+            }
             let result = match change {
                 FileChange::Enable => self.plan_enable(name, dir, &mut effects),
                 FileChange::Disable => {
@@ -71,7 +76,8 @@ impl Step<'_> {
             let wants = install.wanted_by.iter().map(|owner| format!("{dir}/{owner}.wants/{}", def.name));
             let requires = install.required_by.iter().map(|owner| format!("{dir}/{owner}.requires/{}", def.name));
             for path in aliases.chain(wants).chain(requires) {
-                let there = matches!(files.entries.get(&path), Some(FileEntry::Symlink { target }) if *target == fragment);
+                let there =
+                    matches!(files.entries.get(&path), Some(FileEntry::Symlink { target }) if *target == fragment);
                 if !there {
                     effects.push(Effect::Symlink { path, target: fragment.clone() });
                 }
@@ -87,9 +93,7 @@ impl Step<'_> {
             let Some(rest) = path.strip_prefix(dir).and_then(|rest| rest.strip_prefix('/')) else { break };
             let FileEntry::Symlink { target } = entry else { continue };
             let ours = match rest.split_once('/') {
-                Some((owner, file)) => {
-                    (owner.ends_with(".wants") || owner.ends_with(".requires")) && file == name
-                }
+                Some((owner, file)) => (owner.ends_with(".wants") || owner.ends_with(".requires")) && file == name,
                 None => rest != name && target != "/dev/null" && target.rsplit('/').next() == Some(name),
             };
             if ours {

@@ -5,7 +5,6 @@ use super::interface::{Effect, JobId, JobResult};
 use super::loaded::{Kind, Relation, Timer, UnitId};
 use super::states::{ActiveState, ServiceResult};
 use super::step::{Refusal, Step};
-use crate::time::IncidentTime;
 use crate::unit::ServiceType;
 
 /// Types of jobs that exist as jobs; `try-` and `reload-or-` variants collapse before.
@@ -78,7 +77,6 @@ pub(super) struct Job {
     pub kind: JobType,
     pub running: bool,
     pub queued: bool,
-    pub begin: IncidentTime,
     pub ignore_order: bool,
 }
 
@@ -112,22 +110,21 @@ impl Step<'_> {
                 }
             }
         }
-        let begin = self.now;
-        self.unit_mut(unit).job = Some(Job { id, kind, running: false, queued: false, begin, ignore_order });
+        self.unit_mut(unit).job = Some(Job { id, kind, running: false, queued: false, ignore_order });
         self.m.job_count += 1;
         let timeout = self.unit(unit).def.job_timeout_sec;
         if !timeout.is_zero() && !timeout.is_infinite() {
-            self.arm(unit, Timer::Job, begin + timeout);
+            self.arm_after(unit, Timer::Job, timeout);
         }
         self.queue_job(unit);
         id
     }
 
-    /// Puts the unit's job, if it has one that waits, into the run queue.
+    /// Puts the unit's job, if it has one, into the run queue. One that runs is passed over there, unless it has to
+    /// wait by then.
     pub(super) fn queue_job(&mut self, unit: UnitId) {
         if let Some(job) = self.unit_mut(unit).job.as_mut()
             && !job.queued
-            && !job.running
         {
             job.queued = true;
             self.m.enqueue_run(unit);
@@ -144,8 +141,7 @@ impl Step<'_> {
         // Of two ordered units the later one goes first if it is to stop, else the earlier one does.
         let blocked = |relation: Relation| {
             this.related(relation).filter_map(|other| self.unit(other).job.as_ref()).any(|other| {
-                !other.ignore_order
-                    && if relation == Relation::After { !job.kind.stops() } else { other.kind.stops() }
+                !other.ignore_order && if relation == Relation::After { !job.kind.stops() } else { other.kind.stops() }
             })
         };
         !blocked(Relation::After) && !blocked(Relation::Before)
@@ -252,12 +248,7 @@ impl Step<'_> {
         }
     }
 
-    fn collect_failing(
-        &self,
-        unit: UnitId,
-        relations: &[Relation],
-        todo: &mut Vec<(UnitId, JobResult, bool, bool)>,
-    ) {
+    fn collect_failing(&self, unit: UnitId, relations: &[Relation], todo: &mut Vec<(UnitId, JobResult, bool, bool)>) {
         for &relation in relations {
             for other in self.unit(unit).related(relation) {
                 if self
@@ -306,8 +297,7 @@ impl Step<'_> {
                     self.finish_job(unit, JobResult::Done, true, false);
                 } else if running && state != ActiveState::Activating {
                     if state.is_down() {
-                        let result =
-                            if state == ActiveState::Failed { JobResult::Failed } else { JobResult::Done };
+                        let result = if state == ActiveState::Failed { JobResult::Failed } else { JobResult::Done };
                         self.finish_job(unit, result, true, false);
                     }
                     return true;
@@ -423,7 +413,8 @@ impl Step<'_> {
         if this.kind == Kind::Service && this.service.result == ServiceResult::ExecCondition {
             return format!("Condition check resulted in {ident} being skipped.");
         }
-        let Some(condition) = this.failed_condition.and_then(|index| this.def.conditions.get(index)) else {
+        let mut plain = this.unmet_conditions.iter().filter_map(|index| this.def.conditions.get(*index));
+        let Some(condition) = plain.find(|condition| !condition.trigger) else {
             return if self.m.rules.new_words {
                 format!("{ident} skipped, no trigger condition checks were met.")
             } else {

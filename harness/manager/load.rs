@@ -186,16 +186,12 @@ impl Step<'_> {
     fn define(&mut self, unit: UnitId, def: Unit) {
         for warning in &def.warnings {
             let id = warning.line.map(|_| catalog::INVALID_CONFIGURATION);
-            let invocation = match warning.line {
-                Some(_) => None,
-                None => self.unit(unit).invocation.as_deref().map(str::to_owned),
-            };
             self.out.push(Effect::Journal(Message {
                 unit: Some(self.unit(unit).name.to_string()),
                 priority: warning.priority,
                 text: warning.message(),
                 message_id: id,
-                invocation_id: invocation,
+                invocation_id: None,
                 fields: match warning.line {
                     Some(line) => vec![("CONFIG_FILE", warning.subject.clone()), ("CONFIG_LINE", line.to_string())],
                     None => Vec::new(),
@@ -295,8 +291,10 @@ impl Step<'_> {
             this.own.clear();
             this.inverse.clear();
         }
-        let present: Vec<UnitId> =
-            (0..count).map(|index| UnitId(u32::try_from(index).unwrap_or(u32::MAX))).filter(|u| self.unit(*u).present).collect();
+        let present: Vec<UnitId> = (0..count)
+            .map(|index| UnitId(u32::try_from(index).unwrap_or(u32::MAX)))
+            .filter(|u| self.unit(*u).present)
+            .collect();
         for &unit in &present {
             let name = self.unit(unit).name.clone();
             let mut def = definition(self.host.unit_files(), &name, self.m.config.profile);
@@ -330,10 +328,7 @@ impl Step<'_> {
         let span = match run.state {
             ServiceState::Condition | ServiceState::StartPre | ServiceState::StartPost => config.timeout_start_sec,
             ServiceState::Start
-                if matches!(
-                    config.service_type,
-                    crate::unit::ServiceType::Simple | crate::unit::ServiceType::Idle
-                ) =>
+                if matches!(config.service_type, crate::unit::ServiceType::Simple | crate::unit::ServiceType::Idle) =>
             {
                 return;
             }
@@ -418,14 +413,12 @@ impl Step<'_> {
         if this.pinned || this.job.is_some() {
             return true;
         }
-        let collectable = match (this.active(), this.def.collect_mode) {
-            (ActiveState::Inactive, _) => true,
-            (ActiveState::Failed, CollectMode::InactiveOrFailed) => true,
+        let collectable = match this.active() {
+            ActiveState::Inactive => true,
+            ActiveState::Failed => this.def.collect_mode == CollectMode::InactiveOrFailed,
             _ => false,
         };
-        !collectable
-            || this.socket.opening
-            || this.kind == Kind::Service && !self.host.processes(&this.name).is_empty()
+        !collectable || this.socket.opening || this.kind == Kind::Service && !self.host.processes(&this.name).is_empty()
     }
 
     /// Whether the unit, or something that refers to it over however many corners, keeps itself in memory.

@@ -200,8 +200,6 @@ pub(super) struct ServiceRun {
     pub reload_begin: Option<IncidentTime>,
     /// Type=idle: the program that waits for the job queue to drain.
     pub idle_spawn: Option<Box<super::interface::Spawn>>,
-    /// `MONITOR_*` variables of the unit whose end started this one.
-    pub monitor: Vec<(String, String)>,
     /// NOTIFYACCESS= overrides NotifyAccess= until the next start.
     pub notify_access_override: Option<crate::unit::NotifyAccess>,
 }
@@ -245,8 +243,9 @@ pub(super) struct Loaded {
     pub auto_limit: RateLimit,
     pub condition_result: bool,
     pub assert_result: bool,
-    /// The first condition that was not met.
-    pub failed_condition: Option<usize>,
+    /// The conditions and assertions that did not hold at the last attempt to start.
+    pub unmet_conditions: Vec<usize>,
+    pub unmet_asserts: Vec<usize>,
     pub service: ServiceRun,
     pub socket: SocketRun,
     /// Targets and others have no other state.
@@ -281,7 +280,8 @@ impl Loaded {
             auto_limit: RateLimit::default(),
             condition_result: false,
             assert_result: false,
-            failed_condition: None,
+            unmet_conditions: Vec::new(),
+            unmet_asserts: Vec::new(),
             service: ServiceRun::default(),
             socket: SocketRun::default(),
             up: false,

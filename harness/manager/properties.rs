@@ -2,13 +2,15 @@
 //!
 //! They are put together when somebody asks; the manager itself never looks at them.
 
+use std::collections::HashMap;
+
 use super::interface::{ExecRole, Exit, Host, JobId};
 use super::load::commands;
 use super::loaded::{ExecStatus, Kind, Loaded, ROLES, Relation, role_index};
 use super::states::ActiveState;
 use super::{Manager, builtin};
-use crate::time::{IncidentTime, Span};
-use crate::unit::{ExecCommand, FileEntry, LoadState, SEARCH_PATH, ServiceType};
+use crate::time::IncidentTime;
+use crate::unit::{Condition, ExecCommand, FileEntry, LoadState, PROPERTY_ORDER, SEARCH_PATH, ServiceType};
 
 /// One line of `systemctl list-units`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,15 +42,25 @@ pub struct JobRow {
     pub state: &'static str,
 }
 
-/// Property names and values in the order of `systemctl show`.
+/// Property names and values: those that follow from the files, and what the run makes of them.
 struct Sheet {
     rows: Vec<(&'static str, String)>,
     boot: IncidentTime,
 }
 
 impl Sheet {
+    /// Sets a property, in place of what the files say.
     fn put(&mut self, name: &'static str, value: impl Into<String>) {
-        self.rows.push((name, value.into()));
+        match self.rows.iter_mut().find(|(known, _)| *known == name) {
+            Some(row) => row.1 = value.into(),
+            None => self.rows.push((name, value.into())),
+        }
+    }
+
+    /// Sets a property that has a line for each of its values.
+    fn put_all(&mut self, name: &'static str, values: impl Iterator<Item = String>) {
+        self.rows.retain(|(known, _)| *known != name);
+        self.rows.extend(values.map(|value| (name, value)));
     }
 
     fn flag(&mut self, name: &'static str, value: bool) {
@@ -59,14 +71,17 @@ impl Sheet {
         self.put(name, value.to_string());
     }
 
-    fn span(&mut self, name: &'static str, value: Span) {
-        self.put(name, value.to_string());
-    }
-
     /// A moment on both clocks.
     fn stamp(&mut self, names: [&'static str; 2], at: Option<IncidentTime>) {
         self.put(names[0], at.map(wall).unwrap_or_default());
         self.put(names[1], at.map_or(0, |at| at.since(self.boot).as_micros()).to_string());
+    }
+
+    /// All rows in the order of `systemctl show`.
+    fn into_rows(mut self) -> Vec<(&'static str, String)> {
+        let rank: HashMap<&str, usize> = PROPERTY_ORDER.iter().enumerate().map(|(rank, name)| (*name, rank)).collect();
+        self.rows.sort_by_key(|(name, _)| rank.get(name).copied().unwrap_or(usize::MAX));
+        self.rows
     }
 }
 
@@ -96,6 +111,9 @@ fn command_text(command: &ExecCommand, status: ExecStatus, extended: bool) -> St
         }
         if command.no_env_expand {
             flags.push("no-env-expand");
+        }
+        if command.via_shell {
+            flags.push("via-shell");
         }
         format!("flags={}", flags.join(" "))
     } else {
@@ -149,14 +167,20 @@ impl Manager {
     /// To see the properties of any unit, send [`super::Request::Show`] first, as systemctl's look at it does.
     pub fn properties(&self, host: &dyn Host, name: &str) -> Option<Vec<(&'static str, String)>> {
         let unit = self.present(name)?;
-        let mut sheet = Sheet { rows: Vec::with_capacity(160), boot: self.boot };
+        let mut sheet = Sheet { rows: unit.def.properties(), boot: self.boot };
         match unit.kind {
             Kind::Service => self.service_properties(host, unit, &mut sheet),
-            Kind::Socket => socket_properties(unit, &mut sheet),
+            Kind::Socket => {
+                sheet.put("Result", unit.socket.result.as_str());
+                sheet.number(
+                    "NAccepted",
+                    if unit.def.socket.as_ref().is_some_and(|s| s.accept) { unit.socket.n_accepted } else { 0 },
+                );
+            }
             Kind::Target | Kind::Other => {}
         }
         self.unit_properties(host, unit, &mut sheet);
-        Some(sheet.rows)
+        Some(sheet.into_rows())
     }
 
     /// One property of a loaded unit.
@@ -206,6 +230,14 @@ impl Manager {
         list
     }
 
+    /// The conditions and assertions of a unit that did not hold when it was to be started last.
+    pub fn unmet(&self, name: &str) -> Vec<Condition> {
+        let Some(unit) = self.present(name) else { return Vec::new() };
+        let conditions = unit.unmet_conditions.iter().filter_map(|index| unit.def.conditions.get(*index));
+        let asserts = unit.unmet_asserts.iter().filter_map(|index| unit.def.asserts.get(*index));
+        conditions.chain(asserts).cloned().collect()
+    }
+
     /// All loaded units, by name.
     pub fn units(&self) -> Vec<UnitRow> {
         let mut rows: Vec<UnitRow> = self
@@ -245,40 +277,19 @@ impl Manager {
 
     fn service_properties(&self, host: &dyn Host, unit: &Loaded, sheet: &mut Sheet) {
         let (config, run) = (&unit.config, &unit.service);
-        sheet.put("Type", config.service_type.as_str());
-        sheet.put("ExitType", config.exit_type.as_str());
-        sheet.put("Restart", config.restart.as_str());
         if self.rules.restart_steps {
             sheet.put("RestartMode", config.restart_mode.as_str());
-        }
-        sheet.put("PIDFile", config.pid_file.clone().unwrap_or_default());
-        sheet.put("NotifyAccess", config.notify_access.as_str());
-        sheet.span("RestartUSec", config.restart_sec);
-        if self.rules.restart_steps {
             sheet.number("RestartSteps", config.restart_steps);
-            sheet.span("RestartMaxDelayUSec", config.restart_max_delay_sec);
-            let next = super::restart_delay(config, run.n_restarts.saturating_add(1));
-            sheet.span("RestartUSecNext", next);
+            sheet.number("RestartMaxDelayUSec", config.restart_max_delay_sec);
+            sheet.number("RestartUSecNext", super::restart_delay(config, run.n_restarts.saturating_add(1)));
         }
-        sheet.span("TimeoutStartUSec", config.timeout_start_sec);
-        sheet.span("TimeoutStopUSec", config.timeout_stop_sec);
-        sheet.span("TimeoutAbortUSec", config.timeout_abort_sec.unwrap_or(config.timeout_stop_sec));
-        sheet.put("TimeoutStartFailureMode", config.timeout_start_failure_mode.as_str());
-        sheet.put("TimeoutStopFailureMode", config.timeout_stop_failure_mode.as_str());
-        sheet.span("RuntimeMaxUSec", config.runtime_max_sec);
-        sheet.span("RuntimeRandomizedExtraUSec", config.runtime_randomized_extra_sec);
-        sheet.span("WatchdogUSec", run.watchdog_override.unwrap_or(config.watchdog_sec));
+        if self.rules.notify_reload {
+            sheet.number("ReloadSignal", config.reload_signal);
+        }
+        sheet.number("WatchdogUSec", run.watchdog_override.unwrap_or(config.watchdog_sec));
         sheet.stamp(["WatchdogTimestamp", "WatchdogTimestampMonotonic"], run.watchdog_stamp);
-        sheet.flag("RootDirectoryStartOnly", config.root_directory_start_only);
-        sheet.flag("RemainAfterExit", config.remain_after_exit);
-        sheet.flag("GuessMainPID", config.guess_main_pid);
-        sheet.number("RestartPreventExitStatus", &config.restart_prevent_exit_status);
-        sheet.number("RestartForceExitStatus", &config.restart_force_exit_status);
-        sheet.number("SuccessExitStatus", &config.success_exit_status);
         sheet.number("MainPID", run.main_pid);
         sheet.number("ControlPID", run.control_pid);
-        sheet.put("BusName", config.bus_name.clone().unwrap_or_default());
-        sheet.number("FileDescriptorStoreMax", config.file_descriptor_store_max);
         sheet.put("NFileDescriptorStore", "0");
         sheet.put("StatusText", run.status_text.clone().unwrap_or_default());
         sheet.number("StatusErrno", run.status_errno);
@@ -286,7 +297,6 @@ impl Manager {
         sheet.put("ReloadResult", run.reload_result.as_str());
         sheet.put("CleanResult", "success");
         sheet.number("NRestarts", run.n_restarts);
-        sheet.put("OOMPolicy", config.oom_policy.as_str());
         let main = run.main_status;
         sheet.stamp(["ExecMainStartTimestamp", "ExecMainStartTimestampMonotonic"], main.start);
         sheet.stamp(["ExecMainExitTimestamp", "ExecMainExitTimestampMonotonic"], main.stop);
@@ -295,68 +305,19 @@ impl Manager {
         sheet.number("ExecMainStatus", exit_status(main.exit));
         for role in ROLES {
             let list = commands(config, role).iter().zip(&run.statuses[role_index(role)]);
-            for (index, name) in role_names(role).into_iter().enumerate() {
-                for (command, status) in list.clone() {
-                    sheet.put(name, command_text(command, *status, index == 1));
-                }
-            }
+            let [plain, extended] = role_names(role);
+            sheet.put_all(plain, list.clone().map(|(command, status)| command_text(command, *status, false)));
+            sheet.put_all(extended, list.map(|(command, status)| command_text(command, *status, true)));
         }
-        sheet.put("Slice", config.slice.clone().unwrap_or_else(|| "system.slice".into()));
         let live = !unit.active().is_down() && run.state != super::ServiceState::AutoRestart;
-        let group = if live { format!("/system.slice/{}", unit.name) } else { String::new() };
+        let group = if live { format!("/{}/{}", unit.def.slice(), unit.name) } else { String::new() };
         sheet.put("ControlGroup", group);
         let used = u128::from(host.cpu_time(&unit.name).as_micros()) * 1000;
-        let started = run.main_status.start.is_some();
-        sheet.put("CPUUsageNSec", if started { used.to_string() } else { "[not set]".into() });
-        sheet.put("Environment", environment_text(&config.environment));
-        let files: Vec<String> = config
-            .environment_file
-            .iter()
-            .map(|(path, optional)| format!("{path} (ignore_errors={})", if *optional { "yes" } else { "no" }))
-            .collect();
-        if files.is_empty() {
-            sheet.put("EnvironmentFiles", "");
-        }
-        for file in files {
-            sheet.put("EnvironmentFiles", file);
-        }
-        sheet.put("PassEnvironment", config.pass_environment.join(" "));
-        sheet.put("UnsetEnvironment", config.unset_environment.join(" "));
-        sheet.put("UMask", format!("{:04o}", config.umask));
-        let directory = match &config.working_directory {
-            _ if config.working_directory_home => "~".to_owned(),
-            Some(path) => path.clone(),
-            None => String::new(),
-        };
-        let missing_ok = if config.working_directory_missing_ok && !directory.is_empty() { "!" } else { "" };
-        sheet.put("WorkingDirectory", format!("{missing_ok}{directory}"));
-        sheet.number("Nice", config.nice);
-        sheet.flag("NonBlocking", config.non_blocking);
-        sheet.put("StandardInput", config.standard_input.clone());
-        sheet.put("StandardOutput", stream(&config.standard_output));
-        sheet.put("StandardError", stream(&config.standard_error));
-        sheet.put("SyslogIdentifier", config.syslog_identifier.clone().unwrap_or_default());
-        sheet.put("User", config.user.clone().unwrap_or_default());
-        sheet.put("Group", config.group.clone().unwrap_or_default());
-        sheet.flag("IgnoreSIGPIPE", config.ignore_sigpipe);
-        sheet.put("KillMode", config.kill_mode.as_str());
-        sheet.number("KillSignal", config.kill_signal);
-        sheet.number("RestartKillSignal", config.restart_kill_signal.unwrap_or(config.kill_signal));
-        sheet.number("FinalKillSignal", config.final_kill_signal);
-        sheet.flag("SendSIGKILL", config.send_sigkill);
-        sheet.flag("SendSIGHUP", config.send_sighup);
-        sheet.number("WatchdogSignal", config.watchdog_signal);
-        if self.rules.notify_reload {
-            sheet.number("ReloadSignal", config.reload_signal);
-        }
+        sheet.put("CPUUsageNSec", if main.start.is_some() { used.to_string() } else { "[not set]".into() });
     }
 
     fn unit_properties(&self, host: &dyn Host, unit: &Loaded, sheet: &mut Sheet) {
         let def = &unit.def;
-        sheet.put("Id", &*unit.name);
-        let names: Vec<&str> =
-            std::iter::once(&*unit.name).chain(def.aliases.iter().map(String::as_str)).collect();
-        sheet.put("Names", names.join(" "));
         for (name, relation) in [
             ("Requires", Relation::Requires),
             ("Requisite", Relation::Requisite),
@@ -383,90 +344,51 @@ impl Manager {
         ] {
             sheet.put(name, self.related_names(unit, relation).join(" "));
         }
-        sheet.put("Documentation", def.documentation.join(" "));
-        sheet.put("Description", def.description.clone().unwrap_or_else(|| unit.name.to_string()));
-        sheet.put("LoadState", def.load_state.as_str());
         sheet.put("ActiveState", unit.active().as_str());
         sheet.put("FreezerState", "running");
         sheet.put("SubState", unit.sub_state());
-        sheet.put("FragmentPath", def.fragment_path.clone().unwrap_or_default());
-        sheet.put("SourcePath", "");
-        sheet.put("DropInPaths", def.drop_in_paths.join(" "));
         sheet.put("UnitFileState", self.unit_file_state(host, unit));
-        let preset = if def.load_state == LoadState::Loaded && def.fragment_path.is_some() { "enabled" } else { "" };
-        sheet.put("UnitFilePreset", preset);
+        let loaded = def.load_state == LoadState::Loaded;
+        sheet.put("UnitFilePreset", if loaded && def.fragment_path.is_some() { "enabled" } else { "" });
         let stamps = &unit.stamps;
         sheet.stamp(["StateChangeTimestamp", "StateChangeTimestampMonotonic"], stamps.state_change);
         sheet.stamp(["InactiveExitTimestamp", "InactiveExitTimestampMonotonic"], stamps.inactive_exit);
         sheet.stamp(["ActiveEnterTimestamp", "ActiveEnterTimestampMonotonic"], stamps.active_enter);
         sheet.stamp(["ActiveExitTimestamp", "ActiveExitTimestampMonotonic"], stamps.active_exit);
         sheet.stamp(["InactiveEnterTimestamp", "InactiveEnterTimestampMonotonic"], stamps.inactive_enter);
-        let loaded = def.load_state == LoadState::Loaded;
         sheet.flag("CanStart", loaded && !def.refuse_manual_start);
         sheet.flag("CanStop", !def.refuse_manual_stop);
         let reloads = unit.kind == Kind::Service
             && (!unit.config.exec_reload.is_empty() || unit.config.service_type == ServiceType::NotifyReload);
         sheet.flag("CanReload", reloads);
         sheet.flag("CanIsolate", false);
-        sheet.put("CanClean", "");
-        sheet.flag("CanFreeze", matches!(unit.kind, Kind::Service));
         sheet.put("Job", unit.job.as_ref().map_or_else(String::new, |job| job.id.to_string()));
-        sheet.flag("StopWhenUnneeded", def.stop_when_unneeded);
-        sheet.flag("RefuseManualStart", def.refuse_manual_start);
-        sheet.flag("RefuseManualStop", def.refuse_manual_stop);
-        sheet.flag("AllowIsolate", false);
-        sheet.flag("DefaultDependencies", def.default_dependencies.unwrap_or(true));
         sheet.put("OnSuccessJobMode", "fail");
         sheet.put("OnFailureJobMode", "replace");
-        sheet.flag("IgnoreOnIsolate", false);
         sheet.flag("NeedDaemonReload", self.needs_reload(host, &unit.name));
-        let job_timeout = if def.job_timeout_sec.is_zero() { Span::INFINITY } else { def.job_timeout_sec };
-        sheet.span("JobTimeoutUSec", job_timeout);
-        sheet.span("JobRunningTimeoutUSec", def.job_running_timeout_sec);
-        sheet.put("JobTimeoutAction", "none");
         sheet.flag("ConditionResult", unit.condition_result);
         sheet.flag("AssertResult", unit.assert_result);
         sheet.stamp(["ConditionTimestamp", "ConditionTimestampMonotonic"], stamps.condition);
         sheet.stamp(["AssertTimestamp", "AssertTimestampMonotonic"], stamps.assert);
-        sheet.put("LoadError", load_error(unit));
         sheet.flag("Transient", false);
         sheet.flag("Perpetual", false);
-        sheet.span("StartLimitIntervalUSec", def.start_limit_interval_sec.unwrap_or(Span::from_secs(10)));
-        sheet.number("StartLimitBurst", def.start_limit_burst.unwrap_or(5));
-        sheet.put("StartLimitAction", def.start_limit_action.as_str());
-        sheet.put("FailureAction", def.failure_action.as_str());
-        sheet.put("SuccessAction", def.success_action.as_str());
-        sheet.put("RebootArgument", def.reboot_argument.clone().unwrap_or_default());
         sheet.put("InvocationID", unit.invocation.as_deref().unwrap_or_default());
-        sheet.put("CollectMode", def.collect_mode.as_str());
     }
 
-    /// The names of related units, and what the default dependencies add to them.
+    /// The names of related units, with what the default dependencies add to them.
     fn related_names(&self, unit: &Loaded, relation: Relation) -> Vec<String> {
         let mut names: Vec<String> =
             unit.related(relation).map(|other| self.units[other.0 as usize].name.to_string()).collect();
-        let defaults = matches!(unit.kind, Kind::Service | Kind::Socket)
-            && unit.def.load_state == LoadState::Loaded
-            && unit.def.default_dependencies.unwrap_or(true)
-            && builtin::unit(&unit.name).is_none();
-        if unit.kind == Kind::Service && unit.def.load_state == LoadState::Loaded {
-            let implied: &[&str] = match relation {
-                Relation::Requires => &["system.slice"],
-                Relation::After => &["system.slice", "systemd-journald.socket"],
-                _ => &[],
-            };
-            names.extend(implied.iter().map(|&name| name.to_owned()));
-        }
-        if defaults {
-            let implied: &[&str] = match relation {
-                Relation::Requires => &["sysinit.target"],
-                Relation::After if unit.kind == Kind::Service => &["sysinit.target", "basic.target"],
-                Relation::After => &["sysinit.target"],
-                Relation::Before if unit.kind == Kind::Socket => &["sockets.target", "shutdown.target"],
-                Relation::Before | Relation::Conflicts => &["shutdown.target"],
-                _ => &[],
-            };
-            names.extend(implied.iter().map(|&name| name.to_owned()));
+        if builtin::unit(&unit.name).is_none() {
+            let implicit = unit.def.implicit();
+            names.extend(match relation {
+                Relation::Requires => implicit.requires,
+                Relation::Wants => implicit.wants,
+                Relation::Conflicts => implicit.conflicts,
+                Relation::Before => implicit.before,
+                Relation::After => implicit.after,
+                _ => Vec::new(),
+            });
         }
         names.sort_unstable();
         names.dedup();
@@ -481,6 +403,10 @@ impl Manager {
             return if fragment.starts_with("/run/") { "masked-runtime" } else { "masked" };
         }
         let files = host.unit_files();
+        if !files.entries.contains_key(fragment) && builtin::unit(&unit.name).is_none() {
+            // It was there when the unit was loaded.
+            return "bad";
+        }
         let mut runtime = false;
         for dir in SEARCH_PATH.iter().filter(|dir| dir.starts_with("/etc/") || dir.starts_with("/run/")) {
             for (path, entry) in files.entries.range(format!("{dir}/")..) {
@@ -516,61 +442,4 @@ impl Manager {
             "disabled"
         }
     }
-}
-
-fn socket_properties(unit: &Loaded, sheet: &mut Sheet) {
-    let Some(socket) = unit.def.socket.as_ref() else { return };
-    let listen: Vec<String> = socket.listen_stream.iter().map(|address| format!("{address} (Stream)")).collect();
-    for address in listen {
-        sheet.put("Listen", address);
-    }
-    sheet.flag("Accept", socket.accept);
-    sheet.put("Result", unit.socket.result.as_str());
-    sheet.number("NAccepted", if socket.accept { unit.socket.n_accepted } else { 0 });
-    let name = socket.file_descriptor_name.clone().unwrap_or_else(|| unit.name.to_string());
-    sheet.put("FileDescriptorName", name);
-    sheet.span("TriggerLimitIntervalUSec", socket.trigger_limit_interval_sec.unwrap_or(Span::from_secs(2)));
-    sheet.number("TriggerLimitBurst", socket.trigger_limit_burst.unwrap_or(if socket.accept { 200 } else { 20 }));
-}
-
-/// `org.freedesktop.systemd1.NoSuchUnit "Unit x.service not found."` and its like.
-fn load_error(unit: &Loaded) -> String {
-    let text = |fallback: String| unit.def.load_error.clone().unwrap_or(fallback);
-    let name = &unit.name;
-    match unit.def.load_state {
-        LoadState::Loaded => String::new(),
-        LoadState::NotFound => {
-            format!("org.freedesktop.systemd1.NoSuchUnit \"{}\"", text(format!("Unit {name} not found.")))
-        }
-        LoadState::Masked => {
-            format!("org.freedesktop.systemd1.UnitMasked \"{}\"", text(format!("Unit {name} is masked.")))
-        }
-        LoadState::BadSetting => {
-            let fallback = format!("Unit {name} has a bad unit file setting.");
-            format!("org.freedesktop.systemd1.BadUnitSetting \"{}\"", text(fallback))
-        }
-        LoadState::Error => {
-            let fallback = format!("Unit {name} failed to load properly.");
-            format!("org.freedesktop.systemd1.LoadFailed \"{}\"", text(fallback))
-        }
-    }
-}
-
-/// `A=1 "B=two words"`: assignments as `systemctl show` prints them, quoted where needed.
-fn environment_text(list: &[(String, String)]) -> String {
-    let quoted = list.iter().map(|(name, value)| {
-        let word = format!("{name}={value}");
-        if word.contains(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '\\' | '`' | '$')) {
-            let escaped = word.replace('\\', "\\\\").replace('"', "\\\"").replace('`', "\\`").replace('$', "\\$");
-            format!("\"{escaped}\"")
-        } else {
-            word
-        }
-    });
-    quoted.collect::<Vec<_>>().join(" ")
-}
-
-/// The kind of a stream: what follows the colon is another property.
-fn stream(setting: &str) -> String {
-    setting.split_once(':').map_or(setting, |(kind, _)| kind).to_owned()
 }

@@ -1,12 +1,14 @@
 //! What clients ask for (org.freedesktop.systemd1.Manager, as systemctl(1) uses it).
 
 use super::catalog::level;
-use super::interface::{Effect, JobResult, JobVerb, KillWhom, Reply, Request, RequestError, RequestErrorKind, RequestId};
+use super::interface::{
+    Effect, JobResult, JobVerb, KillWhom, Reply, Request, RequestError, RequestErrorKind, RequestId,
+};
 use super::job::JobType;
 use super::loaded::{Kind, UnitId};
 use super::states::{ActiveState, ServiceResult, ServiceState, SocketResult, SocketState};
 use super::step::Step;
-use crate::unit::LoadState;
+use crate::unit::{LoadState, Unit};
 
 fn error(kind: RequestErrorKind, message: String) -> RequestError {
     RequestError { kind, message }
@@ -76,12 +78,7 @@ impl Step<'_> {
     }
 
     fn request_job(&mut self, verb: JobVerb, name: &str) -> Result<JobOrNothing, RequestError> {
-        // Only a stop does not load the unit: what is not loaded is not running.
-        let unit = if verb == JobVerb::Stop {
-            self.m.id(name).filter(|unit| self.unit(*unit).present).ok_or_else(|| not_loaded(name))?
-        } else {
-            self.load(name)
-        };
+        let unit = self.load(name);
         let this = self.unit(unit);
         let (state, loaded) = (this.active(), this.def.load_state);
         let reloads = self.can_reload(unit);
@@ -192,8 +189,7 @@ impl Step<'_> {
                 KillWhom::Control => role == "control",
             };
             if pid != 0 && wanted {
-                let text =
-                    format!("Sent signal SIG{word} to {role} process {pid} ({}) on client request.", comm(pid));
+                let text = format!("Sent signal SIG{word} to {role} process {pid} ({}) on client request.", comm(pid));
                 self.log(unit, level::INFO, &text);
                 self.signal(unit, pid, signal);
             }
@@ -218,6 +214,12 @@ impl Step<'_> {
             return;
         }
         let def = self.unit(unit).def.clone();
+        let name = self.unit(unit).name.clone();
+        self.warn_of_sections(&name, &def);
+    }
+
+    /// What reading a unit file for its [Install] section alone complains about.
+    pub(super) fn warn_of_sections(&mut self, name: &str, def: &Unit) {
         let again = def.warnings.iter().filter(|warning| {
             warning.line.is_some()
                 && def.fragment_path.as_deref() == Some(warning.subject.as_str())
@@ -225,7 +227,7 @@ impl Step<'_> {
         });
         for warning in again {
             self.out.push(Effect::Journal(super::interface::Message {
-                unit: Some(self.unit(unit).name.to_string()),
+                unit: Some(name.to_owned()),
                 priority: warning.priority,
                 text: warning.message(),
                 message_id: Some(super::catalog::INVALID_CONFIGURATION),

@@ -1,7 +1,7 @@
 //! Sockets: listening on behalf of services (systemd.socket(5)).
 
 use super::catalog::{self, level};
-use super::interface::{Effect, JobResult};
+use super::interface::{Effect, Message};
 use super::job::{JobType, Started};
 use super::loaded::{Kind, Relation, UnitId};
 use super::states::{ServiceState, SocketResult, SocketState};
@@ -79,16 +79,22 @@ impl Step<'_> {
         match result {
             Ok(()) => self.enter_listening(unit),
             Err((address, reason)) => {
-                let text = format!("Failed to create listening socket ({address}): {reason}");
-                self.log(unit, level::ERR, &text);
+                // The socket is made by a child, which says so itself.
+                let this = self.unit(unit);
+                let child = Message {
+                    unit: Some(this.name.to_string()),
+                    priority: level::ERR,
+                    text: format!("{}: Failed to create listening socket ({address}): {reason}", this.name),
+                    message_id: None,
+                    invocation_id: this.invocation.as_deref().map(str::to_owned),
+                    fields: Vec::new(),
+                    child: Some((self.host.fork(), "(sd-listen)".to_owned())),
+                };
+                self.out.push(Effect::Journal(child));
                 let text = format!("Failed to receive listening socket ({address}): Input/output error");
                 self.log(unit, level::ERR, &text);
                 self.log(unit, level::WARNING, "Failed to listen on sockets: Input/output error");
                 self.socket_dead(unit, SocketResult::Resources);
-                // Failing without ever having been anything else does not show in the unit's state changes.
-                if self.unit(unit).job.as_ref().is_some_and(|job| job.kind == JobType::Start && job.running) {
-                    self.finish_job(unit, JobResult::Failed, true, false);
-                }
             }
         }
     }

@@ -139,11 +139,7 @@ impl ServiceState {
         match self {
             ServiceState::Dead | ServiceState::DeadBeforeAutoRestart => ActiveState::Inactive,
             ServiceState::Condition | ServiceState::StartPre | ServiceState::Start | ServiceState::StartPost => {
-                if idle {
-                    ActiveState::Active
-                } else {
-                    ActiveState::Activating
-                }
+                if idle { ActiveState::Active } else { ActiveState::Activating }
             }
             ServiceState::Running | ServiceState::Exited => ActiveState::Active,
             ServiceState::Reload | ServiceState::ReloadSignal | ServiceState::ReloadNotify => ActiveState::Reloading,
@@ -160,10 +156,7 @@ impl ServiceState {
 
     /// One of the states in which a start timeout runs.
     pub(super) const fn is_starting(self) -> bool {
-        matches!(
-            self,
-            ServiceState::Condition | ServiceState::StartPre | ServiceState::Start | ServiceState::StartPost
-        )
+        matches!(self, ServiceState::Condition | ServiceState::StartPre | ServiceState::Start | ServiceState::StartPost)
     }
 
     /// One of the states of a reload.

@@ -88,13 +88,9 @@ impl Step<'_> {
             self.check_steady_states();
             match self.m.dequeue_run() {
                 Some(unit) => self.run_job(unit),
-                None => {
-                    if !self.release_idle() {
-                        break;
-                    }
-                }
+                None if self.release_idle() || self.reap_unborn() => {}
+                None => break,
             }
-            self.reap_unborn();
         }
         self.collect_garbage();
     }
@@ -309,7 +305,8 @@ impl Step<'_> {
         }
         self.tell_triggering_sockets(unit);
         if old != ActiveState::Failed && new == ActiveState::Failed {
-            let (action, reason) = (self.unit(unit).def.failure_action, format!("unit {} failed", self.unit(unit).name));
+            let (action, reason) =
+                (self.unit(unit).def.failure_action, format!("unit {} failed", self.unit(unit).name));
             self.emergency(action, &reason, true);
         } else if !old.is_down() && new == ActiveState::Inactive {
             let (action, reason) =

@@ -274,8 +274,7 @@ impl Step<'_> {
             let name_of = |unit: UnitId| format!("{}/{}", self.unit(unit).name, kind_of(unit));
             let first = cycle[0];
             let first_name = self.unit(first).name.clone();
-            let mut texts =
-                vec![format!("{first_name}: Found ordering cycle on {}", name_of(cycle[1 % cycle.len()]))];
+            let mut texts = vec![format!("{first_name}: Found ordering cycle on {}", name_of(cycle[1 % cycle.len()]))];
             for index in 2..=cycle.len() {
                 texts.push(format!("{first_name}: Found dependency on {}", name_of(cycle[index % cycle.len()])));
             }
@@ -372,11 +371,7 @@ impl Step<'_> {
         }
         let key = if relation == Relation::OnFailure { "OnFailure=" } else { "OnSuccess=" };
         self.log(unit, level::INFO, &format!("Triggering {key} dependencies."));
-        let monitor = self.monitor_variables(unit);
         for other in targets {
-            if self.unit(other).kind == Kind::Service {
-                self.unit_mut(other).service.monitor.clone_from(&monitor);
-            }
             if let Err(error) = self.add_job(other, JobType::Start) {
                 let text = format!("Failed to enqueue {key} job, ignoring: {}", error.message);
                 self.log(unit, level::WARNING, &text);

@@ -180,15 +180,16 @@ impl Step<'_> {
         if config.exit_type == ExitType::Cgroup && self.has_processes(unit) {
             return;
         }
+        let control = self.control_alive(unit);
         match self.state(unit) {
+            // With neither a main nor a control process left nothing could end the state.
             ServiceState::StartPost
             | ServiceState::Reload
             | ServiceState::ReloadSignal
-            | ServiceState::ReloadNotify => {
-                // With neither a main nor a control process left nothing could end the state.
-                if !self.control_alive(unit) {
-                    self.enter_stop(unit, result);
-                }
+            | ServiceState::ReloadNotify
+                if !control =>
+            {
+                self.enter_stop(unit, result);
             }
             ServiceState::Start if config.service_type == ServiceType::Oneshot => {
                 if result == ServiceResult::Success {
@@ -197,9 +198,7 @@ impl Step<'_> {
                     self.enter_signal(unit, ServiceState::StopSigterm, result);
                 }
             }
-            ServiceState::Start
-                if matches!(config.service_type, ServiceType::Notify | ServiceType::NotifyReload) =>
-            {
+            ServiceState::Start if matches!(config.service_type, ServiceType::Notify | ServiceType::NotifyReload) => {
                 if result != ServiceResult::Success {
                     self.enter_signal(unit, ServiceState::StopSigterm, result);
                 } else if !config.remain_after_exit || self.notify_access(unit) == NotifyAccess::Main {
@@ -208,20 +207,13 @@ impl Step<'_> {
                 }
             }
             ServiceState::Start | ServiceState::Running => self.enter_running(unit, result),
-            ServiceState::StopWatchdog | ServiceState::StopSigterm | ServiceState::StopSigkill => {
-                if !self.control_alive(unit) {
-                    self.enter_stop_post(unit, result);
-                }
+            // Where a control process is left, its end is waited for.
+            ServiceState::StopWatchdog | ServiceState::StopSigterm | ServiceState::StopSigkill if !control => {
+                self.enter_stop_post(unit, result);
             }
-            ServiceState::StopPost => {
-                if !self.control_alive(unit) {
-                    self.enter_signal(unit, ServiceState::FinalSigterm, result);
-                }
-            }
-            ServiceState::FinalWatchdog | ServiceState::FinalSigterm | ServiceState::FinalSigkill => {
-                if !self.control_alive(unit) {
-                    self.enter_dead(unit, result, true);
-                }
+            ServiceState::StopPost if !control => self.enter_signal(unit, ServiceState::FinalSigterm, result),
+            ServiceState::FinalWatchdog | ServiceState::FinalSigterm | ServiceState::FinalSigkill if !control => {
+                self.enter_dead(unit, result, true);
             }
             _ => {}
         }
@@ -295,9 +287,7 @@ impl Step<'_> {
             ServiceState::StopPost if !main_alive => {
                 self.enter_signal(unit, ServiceState::FinalSigterm, result);
             }
-            ServiceState::FinalWatchdog | ServiceState::FinalSigterm | ServiceState::FinalSigkill
-                if !main_alive =>
-            {
+            ServiceState::FinalWatchdog | ServiceState::FinalSigterm | ServiceState::FinalSigkill if !main_alive => {
                 self.enter_dead(unit, result, true);
             }
             _ => {}

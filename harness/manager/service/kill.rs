@@ -136,12 +136,16 @@ impl Step<'_> {
     }
 
     /// Takes note of the ends of processes that never became programs.
-    pub(in super::super) fn reap_unborn(&mut self) {
+    ///
+    /// Whether there were any.
+    pub(in super::super) fn reap_unborn(&mut self) -> bool {
+        let any = !self.m.unborn.is_empty() || !self.m.stillborn.is_empty();
         for (pid, signal) in std::mem::take(&mut self.m.unborn) {
             self.exited(pid, Exit::Signal(signal));
         }
         for (pid, failure) in std::mem::take(&mut self.m.stillborn) {
             self.exec_failed(pid, &failure);
         }
+        any
     }
 }

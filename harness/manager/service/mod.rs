@@ -188,8 +188,7 @@ impl Step<'_> {
         let config = self.config(unit);
         if allow_restart && self.shall_restart(unit, &config) {
             let count = self.unit(unit).service.n_restarts.saturating_add(1);
-            let delay =
-                if self.m.rules.restart_steps { restart_delay(&config, count) } else { config.restart_sec };
+            let delay = if self.m.rules.restart_steps { restart_delay(&config, count) } else { config.restart_sec };
             if self.m.rules.restart_job {
                 self.unit_mut(unit).service.will_auto_restart = true;
                 self.set_state(unit, end);
@@ -351,22 +350,5 @@ impl Step<'_> {
     /// The record of one command.
     fn status_slot(&mut self, unit: UnitId, role: ExecRole, index: usize) -> Option<&mut ExecStatus> {
         self.unit_mut(unit).service.statuses.get_mut(role_index(role))?.get_mut(index)
-    }
-
-    /// What a unit that this one's end starts is told about it.
-    pub(super) fn monitor_variables(&self, unit: UnitId) -> Vec<(String, String)> {
-        let this = self.unit(unit);
-        let run = &this.service;
-        let mut list = vec![("MONITOR_SERVICE_RESULT".to_owned(), run.result.as_str().to_owned())];
-        if let Some(exit) = run.main_status.exit {
-            let (code, status) = exit_words(exit);
-            list.push(("MONITOR_EXIT_CODE".to_owned(), code.to_owned()));
-            list.push(("MONITOR_EXIT_STATUS".to_owned(), status));
-        }
-        if let Some(invocation) = &this.invocation {
-            list.push(("MONITOR_INVOCATION_ID".to_owned(), invocation.to_string()));
-        }
-        list.push(("MONITOR_UNIT".to_owned(), this.name.to_string()));
-        list
     }
 }

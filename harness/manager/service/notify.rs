@@ -83,9 +83,7 @@ impl Step<'_> {
             NotifyAccess::None => "reception is disabled".to_owned(),
             NotifyAccess::Main if pid == main => return true,
             NotifyAccess::Main if main != 0 => format!("reception only permitted for main PID {main}"),
-            NotifyAccess::Main => {
-                "reception only permitted for main PID which is currently not known".to_owned()
-            }
+            NotifyAccess::Main => "reception only permitted for main PID which is currently not known".to_owned(),
             NotifyAccess::Exec if pid == main || pid == control => return true,
             NotifyAccess::Exec if main != 0 && control != 0 => {
                 format!("reception only permitted for main PID {main} and control PID {control}")

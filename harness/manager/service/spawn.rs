@@ -113,8 +113,12 @@ impl Step<'_> {
             NotifyAccess::Main => !control,
         };
         let sockets = if control { Vec::new() } else { self.sockets_of(unit) };
+        let monitor = match role {
+            ExecRole::StartPre | ExecRole::Start => self.monitor_variables(unit),
+            _ => Vec::new(),
+        };
         let pid = self.host.fork();
-        let environment = self.environment(unit, &config, role, pid, control, &sockets, files);
+        let environment = self.environment(unit, &config, role, pid, control, &sockets, files, monitor);
         let argv = crate::unit::expand(command, &environment);
         let base = command.path.rsplit('/').next().unwrap_or(&command.path);
         let output = match config.standard_output.as_str() {
@@ -159,11 +163,7 @@ impl Step<'_> {
     fn environment_files(&mut self, unit: UnitId, config: &Service) -> Result<Vec<(String, String)>, String> {
         let mut variables = Vec::new();
         for (pattern, optional) in &config.environment_file {
-            let paths = if pattern.contains(['*', '?', '[']) {
-                self.host.glob(pattern)
-            } else {
-                vec![pattern.clone()]
-            };
+            let paths = if pattern.contains(['*', '?', '[']) { self.host.glob(pattern) } else { vec![pattern.clone()] };
             let mut found = false;
             for path in paths {
                 let Some(bytes) = self.host.read(&path) else { continue };
@@ -205,6 +205,7 @@ impl Step<'_> {
         control: bool,
         sockets: &[(String, String)],
         files: Vec<(String, String)>,
+        monitor: Vec<(&'static str, String)>,
     ) -> Vec<(String, String)> {
         let this = self.unit(unit);
         let run = &this.service;
@@ -233,7 +234,7 @@ impl Step<'_> {
                 put("EXIT_STATUS", &status);
             }
         }
-        for (name, value) in &run.monitor {
+        for (name, value) in &monitor {
             put(name, value);
         }
         if let Some(invocation) = &this.invocation {
@@ -262,6 +263,38 @@ impl Step<'_> {
             });
         }
         all
+    }
+
+    /// What a unit that OnFailure= or OnSuccess= started is told about the unit that it is there for, if that can be
+    /// only one (systemd.exec(5), `$MONITOR_SERVICE_RESULT`).
+    fn monitor_variables(&mut self, unit: UnitId) -> Vec<(&'static str, String)> {
+        let this = self.unit(unit);
+        let mut sources = this.related(Relation::OnFailureOf).chain(this.related(Relation::OnSuccessOf));
+        let (source, other) = (sources.next(), sources.next());
+        drop(sources);
+        let Some(source) = source else { return Vec::new() };
+        if let Some(other) = other {
+            let text = format!(
+                "multiple trigger source candidates for exit status propagation ({}, {}), skipping.",
+                self.unit(source).name,
+                self.unit(other).name
+            );
+            self.log(unit, level::WARNING, &text);
+            return Vec::new();
+        }
+        let that = self.unit(source);
+        let run = &that.service;
+        let mut list = vec![("MONITOR_SERVICE_RESULT", run.result.as_str().to_owned())];
+        if let Some(exit) = run.main_status.exit {
+            let (code, status) = exit_words(exit);
+            list.push(("MONITOR_EXIT_CODE", code.to_owned()));
+            list.push(("MONITOR_EXIT_STATUS", status));
+        }
+        if let Some(invocation) = &that.invocation {
+            list.push(("MONITOR_INVOCATION_ID", invocation.to_string()));
+        }
+        list.push(("MONITOR_UNIT", that.name.to_string()));
+        list
     }
 
     /// The sockets that are passed to the main process: those that listen for it.
