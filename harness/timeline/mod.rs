@@ -4,4 +4,4 @@ mod event;
 mod text;
 
 pub use event::*;
-pub use text::printable;
+pub use text::{brief, printable};

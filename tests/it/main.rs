@@ -1,5 +1,6 @@
 //! All integration tests, one binary: a module per part of the harness.
 
+mod expect;
 mod scenario;
 mod scenario_output;
 mod scenario_shell;
