@@ -7,7 +7,7 @@ use super::matching::{is_main_start, matches};
 use super::source::Diagnostic;
 use super::state::{State, is_answered};
 use crate::time::{IncidentTime, Span};
-use crate::timeline::{Event, EventKind, Timeline};
+use crate::timeline::{Event, EventKind, Timeline, brief};
 
 /// Whole cycles that `each cycle:` wants to see at least.
 pub const CYCLES_TO_SEE: u32 = 3;
@@ -318,7 +318,7 @@ impl Judged {
                 if let Some(gap) = gap
                     && (gap < *least || gap > *most)
                 {
-                    let reason = format!("{gap} passed between number {} and number {seen}", seen - 1);
+                    let reason = format!("{} passed between number {} and number {seen}", brief(gap), seen - 1);
                     self.witness(index);
                     self.decide(Verdict::Violated, event.at, reason);
                 } else {
@@ -412,7 +412,7 @@ impl Judged {
             let still = if answered { "" } else { " and is not over" };
             self.decide(Verdict::Violated, at, format!("the outage lasted {so_far}{still}, {failed} requests failed"));
         } else if so_far >= span && op == Op::AtLeast {
-            self.decide(Verdict::Holds, at, format!("the outage lasted {so_far}, {failed} requests failed"));
+            self.decide(Verdict::Holds, at, format!("the outage lasted {}, {failed} requests failed", brief(so_far)));
         }
     }
 
@@ -439,10 +439,12 @@ impl Judged {
 
     /// Time alone decides: the window, the distance or the budget is over.
     fn expire(&mut self, state: &State, context: &Context, at: IncidentTime, starts: u32) {
-        let budget = context.budget;
+        let budget = brief(context.budget);
         let reason = match (&self.progress, &self.claim.kind) {
             (Progress::Repeats { seen, last }, ClaimKind::Repeats { count, most, .. }) => match last {
-                Some(last) if *last + *most <= at => format!("number {} did not come within {most}", seen + 1),
+                Some(last) if *last + *most <= at => {
+                    format!("number {} did not come within {}", seen + 1, brief(*most))
+                }
                 _ => format!("seen {seen} of {count} times by the end of the budget ({budget})"),
             },
             (Progress::Cycle { whole, .. }, _) if *whole < CYCLES_TO_SEE => {
@@ -494,6 +496,7 @@ impl Judged {
                     Op::AtLeast => so_far >= *span,
                     Op::Equal | Op::NotEqual => still.is_empty() && so_far == *span,
                 };
+                let so_far = brief(so_far);
                 (holds, format!("the outage lasted {so_far}{still}, {failed} of {requests} requests failed"))
             }
             _ => (false, "it was never decided".into()),

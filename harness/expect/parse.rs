@@ -6,6 +6,7 @@ use super::claim::*;
 use super::nearest::nearest;
 use super::source::Diagnostic;
 use super::words::Words;
+use crate::timeline::signal_number;
 
 type Result<T> = std::result::Result<T, Diagnostic>;
 

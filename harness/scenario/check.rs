@@ -12,6 +12,7 @@ use super::shell::{Scan, Target, scan};
 use super::{Kind, Scenario, Step, StepKind};
 use crate::expect::{Claim, ClaimKind, Diagnostic, Source, Window};
 use crate::time::{IncidentTime, Span};
+use crate::timeline::brief;
 
 /// How many periods (or cycles) of the loop an absence must outlast to mean anything.
 const PERIODS: u32 = 3;
@@ -67,8 +68,12 @@ impl Scenario {
             {
                 let diagnostic = Diagnostic::new(
                     claim.span.clone(),
-                    format!("an absence of {span} proves nothing about a loop with a period of {period}"),
-                    format!("expected `for {least}` or longer: three periods"),
+                    format!(
+                        "an absence of {} proves nothing about a loop with a period of {}",
+                        brief(*span),
+                        brief(period)
+                    ),
+                    format!("expected `for {}` or longer: three periods", brief(least)),
                 );
                 return Err(Error::new(source, diagnostic));
             }

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::time::Span;
+
 /// The text with every character that a terminal would obey replaced by one that it shows: ESC becomes `␛`,
 /// and so on; tabs stay. Text that is to be printed goes through here once, when it is rendered.
 pub fn printable(text: &str) -> Cow<'_, str> {
@@ -22,5 +24,20 @@ fn replacement(c: char) -> Option<char> {
             Some('\u{fffd}')
         }
         _ => None,
+    }
+}
+
+/// A span as people write it: as systemd shows it, without the zeros that end a fraction (`14.5s`, not `14.500000s`).
+pub fn brief(span: Span) -> String {
+    let text = span.to_string();
+    match text.split_once('.') {
+        Some((whole, fraction)) => {
+            let digits = fraction.trim_end_matches(|c: char| !c.is_ascii_digit());
+            let unit = &fraction[digits.len()..];
+            let digits = digits.trim_end_matches('0');
+            let dot = if digits.is_empty() { "" } else { "." };
+            format!("{whole}{dot}{digits}{unit}")
+        }
+        None => text,
     }
 }

@@ -3,6 +3,7 @@
 mod arrows;
 mod controls;
 mod journalctl;
+mod expect;
 mod scenario;
 mod leaks;
 mod lockstep;
