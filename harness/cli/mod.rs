@@ -2,6 +2,8 @@
 
 mod run;
 
+pub use run::Disk;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};

@@ -43,7 +43,7 @@ pub(super) struct Args {
 }
 
 /// Reads documents from the file system.
-pub(crate) struct Disk;
+pub struct Disk;
 
 impl Loader for Disk {
     fn read(&self, path: &str) -> Result<String, String> {

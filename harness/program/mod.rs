@@ -27,6 +27,9 @@ pub const COMMANDS: &[&str] = &[
     "watch",
 ];
 
+/// Those of them that run another command.
+const PASS_ON: &[&str] = &["sudo", "timeout", "watch"];
+
 /// If this process was started by a run, does what it was started for and ends; else returns.
 ///
 /// Call it first in `main` of a program that calls [`crate::Scenario::run`], so that the program itself can serve
@@ -54,9 +57,12 @@ pub fn init() {
             std::process::exit(125);
         }
     };
-    // What a shell was given in host coordinates, our programs take in the incident's.
-    for arg in args.iter_mut().skip(1) {
-        *arg = link.mapping().to_incident(arg);
+    // What a shell was given in host coordinates, our programs take in the incident's; but what they only pass on to
+    // other programs must stay the host's.
+    if !PASS_ON.contains(&name.as_str()) {
+        for arg in args.iter_mut().skip(1) {
+            *arg = link.mapping().to_incident(arg);
+        }
     }
     let code = match role {
         Role::Server(role) => server::main(&mut link, &args, *role),

@@ -1,7 +1,7 @@
 //! The machine of the incident: the manager and the journal, and what the manager's effects do to real processes.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Fault;
 use super::incident::{Incident, comm_of};
@@ -40,7 +40,7 @@ pub(super) struct Machinery {
     pub(super) machine: Machine,
     pub(super) files: Files,
     /// unit → what the timeline has been told of it.
-    told: HashMap<String, BTreeMap<String, String>>,
+    told: BTreeMap<String, Vec<(&'static str, String)>>,
     /// unit → (invocation ID, identifier) of its last spawn.
     output: HashMap<String, (String, String)>,
     /// unit → CPU time of those of its processes that have ended, since its last start.
@@ -65,7 +65,7 @@ impl Machinery {
             journal: Journal::new("8d2c6a5f0b1e4d7793a4c5e6f7081920"),
             machine,
             files: Files::default(),
-            told: HashMap::new(),
+            told: BTreeMap::new(),
             output: HashMap::new(),
             spent: HashMap::new(),
             replies: HashMap::new(),
@@ -221,11 +221,16 @@ impl Incident {
                 spent: &self.machinery.spent,
                 next_pid: &self.next_pid,
             };
+            // What changes without any effect is what clients and notifications set.
+            let silent = matches!(input, Input::Request { .. } | Input::Notify { .. } | Input::Boot);
             let effects = self.machinery.manager.step(now, &mut view, input);
+            let changed = silent || !effects.is_empty();
             for effect in effects {
                 self.apply(effect)?;
             }
-            self.tell_properties();
+            if changed {
+                self.tell_properties();
+            }
         }
         self.progress_sessions()
     }
@@ -363,42 +368,34 @@ impl Incident {
 
     /// Tells the timeline which properties of which units have changed.
     fn tell_properties(&mut self) {
-        let mut units: Vec<String> = self.machinery.manager.units().into_iter().map(|row| row.name).collect();
-        for known in self.machinery.told.keys() {
-            if !units.contains(known) {
-                units.push(known.clone());
-            }
-        }
-        units.sort_unstable();
+        let mut units: BTreeSet<String> = self.machinery.manager.units().into_iter().map(|row| row.name).collect();
+        units.extend(self.machinery.told.keys().cloned());
         for unit in units.into_iter().filter(|unit| unit.ends_with(".service") || unit.ends_with(".socket")) {
-            let mut changed = BTreeMap::new();
-            let mut was = self.machinery.told.remove(&unit).unwrap_or_default();
-            let view = View {
-                tree: &self.tree,
-                layout: &self.layout,
-                files: &self.machinery.files,
-                spent: &self.machinery.spent,
-                next_pid: &self.next_pid,
-            };
-            let properties = self.machinery.manager.properties(&view, &unit).unwrap_or_else(|| {
+            let now = self.machinery.manager.properties(&self.view(), &unit).unwrap_or_else(|| {
                 UNLOADED.iter().map(|(name, value)| (*name, (*value).to_owned())).collect()
             });
-            for (name, value) in properties {
-                if is_noise(name) || was.get(name) == Some(&value) {
-                    continue;
+            let before = self.machinery.told.get(&unit).map_or(&[][..], Vec::as_slice);
+            let mut changed = BTreeMap::new();
+            for (index, (name, value)) in now.iter().enumerate() {
+                // Nearly always the property stands where it stood.
+                let was = match before.get(index).filter(|(known, _)| known == name) {
+                    Some((_, was)) => Some(was),
+                    None => before.iter().find(|(known, _)| known == name).map(|(_, was)| was),
+                };
+                if was != Some(value) && !is_noise(name) {
+                    changed.insert((*name).to_owned(), value.clone());
                 }
-                was.insert(name.to_owned(), value.clone());
-                changed.insert(name.to_owned(), value);
             }
-            self.machinery.told.insert(unit.clone(), was.clone());
             if changed.is_empty() {
                 continue;
             }
-            let waits = changed.get("SubState").is_some_and(|state| state == "auto-restart");
-            let delay = waits
-                .then(|| was.get("RestartUSecNext").or(was.get("RestartUSec")))
-                .flatten()
+            let value_of = |wanted: &str| now.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value);
+            let delay = changed
+                .get("SubState")
+                .filter(|state| *state == "auto-restart")
+                .and_then(|_| value_of("RestartUSecNext").or(value_of("RestartUSec")))
                 .and_then(|text| Span::parse(text).ok());
+            self.machinery.told.insert(unit.clone(), now);
             self.event(EventKind::Properties { unit: unit.clone(), changed });
             if let Some(delay) = delay {
                 self.event(EventKind::RestartIn { unit, delay });
@@ -406,4 +403,3 @@ impl Incident {
         }
     }
 }
-

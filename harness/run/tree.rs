@@ -130,6 +130,9 @@ struct Connection {
 /// A file that standard output goes to, read as it grows.
 #[derive(Debug)]
 struct Stream {
+    /// The unit, or the number of the command.
+    name: String,
+    path: PathBuf,
     file: File,
     read: u64,
     partial: Vec<u8>,
@@ -156,7 +159,7 @@ pub(super) struct Tree {
     by_host: HashMap<i32, ProcessId>,
     streams: Vec<Stream>,
     stream_directory: PathBuf,
-    stream_paths: HashMap<ProcessId, PathBuf>,
+    stream_of: HashMap<ProcessId, usize>,
     socket: String,
     next_process: ProcessId,
     next_connection: ConnectionId,
@@ -199,7 +202,7 @@ impl Tree {
             by_host: HashMap::new(),
             streams: Vec::new(),
             stream_directory: streams.to_owned(),
-            stream_paths: HashMap::new(),
+            stream_of: HashMap::new(),
             socket: socket.to_string_lossy().into_owned(),
             next_process: 1,
             next_connection: 1,
@@ -267,10 +270,22 @@ impl Tree {
 
     /// Starts a program under the guard.
     pub(super) fn start(&mut self, start: Start) -> Result<Result<ProcessId, (bool, i32)>, Fault> {
-        let index = self.streams.len();
-        let path = self.stream_directory.join(index.to_string());
-        let file = File::options().create(true).read(true).append(true).open(&path)?;
-        let stdout = path.to_string_lossy().into_owned();
+        // All processes of a unit write to one file, one after the other; every command has its own.
+        let name = match &start.origin {
+            Origin::Unit { unit, .. } => unit.clone(),
+            Origin::Console(number) => number.to_string(),
+            Origin::Client => "client".to_owned(),
+        };
+        let index = match self.streams.iter().position(|stream| stream.name == name) {
+            Some(index) => index,
+            None => {
+                let path = self.stream_directory.join(self.streams.len().to_string());
+                let file = File::options().create(true).read(true).append(true).open(&path)?;
+                self.streams.push(Stream { name, file, path, read: 0, partial: Vec::new() });
+                self.streams.len() - 1
+            }
+        };
+        let stdout = self.streams[index].path.to_string_lossy().into_owned();
         let Start { program, argv, mut environment, directory, origin, ours, pid } = start;
         let id = self.next_process;
         environment.push((crate::control::ENV_CONTROL.to_owned(), self.socket.clone()));
@@ -283,8 +298,7 @@ impl Tree {
             Ok(host) => host,
             Err(why) => return Ok(Err(why)),
         };
-        self.streams.push(Stream { file, read: 0, partial: Vec::new() });
-        self.stream_paths.insert(id, path);
+        self.stream_of.insert(id, index);
         self.next_process += 1;
         let mut process = Process::new(id, host, origin, argv, self.now);
         process.pid = pid;
@@ -867,8 +881,8 @@ impl Tree {
 
     /// Everything that was written so far where the process `id` writes; it may have ended.
     pub(super) fn stream_of(&self, id: ProcessId) -> Result<Vec<u8>, Fault> {
-        let path = self.stream_paths.get(&id).ok_or_else(|| io::Error::other("no such process"))?;
-        Ok(std::fs::read(path)?)
+        let index = self.stream_of.get(&id).ok_or_else(|| io::Error::other("no such process"))?;
+        Ok(std::fs::read(&self.streams[*index].path)?)
     }
 
     /// Forgets processes whose end has been handed out.

@@ -83,3 +83,14 @@ fn a_command_that_waits_for_ever_is_ended_by_the_budget() {
     let failure = outcome.failure.expect("a failure");
     assert!(failure.diagnostic.render(&failure.source, relapse::expect::Style::Plain).contains("did not end within 10min"));
 }
+
+#[test]
+fn what_sudo_timeout_and_watch_pass_on_stays_within_the_run() {
+    let lines = "$ sudo mkdir -p /etc/systemd/system/relapse-test.service.d; timeout 5 touch /etc/systemd/system/relapse-test\n\
+                 $ timeout 3 watch -t -n 2 'touch /etc/systemd/system/relapse-test-2'\n? 124\n\
+                 $ ls /etc/systemd/system\nrelapse-test\nrelapse-test-2\nrelapse-test.service.d";
+    holds(&console(lines, options()));
+    for name in ["relapse-test", "relapse-test-2", "relapse-test.service.d"] {
+        assert!(!std::path::Path::new("/etc/systemd/system").join(name).exists(), "{name} was made on the host");
+    }
+}

@@ -1,6 +1,7 @@
 //! What is known of commands without running them, and how paths and ports are mapped in text.
 
-use relapse::scenario::{Mapping, absolute_paths, scan, whole_numbers};
+use relapse::mapping::{Mapping, absolute_paths, whole_numbers};
+use relapse::scenario::scan;
 
 #[test]
 fn redirections_are_seen_through_quotes_and_only_outside_of_them() {
