@@ -2,6 +2,8 @@
 
 mod manager;
 mod manager_cases;
+mod manager_dependencies;
+mod manager_sequences;
 mod manager_shell;
 mod manager_tables;
 mod time;
