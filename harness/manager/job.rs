@@ -380,8 +380,6 @@ impl Step<'_> {
                 (JobType::Reload | JobType::ReloadOrStart, JobResult::Timeout) => {
                     format!("Timed out reloading {ident}.")
                 }
-                (JobType::VerifyActive, JobResult::Done) => format!("{ident} is active."),
-                (JobType::VerifyActive, JobResult::Skipped) => format!("{ident} is not active."),
                 _ => return,
             }
         };

@@ -14,6 +14,8 @@ mod scenario_output;
 mod scenario_shell;
 mod manager;
 mod manager_cases;
+mod manager_dependencies;
+mod manager_sequences;
 mod manager_shell;
 mod manager_tables;
 mod time;

@@ -157,9 +157,14 @@ impl Rig {
 pub(crate) fn without_pids(text: &str) -> String {
     let mut out = Vec::new();
     for word in text.split(' ') {
-        let number = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+        let digits = word.trim_end_matches(',');
+        let number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
         let after_process = matches!(out.last(), Some(&"process" | &"PID"));
-        out.push(if number && after_process { "PID" } else { word });
+        out.push(match number && after_process {
+            true if word.ends_with(',') => "PID,",
+            true => "PID",
+            false => word,
+        });
     }
     out.join(" ")
 }

@@ -2,8 +2,8 @@
 //!
 //! Statements end at `;`, `&` or a newline. Known are `sleep`, `exit`, `exec sleep`, `kill -SIG $$`, `trap`, `wait`,
 //! `( … ) &`, the endless `while :; do sleep N & wait $!; done`, and, for what a shell alone cannot do, `bind PORT`
-//! (exits with 1 if the port is taken), `notify TEXT`, `write PATH`, `pidfile PATH` (of the last child), `dump` (core)
-//! and `serve`.
+//! (exits with 1 if the port is taken), `notify TEXT`, `write PATH`, `ownpid PATH`, `pidfile PATH` (of the last
+//! child), `dump` (core) and `serve`.
 
 use std::collections::BTreeMap;
 
@@ -117,6 +117,7 @@ impl Parser {
             }
             ["notify", text @ ..] => self.acts.push(Act::Notify(text.join("\n"))),
             ["write", path] => self.acts.push(Act::Write { path: (*path).to_owned(), content: b"x\n".to_vec() }),
+            ["ownpid", path] => self.acts.push(Act::WritePid { path: (*path).to_owned(), child: false }),
             ["pidfile", path] => self.acts.push(Act::WritePid { path: (*path).to_owned(), child: true }),
             _ => panic!("the shell of the tests does not know: {statement}"),
         }
