@@ -6,3 +6,4 @@ pub mod manager;
 pub mod time;
 pub mod timeline;
 pub mod unit;
+pub mod world;

@@ -2,7 +2,188 @@
 //!
 //! No I/O, no clock, no thread. Whoever drives it (the `run` module with real processes, the `world` module
 //! without) tells it what happened and does what it says.
+//!
+//! # Theory of operation
+//!
+//! A unit is *loaded* when something looks at it and *collected* when nothing needs it any more ([`load`]).
+//! Clients, timers and dependencies enqueue *jobs* ([`job`], [`transaction`]); a job orders its unit to start, stop
+//! or reload, and the unit's state changes end the job. A service is a state machine ([`service`]) that its
+//! processes' ends, its timeouts and its notifications drive; every change goes through [`step::Step`]'s `changed`,
+//! which stamps it, tells the job, and lets dependants react. Within one step everything follows in the order in
+//! which systemd would have done it, so the journal has systemd's lines in systemd's order.
+//!
+//! Service timers have an accuracy of 250 ms and fire on a grid with a phase of its own, or earlier, when something
+//! else wakes the manager after the deadline (sd_event_add_time(3)).
 
+mod builtin;
+mod catalog;
+mod condition;
+mod files;
 mod interface;
+mod job;
+mod limit;
+mod load;
+mod loaded;
+mod properties;
+mod requests;
+mod rules;
+mod service;
+mod socket;
+mod states;
+mod step;
+mod transaction;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap, HashMap};
+use std::sync::Arc;
 
 pub use interface::*;
+pub use limit::RateLimit;
+pub use loaded::ExecStatus;
+pub use properties::{JobRow, UnitRow};
+pub use service::restart_delay;
+pub use states::{ActiveState, ServiceResult, ServiceState, SocketResult, SocketState};
+
+use crate::time::{IncidentTime, Span};
+use loaded::{Loaded, Timer, UnitId};
+use rules::Rules;
+
+/// Accuracy of the manager's timers.
+pub const TIMER_ACCURACY: Span = Span::from_millis(250);
+
+/// An entry of the run queue: sockets and targets go before services, and then the name decides.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct RunKey {
+    kind: Reverse<loaded::Kind>,
+    name: Arc<str>,
+    unit: UnitId,
+}
+
+/// The service manager.
+#[derive(Debug)]
+pub struct Manager {
+    config: Config,
+    rules: Rules,
+    /// Zero of the monotonic clock.
+    boot: IncidentTime,
+    booted: bool,
+    units: Vec<Loaded>,
+    names: HashMap<Arc<str>, UnitId>,
+    /// Whose main or control process a PID is.
+    pids: HashMap<Pid, UnitId>,
+    timers: BTreeSet<(IncidentTime, UnitId, Timer)>,
+    run_queue: BinaryHeap<Reverse<RunKey>>,
+    gc_queue: Vec<UnitId>,
+    pinned: Vec<UnitId>,
+    unsettled: BTreeSet<UnitId>,
+    awaiting_pid_file: Vec<UnitId>,
+    /// Type=idle services whose program waits for the job queue to drain.
+    idle: Vec<UnitId>,
+    /// Processes that were to die before they were spawned.
+    unborn: Vec<(Pid, i32)>,
+    /// Children that cannot become their programs, for what the manager itself knows.
+    stillborn: Vec<(Pid, ExecFailure)>,
+    job_count: usize,
+    last_job: JobId,
+    invocations: u64,
+}
+
+impl Manager {
+    /// A manager of a machine that is about to boot.
+    pub fn new(config: Config) -> Self {
+        Self {
+            rules: Rules::of(config.profile),
+            boot: config.boot,
+            booted: false,
+            units: Vec::new(),
+            names: HashMap::new(),
+            pids: HashMap::new(),
+            timers: BTreeSet::new(),
+            run_queue: BinaryHeap::new(),
+            gc_queue: Vec::new(),
+            pinned: Vec::new(),
+            unsettled: BTreeSet::new(),
+            awaiting_pid_file: Vec::new(),
+            idle: Vec::new(),
+            unborn: Vec::new(),
+            stillborn: Vec::new(),
+            job_count: 0,
+            last_job: 0,
+            invocations: 0,
+            config,
+        }
+    }
+
+    /// Tells the manager what happened at `now`, and gets what it does about it, in order.
+    ///
+    /// Time must not go backwards between calls. Timers whose moment has come fire in the same step, before a
+    /// client's request and after news of a process (sd-event's priorities).
+    pub fn step(&mut self, now: IncidentTime, host: &mut dyn Host, input: Input) -> Vec<Effect> {
+        let mut step = step::Step { m: self, host, now, out: Vec::new() };
+        step.handle(input);
+        step.out
+    }
+
+    /// When the manager wants to be woken if nothing else happens: the first point of the timer grid at or after
+    /// the earliest deadline.
+    pub fn next_deadline(&self) -> Option<IncidentTime> {
+        let (deadline, ..) = self.timers.first()?;
+        Some(deadline.ceil_to_grid(self.config.boot, TIMER_ACCURACY, self.config.timer_phase))
+    }
+
+    /// The earliest moment at which a timer may fire if something wakes the manager.
+    pub fn earliest_timer(&self) -> Option<IncidentTime> {
+        self.timers.first().map(|(deadline, ..)| *deadline)
+    }
+
+    /// When the machine was booted last.
+    pub fn boot_time(&self) -> IncidentTime {
+        self.boot
+    }
+
+    /// Whose words and rules the manager follows.
+    pub fn profile(&self) -> crate::unit::Profile {
+        self.config.profile
+    }
+
+    fn enqueue_run(&mut self, unit: UnitId) {
+        let this = &self.units[unit.0 as usize];
+        self.run_queue.push(Reverse(RunKey { kind: Reverse(this.kind), name: this.name.clone(), unit }));
+    }
+
+    fn dequeue_run(&mut self) -> Option<UnitId> {
+        self.run_queue.pop().map(|Reverse(key)| key.unit)
+    }
+
+    fn next_job_id(&mut self) -> JobId {
+        self.last_job = self.last_job.wrapping_add(1).max(1);
+        self.last_job
+    }
+
+    /// The next invocation ID: 128 bits that depend on the seed and on how many there were before.
+    fn next_invocation(&mut self) -> String {
+        self.invocations += 1;
+        let mut state = self.config.seed ^ self.invocations.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut word = || {
+            // splitmix64: a bijection of the counter, so that IDs of one run never repeat.
+            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut z = state;
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            z ^ (z >> 31)
+        };
+        // The version and variant bits of a random UUID, which sd_id128_randomize(3) sets.
+        let high = word() & 0xffff_ffff_ffff_0fff | 0x4000;
+        let low = word() & 0x3fff_ffff_ffff_ffff | 0x8000_0000_0000_0000;
+        format!("{high:016x}{low:016x}")
+    }
+
+    fn id(&self, name: &str) -> Option<UnitId> {
+        self.names.get(name).copied()
+    }
+
+    /// The unit of that name or alias, if it is loaded.
+    fn present(&self, name: &str) -> Option<&Loaded> {
+        self.id(name).map(|unit| &self.units[unit.0 as usize]).filter(|unit| unit.present)
+    }
+}

@@ -1,6 +1,6 @@
 //! Exit statuses: names, classes and how systemd prints them (systemd.exec(5), "Process Exit Codes"; SPEC 10).
 
-use super::number::{self, BLANKS};
+use super::number;
 use super::signal;
 use super::types::ExitStatusSet;
 
@@ -146,24 +146,22 @@ pub fn status_code(status: u8) -> String {
 }
 
 impl ExitStatusSet {
-    /// Adds what the words of `SuccessExitStatus=` and its siblings name, and calls `bad` with each word that names
-    /// nothing. Numbers are exit codes, never signals.
-    pub(crate) fn extend<'a>(&mut self, text: &'a str, mut bad: impl FnMut(&'a str)) {
-        for word in text.split(BLANKS).filter(|word| !word.is_empty()) {
-            if let Some(code) = from_name(word) {
-                if !self.codes.contains(&code) {
-                    self.codes.push(code);
-                }
-            } else if let Some(number) = signal::from_name(word) {
-                if !self.signals.contains(&number) {
-                    self.signals.push(number);
-                }
-            } else {
-                bad(word);
+    /// Adds what a word of `SuccessExitStatus=` or its siblings names, and says whether it names anything. Numbers are
+    /// exit codes, never signals.
+    pub fn insert(&mut self, word: &str) -> bool {
+        fn add<T: Ord>(sorted: &mut Vec<T>, value: T) {
+            if let Err(place) = sorted.binary_search(&value) {
+                sorted.insert(place, value);
             }
         }
-        self.codes.sort_unstable();
-        self.signals.sort_unstable();
+        if let Some(code) = from_name(word) {
+            add(&mut self.codes, code);
+        } else if let Some(number) = signal::from_name(word) {
+            add(&mut self.signals, number);
+        } else {
+            return false;
+        }
+        true
     }
 
     /// Whether nothing is in it.

@@ -112,15 +112,17 @@ pub(crate) fn size(text: &str) -> Result<u64, Errno> {
     if rest.is_empty() {
         return Err(Errno::Invalid);
     }
-    if rest.starts_with('-') {
-        return Err(Errno::Range);
-    }
     let mut total: u64 = 0;
     let mut last = u32::MAX;
     while !rest.is_empty() {
+        let negative = rest.starts_with('-');
+        rest = rest.strip_prefix(['+', '-']).unwrap_or(rest);
         let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         if digits == 0 {
             return Err(Errno::Invalid);
+        }
+        if negative {
+            return Err(Errno::Range);
         }
         let whole: u64 = rest[..digits].parse().map_err(|_| Errno::Range)?;
         rest = &rest[digits..];

@@ -9,8 +9,8 @@ use super::read::{Draft, Place, Stop};
 use super::signal;
 use super::specifier::Scope;
 use super::types::{
-    CollectMode, Condition, EmergencyAction, ExecCommand, ExitType, KillMode, NotifyAccess, OomPolicy, Profile,
-    Restart, RestartMode, Service, ServiceType, TimeoutFailureMode, Unit,
+    CollectMode, Condition, EmergencyAction, ExecCommand, ExitStatusSet, ExitType, KillMode, NotifyAccess, OomPolicy,
+    Profile, Restart, RestartMode, Service, ServiceType, TimeoutFailureMode, Unit,
 };
 use super::words::{self, Syntax};
 use crate::time::{Span, SpanError};
@@ -127,7 +127,9 @@ impl Draft<'_> {
                 }
             }
             Kind::Tristate => {
-                let what = format!("boolean value for {}=", at.key);
+                // The one that came first has the text of a plain truth value.
+                let of = if at.key == "MountAPIVFS" { String::new() } else { format!(" for {}=", at.key) };
+                let what = format!("boolean value{of}");
                 if !at.value.is_empty() {
                     self.checked(at, &what, number::boolean(at.value));
                 }
@@ -158,8 +160,12 @@ impl Draft<'_> {
                 }
             }
             Kind::Size => {
-                if let Err(errno) = number::size(at.value) {
-                    self.log(at, WARNING, format!("Failed to parse size value '{}', ignoring: {errno}", at.value));
+                let value = number::size(at.value);
+                match value {
+                    Err(errno) if self.profile < Profile::V257 => {
+                        self.log(at, WARNING, format!("Failed to parse size value '{}', ignoring: {errno}", at.value));
+                    }
+                    value => drop(self.checked(at, "size value", value)),
                 }
             }
             Kind::Signal => {
@@ -178,6 +184,10 @@ impl Draft<'_> {
             Kind::Choice(choice) => self.choose(at, choice),
             Kind::Text => {
                 if let Some(text) = self.resolved(at, at.value, true) {
+                    if at.section == "Unit" && at.key.ends_with("RebootArgument") && !text.is_ascii() {
+                        self.log(at, WARNING, format!("Invalid reboot parameter '{text}', ignoring."));
+                        return Ok(());
+                    }
                     self.set_text(at, (!text.is_empty()).then_some(text));
                 }
             }
@@ -638,21 +648,36 @@ impl Draft<'_> {
     }
 
     fn exit_status_set(&mut self, at: &Place<'_>) {
-        let mut bad = Vec::new();
+        let mut words = at.value;
+        if at.value.is_empty() {
+            self.exit_statuses(at, |set| *set = ExitStatusSet::default());
+        }
+        loop {
+            match words::first_word(&mut words, Syntax::PLAIN) {
+                Ok(None) => return,
+                Ok(Some(word)) => {
+                    let mut known = true;
+                    self.exit_statuses(at, |set| known = set.insert(&word));
+                    if !known {
+                        self.log(at, WARNING, format!("Failed to parse value, ignoring: {word}"));
+                    }
+                }
+                Err(errno) => {
+                    self.log(at, WARNING, format!("Failed to parse {}={}, ignoring: {errno}", at.key, at.value));
+                    return;
+                }
+            }
+        }
+    }
+
+    fn exit_statuses(&mut self, at: &Place<'_>, change: impl FnOnce(&mut ExitStatusSet)) {
         self.service(|service| {
-            let set = match at.key {
+            change(match at.key {
                 "SuccessExitStatus" => &mut service.success_exit_status,
                 "RestartPreventExitStatus" => &mut service.restart_prevent_exit_status,
                 _ => &mut service.restart_force_exit_status,
-            };
-            if at.value.is_empty() {
-                *set = Default::default();
-            }
-            set.extend(at.value, |word| bad.push(word));
+            });
         });
-        for word in bad {
-            self.log(at, WARNING, format!("Failed to parse value, ignoring: {word}"));
-        }
     }
 
     fn environment(&mut self, at: &Place<'_>) {
@@ -819,15 +844,9 @@ impl Draft<'_> {
         let text = if text.starts_with('/') { text } else { format!("/run/{text}") };
         // Although it says "ignoring", systemd refuses the whole file.
         let mut path = self.absolute(at, &text, false).ok_or(Stop::Error(Errno::Invalid))?;
+        // The legacy directory is a symlink to the other; the remark about it is for the debug log.
         if let Some(rest) = path.strip_prefix("/var/run/") {
-            let new = format!("/run/{rest}");
-            let text = format!(
-                "{}= references a path below legacy directory /var/run/, updating {path} → {new}; please update the unit \
-                 file accordingly.",
-                at.key
-            );
-            self.log(at, 5, text);
-            path = new;
+            path = format!("/run/{rest}");
         }
         self.service(|service| service.pid_file = Some(path));
         Ok(())
@@ -882,10 +901,6 @@ impl Draft<'_> {
         match name::kind(&name) {
             Some(NameKind::Plain) if name.ends_with(".slice") => self.service(|service| service.slice = Some(name)),
             Some(NameKind::Plain | NameKind::Instance) => {
-                self.log_unit(
-                    ERROR,
-                    format!("Requested dependency Slice={name} refused ({name} is not a slice unit)."),
-                );
                 let text =
                     format!("Failed to assign slice {name} to unit {}, ignoring: Invalid argument", self.unit.name);
                 self.log(at, WARNING, text);

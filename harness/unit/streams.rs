@@ -139,7 +139,13 @@ impl Draft<'_> {
                     return;
                 }
             },
-            "ListenNetlink" => text,
+            "ListenNetlink" => match netlink(&text) {
+                Ok(()) => text,
+                Err(errno) => {
+                    self.log(at, WARNING, format!("Failed to parse address value in '{text}', ignoring: {errno}"));
+                    return;
+                }
+            },
             _ => match self.absolute(at, &text, false) {
                 Some(path) => path,
                 None => return,
@@ -195,7 +201,7 @@ impl Draft<'_> {
 
 /// One side of a resource limit, in the unit the kernel counts it (systemd.exec(5), "Process Properties").
 fn limit_value(key: &str, text: &str) -> Result<u64, Errno> {
-    if text == "infinity" {
+    if text == "infinity" && key != "LimitNICE" {
         return Ok(u64::MAX);
     }
     let in_units = |unit: Span, divisor: u64| match Span::parse_with_unit(text, unit) {
@@ -253,6 +259,17 @@ fn address(text: &str) -> Result<String, Errno> {
     }
     let address: Ipv4Addr = host.parse().map_err(|_| Errno::Invalid)?;
     Ok(format!("{address}:{}", port(port_text)?))
+}
+
+/// A netlink family, by name or number, and optionally a group.
+fn netlink(text: &str) -> Result<(), Errno> {
+    const FAMILIES: &str = "route firewall inet-diag nflog xfrm selinux iscsi audit fib-lookup connector netfilter ip6-fw \
+                            dnrtmsg kobject-uevent generic scsitransport ecryptfs rdma";
+    let (family, group) = text.split_once(number::BLANKS).unwrap_or((text, ""));
+    if !FAMILIES.split(' ').any(|known| known == family) && number::unsigned(family).is_err() {
+        return Err(Errno::Invalid);
+    }
+    if group.is_empty() { Ok(()) } else { number::unsigned(group).map(|_| ()) }
 }
 
 fn port(text: &str) -> Result<u16, Errno> {

@@ -297,9 +297,9 @@ pub struct ExecCommand {
 /// An exit-status set (`SuccessExitStatus=` and its siblings): exit codes and signals.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExitStatusSet {
-    /// Exit codes.
+    /// Exit codes, sorted, each once.
     pub codes: Vec<u8>,
-    /// Signal numbers.
+    /// Signal numbers, sorted, each once.
     pub signals: Vec<i32>,
 }
 

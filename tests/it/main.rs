@@ -8,3 +8,4 @@ mod time;
 mod unit;
 mod unit_exec;
 mod unit_names;
+mod unit_versions;

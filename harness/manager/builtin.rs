@@ -1,0 +1,100 @@
+//! The units that every machine has without anybody writing them, as far as units of services lean on them
+//! (systemd.special(7)).
+
+use crate::unit::{LoadState, Unit};
+
+/// Name, description, what it requires, what it wants, what it starts after.
+type Row = (&'static str, &'static str, &'static [&'static str], &'static [&'static str], &'static [&'static str]);
+
+const ROWS: &[Row] = &[
+    ("graphical.target", "Graphical Interface", &["multi-user.target"], &[], &["multi-user.target"]),
+    ("multi-user.target", "Multi-User System", &["basic.target"], &[], &["basic.target"]),
+    (
+        "basic.target",
+        "Basic System",
+        &["sysinit.target"],
+        &["sockets.target", "timers.target", "paths.target", "slices.target"],
+        &["sysinit.target", "sockets.target", "paths.target", "slices.target"],
+    ),
+    (
+        "sysinit.target",
+        "System Initialization",
+        &[],
+        &["local-fs.target", "swap.target"],
+        &["local-fs.target", "swap.target"],
+    ),
+    ("sockets.target", "Socket Units", &[], &[], &["sysinit.target"]),
+    ("timers.target", "Timer Units", &[], &[], &["sysinit.target"]),
+    ("paths.target", "Path Units", &[], &[], &["sysinit.target"]),
+    ("slices.target", "Slice Units", &[], &["system.slice"], &[]),
+    ("local-fs.target", "Local File Systems", &[], &[], &[]),
+    ("local-fs-pre.target", "Preparation for Local File Systems", &[], &[], &[]),
+    ("remote-fs.target", "Remote File Systems", &[], &[], &[]),
+    ("remote-fs-pre.target", "Preparation for Remote File Systems", &[], &[], &[]),
+    ("swap.target", "Swaps", &[], &[], &[]),
+    ("network.target", "Network", &[], &[], &["network-pre.target"]),
+    ("network-pre.target", "Preparation for Network", &[], &[], &[]),
+    ("network-online.target", "Network is Online", &[], &[], &["network.target"]),
+    ("nss-lookup.target", "Host and Network Name Lookups", &[], &[], &[]),
+    ("nss-user-lookup.target", "User and Group Name Lookups", &[], &[], &[]),
+    ("time-sync.target", "System Time Synchronized", &[], &[], &[]),
+    ("time-set.target", "System Time Set", &[], &[], &[]),
+    ("rescue.target", "Rescue Mode", &[], &[], &[]),
+    ("emergency.target", "Emergency Mode", &[], &[], &[]),
+    ("shutdown.target", "System Shutdown", &[], &[], &[]),
+    ("umount.target", "Unmount All Filesystems", &[], &[], &[]),
+    ("final.target", "Late Shutdown Services", &[], &[], &[]),
+    ("reboot.target", "System Reboot", &[], &[], &[]),
+    ("poweroff.target", "System Power Off", &[], &[], &[]),
+    ("system.slice", "System Slice", &[], &[], &[]),
+    ("user.slice", "User and Session Slice", &[], &[], &[]),
+    ("-.slice", "Root Slice", &[], &[], &[]),
+    ("-.mount", "Root Mount", &[], &[], &[]),
+    ("systemd-journald.socket", "Journal Socket", &[], &[], &[]),
+    ("systemd-journald.service", "Journal Service", &[], &[], &[]),
+    ("dbus.socket", "D-Bus System Message Bus Socket", &[], &[], &[]),
+];
+
+/// Units that are up from the first moment on and never go down.
+const ALWAYS_UP: &[&str] = &[
+    "system.slice",
+    "user.slice",
+    "-.slice",
+    "-.mount",
+    "systemd-journald.socket",
+    "systemd-journald.service",
+    "dbus.socket",
+];
+
+/// What the machine boots into (Debian's choice).
+pub(super) const DEFAULT_TARGET: &str = "graphical.target";
+
+/// Symbolic links of the distribution.
+const ALIASES: &[(&str, &str)] = &[("default.target", DEFAULT_TARGET)];
+
+/// The unit that the distribution ships under this name.
+pub(super) fn unit(name: &str) -> Option<Unit> {
+    let (name, description, requires, wants, after) = ROWS.iter().find(|row| row.0 == name)?;
+    let list = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+    Some(Unit {
+        name: (*name).to_owned(),
+        load_state: LoadState::Loaded,
+        description: Some((*description).to_owned()),
+        fragment_path: name.ends_with(".target").then(|| format!("/lib/systemd/system/{name}")),
+        aliases: ALIASES.iter().filter(|(_, to)| to == name).map(|(from, _)| (*from).to_owned()).collect(),
+        requires: list(requires),
+        wants: list(wants),
+        after: list(after),
+        ..Unit::default()
+    })
+}
+
+/// The name that an alias of the distribution stands for.
+pub(super) fn resolve(name: &str) -> &str {
+    ALIASES.iter().find(|(from, _)| *from == name).map_or(name, |(_, to)| to)
+}
+
+/// Whether the unit is up without ever having been started.
+pub(super) fn is_always_up(name: &str) -> bool {
+    ALWAYS_UP.contains(&name) || name.ends_with(".slice") || name.ends_with(".mount") || name.ends_with(".device")
+}

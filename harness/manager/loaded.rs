@@ -1,0 +1,351 @@
+//! A loaded unit: what its file says and everything the manager remembers about it.
+
+use std::sync::Arc;
+
+use super::interface::{ExecRole, Exit, Pid};
+use super::job::Job;
+use super::limit::RateLimit;
+use super::states::{ActiveState, ServiceResult, ServiceState, SocketResult, SocketState};
+use crate::time::{IncidentTime, Span};
+use crate::unit::{LoadState, Service, ServiceType, Unit};
+
+/// Index of a unit; a slot is never given to another name, so an index never dangles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct UnitId(pub u32);
+
+/// The unit types that behave differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    Service,
+    Socket,
+    Target,
+    /// Slices, mounts and whatever else this machine only has by name.
+    Other,
+}
+
+impl Kind {
+    pub fn of(name: &str) -> Self {
+        match name.rsplit_once('.').map(|(_, suffix)| suffix) {
+            Some("service") => Kind::Service,
+            Some("socket") => Kind::Socket,
+            Some("target") => Kind::Target,
+            _ => Kind::Other,
+        }
+    }
+}
+
+/// A dependency and, with `inverse`, what it means on the other side (systemd.unit(5)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Relation {
+    Requires,
+    Requisite,
+    Wants,
+    BindsTo,
+    PartOf,
+    Upholds,
+    Conflicts,
+    Before,
+    After,
+    OnFailure,
+    OnSuccess,
+    Triggers,
+    RequiredBy,
+    RequisiteOf,
+    WantedBy,
+    BoundBy,
+    ConsistsOf,
+    UpheldBy,
+    ConflictedBy,
+    OnFailureOf,
+    OnSuccessOf,
+    TriggeredBy,
+}
+
+impl Relation {
+    pub const fn inverse(self) -> Self {
+        match self {
+            Relation::Requires => Relation::RequiredBy,
+            Relation::Requisite => Relation::RequisiteOf,
+            Relation::Wants => Relation::WantedBy,
+            Relation::BindsTo => Relation::BoundBy,
+            Relation::PartOf => Relation::ConsistsOf,
+            Relation::Upholds => Relation::UpheldBy,
+            Relation::Conflicts => Relation::ConflictedBy,
+            Relation::Before => Relation::After,
+            Relation::After => Relation::Before,
+            Relation::OnFailure => Relation::OnFailureOf,
+            Relation::OnSuccess => Relation::OnSuccessOf,
+            Relation::Triggers => Relation::TriggeredBy,
+            Relation::RequiredBy => Relation::Requires,
+            Relation::RequisiteOf => Relation::Requisite,
+            Relation::WantedBy => Relation::Wants,
+            Relation::BoundBy => Relation::BindsTo,
+            Relation::ConsistsOf => Relation::PartOf,
+            Relation::UpheldBy => Relation::Upholds,
+            Relation::ConflictedBy => Relation::Conflicts,
+            Relation::OnFailureOf => Relation::OnFailure,
+            Relation::OnSuccessOf => Relation::OnSuccess,
+            Relation::TriggeredBy => Relation::Triggers,
+        }
+    }
+}
+
+/// What a timer of a unit is for. At most one of each kind is armed per unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Timer {
+    /// The phase's timeout, RestartSec=, RuntimeMaxSec=.
+    Phase,
+    /// WatchdogSec=.
+    Watchdog,
+    /// JobTimeoutSec=.
+    Job,
+    /// Type=idle: the program starts at the latest then.
+    Idle,
+}
+
+impl Timer {
+    pub const COUNT: usize = 4;
+
+    pub const fn index(self) -> usize {
+        match self {
+            Timer::Phase => 0,
+            Timer::Watchdog => 1,
+            Timer::Job => 2,
+            Timer::Idle => 3,
+        }
+    }
+}
+
+/// When what last happened to a unit.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Stamps {
+    pub state_change: Option<IncidentTime>,
+    pub inactive_exit: Option<IncidentTime>,
+    pub active_enter: Option<IncidentTime>,
+    pub active_exit: Option<IncidentTime>,
+    pub inactive_enter: Option<IncidentTime>,
+    pub condition: Option<IncidentTime>,
+    pub assert: Option<IncidentTime>,
+}
+
+/// How the last run of one command went (`ExecStart=` as shown, `Process:` lines of status).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExecStatus {
+    /// 0 if it never ran.
+    pub pid: Pid,
+    /// When it was forked.
+    pub start: Option<IncidentTime>,
+    /// When it was reaped.
+    pub stop: Option<IncidentTime>,
+    /// How it ended.
+    pub exit: Option<Exit>,
+}
+
+impl ExecStatus {
+    pub(super) const fn started(pid: Pid, now: IncidentTime) -> Self {
+        Self { pid, start: Some(now), stop: None, exit: None }
+    }
+
+    pub(super) fn ended(&mut self, pid: Pid, now: IncidentTime, exit: Exit) {
+        if self.pid != pid {
+            *self = ExecStatus { pid, ..ExecStatus::default() };
+        }
+        self.stop = Some(now);
+        self.exit = Some(exit);
+    }
+}
+
+/// What the service said about itself last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum NotifyState {
+    #[default]
+    Unknown,
+    Ready,
+    Reloading,
+    Stopping,
+}
+
+/// Run-time state of a service.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ServiceRun {
+    pub state: ServiceState,
+    pub result: ServiceResult,
+    pub reload_result: ServiceResult,
+    /// 0 if there is none.
+    pub main_pid: Pid,
+    /// Whether it is known which process the main one is (or was).
+    pub main_pid_known: bool,
+    /// The main process is not the manager's own child: its end is not learnt by waiting.
+    pub main_pid_alien: bool,
+    pub control_pid: Pid,
+    /// Which ExecStart= command the main process runs.
+    pub main_command: Option<usize>,
+    /// Which command the control process runs.
+    pub control_command: Option<(ExecRole, usize)>,
+    pub main_status: ExecStatus,
+    /// One entry a command, per list, in the order of [`role_index`].
+    pub statuses: [Vec<ExecStatus>; 7],
+    pub n_restarts: u32,
+    /// The next start zeroes the counter (rule of 252).
+    pub flush_n_restarts: bool,
+    pub forbid_restart: bool,
+    pub will_auto_restart: bool,
+    pub notify_state: NotifyState,
+    pub status_text: Option<String>,
+    pub status_errno: i32,
+    pub watchdog_stamp: Option<IncidentTime>,
+    pub watchdog_override: Option<Span>,
+    pub awaits_pid_file: bool,
+    /// Moment of the signal of Type=notify-reload, against which MONOTONIC_USEC= is checked.
+    pub reload_begin: Option<IncidentTime>,
+    /// Type=idle: the program that waits for the job queue to drain.
+    pub idle_spawn: Option<Box<super::interface::Spawn>>,
+    /// NOTIFYACCESS= overrides NotifyAccess= until the next start.
+    pub notify_access_override: Option<crate::unit::NotifyAccess>,
+}
+
+/// Run-time state of a socket.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SocketRun {
+    pub state: SocketState,
+    pub result: SocketResult,
+    /// The answer to a request to listen is due.
+    pub opening: bool,
+    pub trigger_limit: RateLimit,
+    pub n_accepted: u32,
+}
+
+/// One loaded unit.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub name: Arc<str>,
+    /// `NAME - DESCRIPTION`.
+    pub ident: Arc<str>,
+    pub kind: Kind,
+    /// Whether it is loaded at all; otherwise the rest is as after a fresh boot.
+    pub present: bool,
+    /// Looked at by a client: kept until the next step.
+    pub pinned: bool,
+    pub def: Arc<Unit>,
+    /// `def.service`, or the defaults where the file has gone.
+    pub config: Arc<Service>,
+    /// Dependencies that this unit's own file declares.
+    pub own: Vec<(Relation, UnitId)>,
+    /// What others' dependencies on this unit mean here.
+    pub inverse: Vec<(Relation, UnitId)>,
+    pub job: Option<Job>,
+    pub invocation: Option<Arc<str>>,
+    pub stamps: Stamps,
+    pub timers: [IncidentTime; Timer::COUNT],
+    pub start_limit: RateLimit,
+    pub start_limit_hit: bool,
+    /// Limits the starts and stops that the manager decides on itself (Upholds=, BindsTo=, StopWhenUnneeded=).
+    pub auto_limit: RateLimit,
+    pub condition_result: bool,
+    pub assert_result: bool,
+    /// The first condition that was not met.
+    pub failed_condition: Option<usize>,
+    pub service: ServiceRun,
+    pub socket: SocketRun,
+    /// Targets and others have no other state.
+    pub up: bool,
+    /// UnitFileState has been looked up since the load.
+    pub file_state_known: bool,
+    /// For NeedDaemonReload: what the files were when they were loaded.
+    pub generations: Vec<(String, u64)>,
+    /// In the queue of units that might be unloaded.
+    pub gc_queued: bool,
+}
+
+impl Loaded {
+    pub fn new(name: Arc<str>) -> Self {
+        let kind = Kind::of(&name);
+        Self {
+            ident: name.clone(),
+            def: Arc::new(Unit { name: name.to_string(), load_state: LoadState::NotFound, ..Unit::default() }),
+            config: Arc::new(Service::default()),
+            name,
+            kind,
+            present: false,
+            pinned: false,
+            own: Vec::new(),
+            inverse: Vec::new(),
+            job: None,
+            invocation: None,
+            stamps: Stamps::default(),
+            timers: [IncidentTime::NEVER; Timer::COUNT],
+            start_limit: RateLimit::default(),
+            start_limit_hit: false,
+            auto_limit: RateLimit::default(),
+            condition_result: false,
+            assert_result: false,
+            failed_condition: None,
+            service: ServiceRun::default(),
+            socket: SocketRun::default(),
+            up: false,
+            file_state_known: false,
+            generations: Vec::new(),
+            gc_queued: false,
+        }
+    }
+
+    pub fn active(&self) -> ActiveState {
+        match self.kind {
+            Kind::Service => self.service.state.active(self.config.service_type == ServiceType::Idle),
+            Kind::Socket => self.socket.state.active(),
+            Kind::Target | Kind::Other => {
+                if self.up {
+                    ActiveState::Active
+                } else {
+                    ActiveState::Inactive
+                }
+            }
+        }
+    }
+
+    pub fn sub_state(&self) -> &'static str {
+        match self.kind {
+            Kind::Service => self.service.state.as_str(),
+            Kind::Socket => self.socket.state.as_str(),
+            Kind::Target | Kind::Other if self.up => "active",
+            Kind::Target | Kind::Other => "dead",
+        }
+    }
+
+    pub fn is_loaded(&self) -> bool {
+        self.def.load_state == LoadState::Loaded
+    }
+
+    /// The units that stand in `relation` to this one, whoever declared it; one may come up twice.
+    pub fn related(&self, relation: Relation) -> impl Iterator<Item = UnitId> + '_ {
+        self.own.iter().chain(&self.inverse).filter(move |(r, _)| *r == relation).map(|(_, unit)| *unit)
+    }
+
+    pub fn has_related(&self, relation: Relation, other: UnitId) -> bool {
+        self.related(relation).any(|unit| unit == other)
+    }
+}
+
+/// The place of a command list in [`ServiceRun::statuses`].
+pub(super) const fn role_index(role: ExecRole) -> usize {
+    match role {
+        ExecRole::Condition => 0,
+        ExecRole::StartPre => 1,
+        ExecRole::Start => 2,
+        ExecRole::StartPost => 3,
+        ExecRole::Reload => 4,
+        ExecRole::Stop => 5,
+        ExecRole::StopPost => 6,
+    }
+}
+
+/// All command lists in the order in which systemd shows them.
+pub(super) const ROLES: [ExecRole; 7] = [
+    ExecRole::Condition,
+    ExecRole::StartPre,
+    ExecRole::Start,
+    ExecRole::StartPost,
+    ExecRole::Reload,
+    ExecRole::Stop,
+    ExecRole::StopPost,
+];

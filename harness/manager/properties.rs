@@ -1,0 +1,437 @@
+//! Properties of units as `systemctl show` prints them, and the lists of units and jobs.
+//!
+//! They are put together when somebody asks; the manager itself never looks at them.
+
+use std::collections::HashMap;
+
+use super::interface::{ExecRole, Exit, Host, JobId};
+use super::load::commands;
+use super::loaded::{ExecStatus, Kind, Loaded, ROLES, Relation, role_index};
+use super::states::ActiveState;
+use super::{Manager, builtin};
+use crate::time::IncidentTime;
+use crate::unit::{ExecCommand, FileEntry, LoadState, PROPERTY_ORDER, SEARCH_PATH, ServiceType};
+
+/// One line of `systemctl list-units`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnitRow {
+    /// Full name.
+    pub name: String,
+    /// LOAD.
+    pub load: &'static str,
+    /// ACTIVE.
+    pub active: &'static str,
+    /// SUB.
+    pub sub: &'static str,
+    /// Type of the queued job.
+    pub job: Option<&'static str>,
+    /// DESCRIPTION.
+    pub description: String,
+}
+
+/// One line of `systemctl list-jobs`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobRow {
+    /// JOB.
+    pub id: JobId,
+    /// UNIT.
+    pub unit: String,
+    /// TYPE.
+    pub kind: &'static str,
+    /// STATE: `waiting` or `running`.
+    pub state: &'static str,
+}
+
+/// Property names and values: those that follow from the files, and what the run makes of them.
+struct Sheet {
+    rows: Vec<(&'static str, String)>,
+    boot: IncidentTime,
+}
+
+impl Sheet {
+    /// Sets a property, in place of what the files say.
+    fn put(&mut self, name: &'static str, value: impl Into<String>) {
+        match self.rows.iter_mut().find(|(known, _)| *known == name) {
+            Some(row) => row.1 = value.into(),
+            None => self.rows.push((name, value.into())),
+        }
+    }
+
+    /// Sets a property that has a line for each of its values.
+    fn put_all(&mut self, name: &'static str, values: impl Iterator<Item = String>) {
+        self.rows.retain(|(known, _)| *known != name);
+        self.rows.extend(values.map(|value| (name, value)));
+    }
+
+    fn flag(&mut self, name: &'static str, value: bool) {
+        self.put(name, if value { "yes" } else { "no" });
+    }
+
+    fn number(&mut self, name: &'static str, value: impl ToString) {
+        self.put(name, value.to_string());
+    }
+
+    /// A moment on both clocks.
+    fn stamp(&mut self, names: [&'static str; 2], at: Option<IncidentTime>) {
+        self.put(names[0], at.map(wall).unwrap_or_default());
+        self.put(names[1], at.map_or(0, |at| at.since(self.boot).as_micros()).to_string());
+    }
+
+    /// All rows in the order of `systemctl show`.
+    fn into_rows(mut self) -> Vec<(&'static str, String)> {
+        let rank: HashMap<&str, usize> = PROPERTY_ORDER.iter().enumerate().map(|(rank, name)| (*name, rank)).collect();
+        self.rows.sort_by_key(|(name, _)| rank.get(name).copied().unwrap_or(usize::MAX));
+        self.rows
+    }
+}
+
+fn wall(at: IncidentTime) -> String {
+    at.strftime("%a %Y-%m-%d %H:%M:%S UTC")
+}
+
+/// `{ path=… ; argv[]=… ; … }`.
+fn command_text(command: &ExecCommand, status: ExecStatus, extended: bool) -> String {
+    let moment = |at: Option<IncidentTime>| at.map_or_else(|| "n/a".into(), wall);
+    let (code, exit) = match status.exit {
+        None => ("(null)", "0/0".to_owned()),
+        Some(Exit::Code(code)) => ("exited", code.to_string()),
+        Some(Exit::Signal(signal)) => ("killed", format!("{signal}/{}", crate::unit::signal::name(signal))),
+        Some(Exit::Dumped(signal)) => ("dumped", format!("{signal}/{}", crate::unit::signal::name(signal))),
+    };
+    let flags = if extended {
+        let mut flags = Vec::new();
+        if command.ignore_failure {
+            flags.push("ignore-failure");
+        }
+        match command.privileges {
+            "+" => flags.push("privileged"),
+            "!" => flags.push("no-setuid"),
+            "!!" => flags.push("ambient"),
+            _ => {}
+        }
+        if command.no_env_expand {
+            flags.push("no-env-expand");
+        }
+        if command.via_shell {
+            flags.push("via-shell");
+        }
+        format!("flags={}", flags.join(" "))
+    } else {
+        format!("ignore_errors={}", if command.ignore_failure { "yes" } else { "no" })
+    };
+    format!(
+        "{{ path={} ; argv[]={} ; {flags} ; start_time=[{}] ; stop_time=[{}] ; pid={} ; code={code} ; status={exit} }}",
+        command.path,
+        command.argv.join(" "),
+        moment(status.start),
+        moment(status.stop),
+        status.pid
+    )
+}
+
+/// The two properties of a command list.
+const fn role_names(role: ExecRole) -> [&'static str; 2] {
+    match role {
+        ExecRole::Condition => ["ExecCondition", "ExecConditionEx"],
+        ExecRole::StartPre => ["ExecStartPre", "ExecStartPreEx"],
+        ExecRole::Start => ["ExecStart", "ExecStartEx"],
+        ExecRole::StartPost => ["ExecStartPost", "ExecStartPostEx"],
+        ExecRole::Reload => ["ExecReload", "ExecReloadEx"],
+        ExecRole::Stop => ["ExecStop", "ExecStopEx"],
+        ExecRole::StopPost => ["ExecStopPost", "ExecStopPostEx"],
+    }
+}
+
+/// `ExecMainCode`: how waitid(2) counts ends.
+const fn exit_code(exit: Option<Exit>) -> u8 {
+    match exit {
+        None => 0,
+        Some(Exit::Code(_)) => 1,
+        Some(Exit::Signal(_)) => 2,
+        Some(Exit::Dumped(_)) => 3,
+    }
+}
+
+const fn exit_status(exit: Option<Exit>) -> i32 {
+    match exit {
+        None => 0,
+        Some(Exit::Code(code)) => code as i32,
+        Some(Exit::Signal(signal) | Exit::Dumped(signal)) => signal,
+    }
+}
+
+impl Manager {
+    /// All properties of a loaded unit that the manager knows, in the order of `systemctl show`; empty ones
+    /// included. A list of commands is one entry a command. `None`: the unit is not loaded.
+    ///
+    /// To see the properties of any unit, send [`super::Request::Show`] first, as systemctl's look at it does.
+    pub fn properties(&self, host: &dyn Host, name: &str) -> Option<Vec<(&'static str, String)>> {
+        let unit = self.present(name)?;
+        let mut sheet = Sheet { rows: unit.def.properties(), boot: self.boot };
+        match unit.kind {
+            Kind::Service => self.service_properties(host, unit, &mut sheet),
+            Kind::Socket => {
+                sheet.put("Result", unit.socket.result.as_str());
+                sheet.number(
+                    "NAccepted",
+                    if unit.def.socket.as_ref().is_some_and(|s| s.accept) { unit.socket.n_accepted } else { 0 },
+                );
+            }
+            Kind::Target | Kind::Other => {}
+        }
+        self.unit_properties(host, unit, &mut sheet);
+        Some(sheet.into_rows())
+    }
+
+    /// One property of a loaded unit.
+    pub fn property(&self, host: &dyn Host, name: &str, property: &str) -> Option<String> {
+        self.properties(host, name)?.into_iter().find(|(key, _)| *key == property).map(|(_, value)| value)
+    }
+
+    /// `ActiveState` and `SubState` of a unit, without everything else; those of an unloaded unit if it is not loaded.
+    pub fn state(&self, name: &str) -> (ActiveState, &'static str) {
+        self.present(name).map_or((ActiveState::Inactive, "dead"), |unit| (unit.active(), unit.sub_state()))
+    }
+
+    /// Whether the unit is loaded.
+    pub fn is_loaded(&self, name: &str) -> bool {
+        self.present(name).is_some()
+    }
+
+    /// `NRestarts`.
+    pub fn n_restarts(&self, name: &str) -> u32 {
+        self.present(name).map_or(0, |unit| unit.service.n_restarts)
+    }
+
+    /// The result of the last run, in systemd's spelling.
+    pub fn result(&self, name: &str) -> &'static str {
+        match self.present(name) {
+            Some(unit) if unit.kind == Kind::Socket => unit.socket.result.as_str(),
+            Some(unit) => unit.service.result.as_str(),
+            None => "success",
+        }
+    }
+
+    /// Main and control process of a service; 0 if there is none.
+    pub fn pids(&self, name: &str) -> (super::Pid, super::Pid) {
+        self.present(name).map_or((0, 0), |unit| (unit.service.main_pid, unit.service.control_pid))
+    }
+
+    /// Every command of a service with how its last run went, in systemd's order (`Process:` lines of status).
+    pub fn commands(&self, name: &str) -> Vec<(ExecRole, ExecCommand, ExecStatus)> {
+        let Some(unit) = self.present(name).filter(|unit| unit.kind == Kind::Service) else { return Vec::new() };
+        let mut list = Vec::new();
+        for role in ROLES {
+            let statuses = &unit.service.statuses[role_index(role)];
+            for (command, status) in commands(&unit.config, role).iter().zip(statuses) {
+                list.push((role, command.clone(), *status));
+            }
+        }
+        list
+    }
+
+    /// All loaded units, by name.
+    pub fn units(&self) -> Vec<UnitRow> {
+        let mut rows: Vec<UnitRow> = self
+            .units
+            .iter()
+            .filter(|unit| unit.present)
+            .map(|unit| UnitRow {
+                name: unit.name.to_string(),
+                load: unit.def.load_state.as_str(),
+                active: unit.active().as_str(),
+                sub: unit.sub_state(),
+                job: unit.job.as_ref().map(|job| job.kind.as_str()),
+                description: unit.def.description.clone().unwrap_or_else(|| unit.name.to_string()),
+            })
+            .collect();
+        rows.sort_by(|a, b| a.name.cmp(&b.name));
+        rows
+    }
+
+    /// All queued jobs, by number.
+    pub fn jobs(&self) -> Vec<JobRow> {
+        let mut rows: Vec<JobRow> = self
+            .units
+            .iter()
+            .filter_map(|unit| {
+                unit.job.as_ref().map(|job| JobRow {
+                    id: job.id,
+                    unit: unit.name.to_string(),
+                    kind: job.kind.as_str(),
+                    state: if job.running { "running" } else { "waiting" },
+                })
+            })
+            .collect();
+        rows.sort_by_key(|row| row.id);
+        rows
+    }
+
+    fn service_properties(&self, host: &dyn Host, unit: &Loaded, sheet: &mut Sheet) {
+        let (config, run) = (&unit.config, &unit.service);
+        if self.rules.restart_steps {
+            sheet.put("RestartMode", config.restart_mode.as_str());
+            sheet.number("RestartSteps", config.restart_steps);
+            sheet.number("RestartMaxDelayUSec", config.restart_max_delay_sec);
+            sheet.number("RestartUSecNext", super::restart_delay(config, run.n_restarts.saturating_add(1)));
+        }
+        if self.rules.notify_reload {
+            sheet.number("ReloadSignal", config.reload_signal);
+        }
+        sheet.number("WatchdogUSec", run.watchdog_override.unwrap_or(config.watchdog_sec));
+        sheet.stamp(["WatchdogTimestamp", "WatchdogTimestampMonotonic"], run.watchdog_stamp);
+        sheet.number("MainPID", run.main_pid);
+        sheet.number("ControlPID", run.control_pid);
+        sheet.put("NFileDescriptorStore", "0");
+        sheet.put("StatusText", run.status_text.clone().unwrap_or_default());
+        sheet.number("StatusErrno", run.status_errno);
+        sheet.put("Result", run.result.as_str());
+        sheet.put("ReloadResult", run.reload_result.as_str());
+        sheet.put("CleanResult", "success");
+        sheet.number("NRestarts", run.n_restarts);
+        let main = run.main_status;
+        sheet.stamp(["ExecMainStartTimestamp", "ExecMainStartTimestampMonotonic"], main.start);
+        sheet.stamp(["ExecMainExitTimestamp", "ExecMainExitTimestampMonotonic"], main.stop);
+        sheet.number("ExecMainPID", main.pid);
+        sheet.number("ExecMainCode", exit_code(main.exit));
+        sheet.number("ExecMainStatus", exit_status(main.exit));
+        for role in ROLES {
+            let list = commands(config, role).iter().zip(&run.statuses[role_index(role)]);
+            let [plain, extended] = role_names(role);
+            sheet.put_all(plain, list.clone().map(|(command, status)| command_text(command, *status, false)));
+            sheet.put_all(extended, list.map(|(command, status)| command_text(command, *status, true)));
+        }
+        let live = !unit.active().is_down() && run.state != super::ServiceState::AutoRestart;
+        let group = if live { format!("/{}/{}", unit.def.slice(), unit.name) } else { String::new() };
+        sheet.put("ControlGroup", group);
+        let used = u128::from(host.cpu_time(&unit.name).as_micros()) * 1000;
+        sheet.put("CPUUsageNSec", if main.start.is_some() { used.to_string() } else { "[not set]".into() });
+    }
+
+    fn unit_properties(&self, host: &dyn Host, unit: &Loaded, sheet: &mut Sheet) {
+        let def = &unit.def;
+        for (name, relation) in [
+            ("Requires", Relation::Requires),
+            ("Requisite", Relation::Requisite),
+            ("Wants", Relation::Wants),
+            ("BindsTo", Relation::BindsTo),
+            ("PartOf", Relation::PartOf),
+            ("Upholds", Relation::Upholds),
+            ("RequiredBy", Relation::RequiredBy),
+            ("RequisiteOf", Relation::RequisiteOf),
+            ("WantedBy", Relation::WantedBy),
+            ("BoundBy", Relation::BoundBy),
+            ("UpheldBy", Relation::UpheldBy),
+            ("ConsistsOf", Relation::ConsistsOf),
+            ("Conflicts", Relation::Conflicts),
+            ("ConflictedBy", Relation::ConflictedBy),
+            ("Before", Relation::Before),
+            ("After", Relation::After),
+            ("OnSuccess", Relation::OnSuccess),
+            ("OnSuccessOf", Relation::OnSuccessOf),
+            ("OnFailure", Relation::OnFailure),
+            ("OnFailureOf", Relation::OnFailureOf),
+            ("Triggers", Relation::Triggers),
+            ("TriggeredBy", Relation::TriggeredBy),
+        ] {
+            sheet.put(name, self.related_names(unit, relation).join(" "));
+        }
+        sheet.put("ActiveState", unit.active().as_str());
+        sheet.put("FreezerState", "running");
+        sheet.put("SubState", unit.sub_state());
+        sheet.put("UnitFileState", self.unit_file_state(host, unit));
+        let loaded = def.load_state == LoadState::Loaded;
+        sheet.put("UnitFilePreset", if loaded && def.fragment_path.is_some() { "enabled" } else { "" });
+        let stamps = &unit.stamps;
+        sheet.stamp(["StateChangeTimestamp", "StateChangeTimestampMonotonic"], stamps.state_change);
+        sheet.stamp(["InactiveExitTimestamp", "InactiveExitTimestampMonotonic"], stamps.inactive_exit);
+        sheet.stamp(["ActiveEnterTimestamp", "ActiveEnterTimestampMonotonic"], stamps.active_enter);
+        sheet.stamp(["ActiveExitTimestamp", "ActiveExitTimestampMonotonic"], stamps.active_exit);
+        sheet.stamp(["InactiveEnterTimestamp", "InactiveEnterTimestampMonotonic"], stamps.inactive_enter);
+        sheet.flag("CanStart", loaded && !def.refuse_manual_start);
+        sheet.flag("CanStop", !def.refuse_manual_stop);
+        let reloads = unit.kind == Kind::Service
+            && (!unit.config.exec_reload.is_empty() || unit.config.service_type == ServiceType::NotifyReload);
+        sheet.flag("CanReload", reloads);
+        sheet.flag("CanIsolate", false);
+        sheet.put("Job", unit.job.as_ref().map_or_else(String::new, |job| job.id.to_string()));
+        sheet.put("OnSuccessJobMode", "fail");
+        sheet.put("OnFailureJobMode", "replace");
+        sheet.flag("NeedDaemonReload", self.needs_reload(host, &unit.name));
+        sheet.flag("ConditionResult", unit.condition_result);
+        sheet.flag("AssertResult", unit.assert_result);
+        sheet.stamp(["ConditionTimestamp", "ConditionTimestampMonotonic"], stamps.condition);
+        sheet.stamp(["AssertTimestamp", "AssertTimestampMonotonic"], stamps.assert);
+        sheet.flag("Transient", false);
+        sheet.flag("Perpetual", false);
+        sheet.put("InvocationID", unit.invocation.as_deref().unwrap_or_default());
+    }
+
+    /// The names of related units, with what the default dependencies add to them.
+    fn related_names(&self, unit: &Loaded, relation: Relation) -> Vec<String> {
+        let mut names: Vec<String> =
+            unit.related(relation).map(|other| self.units[other.0 as usize].name.to_string()).collect();
+        if builtin::unit(&unit.name).is_none() {
+            let implicit = unit.def.implicit();
+            names.extend(match relation {
+                Relation::Requires => implicit.requires,
+                Relation::Wants => implicit.wants,
+                Relation::Conflicts => implicit.conflicts,
+                Relation::Before => implicit.before,
+                Relation::After => implicit.after,
+                _ => Vec::new(),
+            });
+        }
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// `UnitFileState`: what `systemctl is-enabled` says.
+    fn unit_file_state(&self, host: &dyn Host, unit: &Loaded) -> &'static str {
+        let def = &unit.def;
+        let Some(fragment) = def.fragment_path.as_deref() else { return "" };
+        if def.load_state == LoadState::Masked {
+            return if fragment.starts_with("/run/") { "masked-runtime" } else { "masked" };
+        }
+        let files = host.unit_files();
+        if !files.entries.contains_key(fragment) && builtin::unit(&unit.name).is_none() {
+            // It was there when the unit was loaded.
+            return "bad";
+        }
+        let mut runtime = false;
+        for dir in SEARCH_PATH.iter().filter(|dir| dir.starts_with("/etc/") || dir.starts_with("/run/")) {
+            for (path, entry) in files.entries.range(format!("{dir}/")..) {
+                let Some(rest) = path.strip_prefix(dir).and_then(|rest| rest.strip_prefix('/')) else { break };
+                let FileEntry::Symlink { target } = entry else { continue };
+                let linked = match rest.split_once('/') {
+                    Some((owner, name)) => {
+                        (owner.ends_with(".wants") || owner.ends_with(".requires")) && name == &*unit.name
+                    }
+                    None => {
+                        rest != &*unit.name
+                            && target != "/dev/null"
+                            && target.rsplit('/').next() == Some(&*unit.name)
+                            && def.install.alias.iter().any(|alias| alias == rest)
+                    }
+                };
+                if linked && dir.starts_with("/etc/") {
+                    return "enabled";
+                }
+                runtime |= linked;
+            }
+        }
+        let install = &def.install;
+        if runtime {
+            "enabled-runtime"
+        } else if install.wanted_by.is_empty()
+            && install.required_by.is_empty()
+            && install.upheld_by.is_empty()
+            && install.alias.is_empty()
+        {
+            if install.also.is_empty() { "static" } else { "indirect" }
+        } else {
+            "disabled"
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! What clients ask for (org.freedesktop.systemd1.Manager, as systemctl(1) uses it).
+
+use super::catalog::level;
+use super::interface::{
+    Effect, JobResult, JobVerb, KillWhom, Reply, Request, RequestError, RequestErrorKind, RequestId,
+};
+use super::job::JobType;
+use super::loaded::{Kind, UnitId};
+use super::states::{ActiveState, ServiceResult, ServiceState, SocketResult, SocketState};
+use super::step::Step;
+use crate::unit::{LoadState, Unit};
+
+fn error(kind: RequestErrorKind, message: String) -> RequestError {
+    RequestError { kind, message }
+}
+
+fn not_loaded(name: &str) -> RequestError {
+    error(RequestErrorKind::NoSuchUnit, format!("Unit {name} not loaded."))
+}
+
+impl Step<'_> {
+    /// Carries out a client's request and answers it.
+    pub(super) fn request(&mut self, id: RequestId, request: Request) {
+        let reply = match request {
+            Request::Job { verb, unit } => match self.request_job(verb, &unit) {
+                Ok(JobOrNothing::Job(job)) => Reply::Job(job),
+                Ok(JobOrNothing::Nothing { job, unit }) => {
+                    self.out.push(Effect::Reply { id, reply: Reply::Job(job) });
+                    self.out.push(Effect::JobRemoved { job, unit, result: JobResult::Done });
+                    return;
+                }
+                Err(error) => Reply::Error(error),
+            },
+            Request::Load { unit } => {
+                let unit = self.load(&unit);
+                self.pin(unit);
+                Reply::Done
+            }
+            Request::Show { unit } => {
+                let unit = self.load(&unit);
+                self.pin(unit);
+                self.look_up_file_state(unit);
+                Reply::Done
+            }
+            Request::ResetFailed { unit: None } => {
+                for unit in self.present_units().into_values() {
+                    self.reset_failed(unit);
+                }
+                Reply::Done
+            }
+            Request::ResetFailed { unit: Some(name) } => match self.m.id(&name).filter(|u| self.unit(*u).present) {
+                Some(unit) => {
+                    self.reset_failed(unit);
+                    Reply::Done
+                }
+                None => Reply::Error(not_loaded(&name)),
+            },
+            Request::Kill { unit, whom, signal } => match self.kill_request(&unit, whom, signal) {
+                Ok(()) => Reply::Done,
+                Err(error) => Reply::Error(error),
+            },
+            Request::DaemonReload => {
+                self.log_manager(level::INFO, "Reloading.");
+                self.daemon_reload();
+                Reply::Done
+            }
+            Request::Enable { units, runtime } => self.change_unit_files(FileChange::Enable, &units, runtime),
+            Request::Disable { units, runtime } => self.change_unit_files(FileChange::Disable, &units, runtime),
+            Request::Mask { units, runtime } => self.change_unit_files(FileChange::Mask, &units, runtime),
+            Request::Unmask { units, runtime } => self.change_unit_files(FileChange::Unmask, &units, runtime),
+            Request::Reboot => {
+                self.out.push(Effect::Reply { id, reply: Reply::Done });
+                self.out.push(Effect::Reboot);
+                return;
+            }
+        };
+        self.out.push(Effect::Reply { id, reply });
+    }
+
+    fn request_job(&mut self, verb: JobVerb, name: &str) -> Result<JobOrNothing, RequestError> {
+        let unit = self.load(name);
+        let this = self.unit(unit);
+        let (state, loaded) = (this.active(), this.def.load_state);
+        let reloads = self.can_reload(unit);
+        let verb = match verb {
+            JobVerb::ReloadOrRestart if !reloads => JobVerb::Restart,
+            JobVerb::TryReloadOrRestart if !reloads => JobVerb::TryRestart,
+            verb => verb,
+        };
+        if verb == JobVerb::Stop
+            && matches!(loaded, LoadState::NotFound | LoadState::Error | LoadState::BadSetting)
+            && state == ActiveState::Inactive
+        {
+            return Err(not_loaded(&self.unit(unit).name));
+        }
+        let this = self.unit(unit);
+        let refused = match verb {
+            JobVerb::Start => this.def.refuse_manual_start,
+            JobVerb::Stop => this.def.refuse_manual_stop,
+            JobVerb::Restart | JobVerb::TryRestart => this.def.refuse_manual_start || this.def.refuse_manual_stop,
+            JobVerb::ReloadOrRestart => this.def.refuse_manual_start && !state.is_up(),
+            JobVerb::Reload | JobVerb::TryReloadOrRestart => false,
+        };
+        if refused {
+            let message = format!(
+                "Operation refused, unit {} may be requested by dependency only (it is configured to refuse manual \
+                 start/stop).",
+                this.name
+            );
+            return Err(error(RequestErrorKind::OnlyByDependency, message));
+        }
+        let kind = match verb {
+            JobVerb::Start => JobType::Start,
+            JobVerb::Stop => JobType::Stop,
+            JobVerb::Reload => JobType::Reload,
+            JobVerb::Restart => JobType::Restart,
+            JobVerb::TryRestart if state.is_up() => JobType::Restart,
+            JobVerb::ReloadOrRestart if state.is_up() => JobType::Reload,
+            JobVerb::ReloadOrRestart => JobType::Start,
+            JobVerb::TryReloadOrRestart if state.is_up() => JobType::Reload,
+            // Nothing runs, so there is nothing to try: a job that does nothing.
+            JobVerb::TryRestart | JobVerb::TryReloadOrRestart => {
+                if loaded == LoadState::NotFound {
+                    return Err(error(RequestErrorKind::NoSuchUnit, format!("Unit {name} not found.")));
+                }
+                return Ok(JobOrNothing::Nothing { job: self.m.next_job_id(), unit: self.unit(unit).name.to_string() });
+            }
+        };
+        self.add_job(unit, kind).map(JobOrNothing::Job)
+    }
+
+    /// `reset-failed`: the failed state, the counters and the start limit start over.
+    fn reset_failed(&mut self, unit: UnitId) {
+        match self.unit(unit).kind {
+            Kind::Service => {
+                if self.state(unit) == ServiceState::Failed {
+                    self.set_state(unit, ServiceState::Dead);
+                }
+                let run = &mut self.unit_mut(unit).service;
+                run.result = ServiceResult::Success;
+                run.reload_result = ServiceResult::Success;
+                run.n_restarts = 0;
+                run.flush_n_restarts = false;
+            }
+            Kind::Socket => {
+                if self.unit(unit).socket.state == SocketState::Failed {
+                    self.set_socket_state(unit, SocketState::Dead);
+                }
+                self.unit_mut(unit).socket.result = SocketResult::Success;
+            }
+            Kind::Target | Kind::Other => {}
+        }
+        let this = self.unit_mut(unit);
+        this.start_limit.reset();
+        this.start_limit_hit = false;
+        self.queue_gc(unit);
+    }
+
+    fn kill_request(&mut self, name: &str, whom: KillWhom, signal: i32) -> Result<(), RequestError> {
+        let Some(unit) = self.m.id(name).filter(|unit| self.unit(*unit).present) else {
+            return Err(not_loaded(name));
+        };
+        let this = self.unit(unit);
+        let (main, control) = match this.kind {
+            Kind::Service => (this.service.main_pid, this.service.control_pid),
+            _ => (0, 0),
+        };
+        let missing = match whom {
+            KillWhom::Main if this.kind != Kind::Service => {
+                Some(format!("{} units have no main processes", kind_word(&this.name)))
+            }
+            KillWhom::Control if this.kind != Kind::Service => {
+                Some(format!("{} units have no control processes", kind_word(&this.name)))
+            }
+            KillWhom::Main if main == 0 => Some("No main process to kill".to_owned()),
+            KillWhom::Control if control == 0 => Some("No control process to kill".to_owned()),
+            _ => None,
+        };
+        if let Some(message) = missing {
+            return Err(error(RequestErrorKind::Failed, message));
+        }
+        let processes = self.host.processes(&self.unit(unit).name.clone());
+        let comm = |pid| processes.iter().find(|p| p.pid == pid).map_or("n/a", |p| p.comm.as_str());
+        let word = crate::unit::signal::name(signal);
+        for (pid, role) in [(control, "control"), (main, "main")] {
+            let wanted = match whom {
+                KillWhom::All => true,
+                KillWhom::Main => role == "main",
+                KillWhom::Control => role == "control",
+            };
+            if pid != 0 && wanted {
+                let text = format!("Sent signal SIG{word} to {role} process {pid} ({}) on client request.", comm(pid));
+                self.log(unit, level::INFO, &text);
+                self.signal(unit, pid, signal);
+            }
+        }
+        if whom == KillWhom::All {
+            for process in processes.iter().filter(|p| p.pid != main && p.pid != control) {
+                let text = format!(
+                    "Sending signal SIG{word} to process {} ({}) on client request.",
+                    process.pid, process.comm
+                );
+                self.log(unit, level::INFO, &text);
+                self.signal(unit, process.pid, signal);
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks up UnitFileState once per load: that reads the file again for its [Install] section, with a warning
+    /// for whatever stands in no section that it knows.
+    fn look_up_file_state(&mut self, unit: UnitId) {
+        if std::mem::replace(&mut self.unit_mut(unit).file_state_known, true) {
+            return;
+        }
+        let def = self.unit(unit).def.clone();
+        let name = self.unit(unit).name.clone();
+        self.warn_of_sections(&name, &def);
+    }
+
+    /// What reading a unit file for its [Install] section alone complains about.
+    pub(super) fn warn_of_sections(&mut self, name: &str, def: &Unit) {
+        let again = def.warnings.iter().filter(|warning| {
+            warning.line.is_some()
+                && def.fragment_path.as_deref() == Some(warning.subject.as_str())
+                && (warning.text.starts_with("Unknown section '") || warning.text.starts_with("Assignment outside"))
+        });
+        for warning in again {
+            self.out.push(Effect::Journal(super::interface::Message {
+                unit: Some(name.to_owned()),
+                priority: warning.priority,
+                text: warning.message(),
+                message_id: Some(super::catalog::INVALID_CONFIGURATION),
+                invocation_id: None,
+                fields: Vec::new(),
+                child: None,
+            }));
+        }
+    }
+}
+
+/// A job, or one that is done as soon as it is asked for.
+enum JobOrNothing {
+    Job(u32),
+    Nothing { job: u32, unit: String },
+}
+
+/// What `systemctl enable` and its siblings do to the unit directories.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum FileChange {
+    Enable,
+    Disable,
+    Mask,
+    Unmask,
+}
+
+fn kind_word(name: &str) -> &str {
+    name.rsplit_once('.').map_or(name, |(_, suffix)| suffix)
+}

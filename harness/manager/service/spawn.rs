@@ -1,0 +1,320 @@
+//! From a command of the unit file to a program with its environment (systemd.exec(5)).
+
+use super::super::catalog::level;
+use super::super::interface::{Effect, ExecFailure, ExecRole, Pid, Spawn};
+use super::super::load::commands;
+use super::super::loaded::{Kind, Relation, Timer, UnitId};
+use super::super::states::SocketState;
+use super::super::step::Step;
+use super::exit_words;
+use crate::time::Span;
+use crate::unit::environment::{read_environment_file, set};
+use crate::unit::{NotifyAccess, Service, ServiceType};
+
+/// What every process gets from the manager, on Debian.
+const MANAGER_ENVIRONMENT: &[(&str, &str)] =
+    &[("LANG", "C.UTF-8"), ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")];
+
+impl Step<'_> {
+    /// Starts a command as the control process and arms its timeout.
+    ///
+    /// # Errors
+    ///
+    /// The errno text of what made it impossible before a process existed.
+    pub(super) fn run_control(
+        &mut self,
+        unit: UnitId,
+        role: ExecRole,
+        index: usize,
+        timeout: Span,
+    ) -> Result<(), String> {
+        self.unit_mut(unit).service.control_command = Some((role, index));
+        let spawn = self.prepare(unit, role, index, true)?;
+        self.arm_after(unit, Timer::Phase, timeout);
+        let pid = spawn.pid;
+        self.unit_mut(unit).service.control_pid = pid;
+        self.m.pids.insert(pid, unit);
+        self.note_start(unit, role, index, pid);
+        self.spawn(spawn);
+        Ok(())
+    }
+
+    /// Starts an ExecStart= command as the main process and arms its timeout.
+    ///
+    /// # Errors
+    ///
+    /// As [`Step::run_control`].
+    pub(super) fn run_main(&mut self, unit: UnitId, index: usize, timeout: Span) -> Result<(), String> {
+        let run = &mut self.unit_mut(unit).service;
+        run.main_command = Some(index);
+        run.control_command = None;
+        let spawn = self.prepare(unit, ExecRole::Start, index, false)?;
+        self.arm_after(unit, Timer::Phase, timeout);
+        let pid = spawn.pid;
+        self.set_main_pid(unit, pid, false);
+        self.note_start(unit, ExecRole::Start, index, pid);
+        if self.unit(unit).config.service_type == ServiceType::Idle {
+            // Its output is not to mix with that of other jobs: it waits until they are done, but not for ever.
+            self.unit_mut(unit).service.idle_spawn = Some(spawn);
+            self.m.idle.push(unit);
+            self.arm_after(unit, Timer::Idle, Span::from_secs(5));
+        } else {
+            self.spawn(spawn);
+        }
+        Ok(())
+    }
+
+    /// Lets the programs of Type=idle services go once no job is left; whether there was one.
+    pub(in super::super) fn release_idle(&mut self) -> bool {
+        if self.m.idle.is_empty() || self.m.job_count > 0 {
+            return false;
+        }
+        for unit in std::mem::take(&mut self.m.idle) {
+            self.release_idle_unit(unit);
+        }
+        true
+    }
+
+    /// Lets the program of a Type=idle service go.
+    pub(in super::super) fn release_idle_unit(&mut self, unit: UnitId) {
+        self.disarm(unit, Timer::Idle);
+        self.m.idle.retain(|other| *other != unit);
+        if let Some(spawn) = self.unit_mut(unit).service.idle_spawn.take() {
+            self.spawn(spawn);
+        }
+    }
+
+    /// Starts the program, unless the child would fail on its way for what the manager knows.
+    fn spawn(&mut self, spawn: Box<Spawn>) {
+        let known = |account: &Option<String>| account.as_ref().is_none_or(|name| self.host.has_account(name));
+        let failure = if !known(&spawn.user) {
+            Some(ExecFailure::User)
+        } else if !known(&spawn.group) {
+            Some(ExecFailure::Group)
+        } else {
+            None
+        };
+        match failure {
+            Some(failure) => self.m.stillborn.push((spawn.pid, failure)),
+            None => self.out.push(Effect::Spawn(spawn)),
+        }
+    }
+
+    /// Everything that the process needs, with a PID.
+    fn prepare(&mut self, unit: UnitId, role: ExecRole, index: usize, control: bool) -> Result<Box<Spawn>, String> {
+        let config = self.config(unit);
+        let Some(command) = commands(&config, role).get(index) else {
+            return Err("No such device or address".into());
+        };
+        let files = self.environment_files(unit, &config)?;
+        let notify = match self.notify_access(unit) {
+            NotifyAccess::None => false,
+            NotifyAccess::Exec | NotifyAccess::All => true,
+            NotifyAccess::Main => !control,
+        };
+        let sockets = if control { Vec::new() } else { self.sockets_of(unit) };
+        let monitor = match role {
+            ExecRole::StartPre | ExecRole::Start => self.monitor_variables(unit),
+            _ => Vec::new(),
+        };
+        let pid = self.host.fork();
+        let environment = self.environment(unit, &config, role, pid, control, &sockets, files, monitor);
+        let argv = crate::unit::expand(command, &environment);
+        let base = command.path.rsplit('/').next().unwrap_or(&command.path);
+        let output = match config.standard_output.as_str() {
+            "inherit" if config.standard_input == "null" => "null".to_owned(),
+            "inherit" => config.standard_input.clone(),
+            other => other.to_owned(),
+        };
+        let error = match config.standard_error.as_str() {
+            "inherit" => output.clone(),
+            other => other.to_owned(),
+        };
+        let this = self.unit(unit);
+        let home = || match config.user.as_deref() {
+            None | Some("root" | "0") => "/root".to_owned(),
+            Some(user) => format!("/home/{user}"),
+        };
+        Ok(Box::new(Spawn {
+            pid,
+            unit: this.name.to_string(),
+            role,
+            path: command.path.clone(),
+            argv,
+            environment,
+            working_directory: match &config.working_directory {
+                _ if config.working_directory_home => Some((home(), config.working_directory_missing_ok)),
+                Some(path) => Some((path.clone(), config.working_directory_missing_ok)),
+                None => None,
+            },
+            user: config.user.clone(),
+            group: config.group.clone(),
+            umask: config.umask,
+            output: (output, error),
+            identifier: config.syslog_identifier.clone().unwrap_or_else(|| base.to_owned()),
+            invocation_id: this.invocation.as_deref().unwrap_or_default().to_owned(),
+            notify,
+            sockets,
+            ignore_sigpipe: config.ignore_sigpipe,
+        }))
+    }
+
+    /// The variables of EnvironmentFile=, read anew for every process.
+    fn environment_files(&mut self, unit: UnitId, config: &Service) -> Result<Vec<(String, String)>, String> {
+        let mut variables = Vec::new();
+        for (pattern, optional) in &config.environment_file {
+            let paths = if pattern.contains(['*', '?', '[']) { self.host.glob(pattern) } else { vec![pattern.clone()] };
+            let mut found = false;
+            for path in paths {
+                let Some(bytes) = self.host.read(&path) else { continue };
+                found = true;
+                match read_environment_file(&bytes) {
+                    Ok(file) => {
+                        for word in file.ignored {
+                            let text = format!("Ignoring invalid environment assignment '{word}': {path}");
+                            self.log(unit, level::WARNING, &text);
+                        }
+                        for (name, value) in &file.variables {
+                            set(&mut variables, name, value);
+                        }
+                    }
+                    Err(_) if *optional => {}
+                    Err(error) => return self.no_environment(unit, &error.to_string()),
+                }
+            }
+            if !found && !optional {
+                return self.no_environment(unit, "No such file or directory");
+            }
+        }
+        Ok(variables)
+    }
+
+    fn no_environment<T>(&mut self, unit: UnitId, reason: &str) -> Result<T, String> {
+        self.log(unit, level::WARNING, &format!("Failed to load environment files: {reason}"));
+        Err(reason.to_owned())
+    }
+
+    /// The whole environment of a process, in systemd's order of precedence.
+    #[expect(clippy::too_many_arguments, reason = "each comes from another corner of the unit")]
+    fn environment(
+        &self,
+        unit: UnitId,
+        config: &Service,
+        role: ExecRole,
+        pid: Pid,
+        control: bool,
+        sockets: &[(String, String)],
+        files: Vec<(String, String)>,
+        monitor: Vec<(&'static str, String)>,
+    ) -> Vec<(String, String)> {
+        let this = self.unit(unit);
+        let run = &this.service;
+        let mut all: Vec<(String, String)> = Vec::with_capacity(16);
+        let mut put = |name: &str, value: &str| set(&mut all, name, value);
+        for (name, value) in MANAGER_ENVIRONMENT {
+            put(name, value);
+        }
+        if let Some(user) = &config.user {
+            put("HOME", &if user == "root" { "/root".to_owned() } else { format!("/home/{user}") });
+            put("LOGNAME", user);
+            put("USER", user);
+            put("SHELL", "/bin/bash");
+        }
+        if control && run.main_pid != 0 {
+            put("MAINPID", &run.main_pid.to_string());
+        }
+        if let Some(path) = &config.pid_file {
+            put("PIDFILE", path);
+        }
+        if matches!(role, ExecRole::Stop | ExecRole::StopPost) {
+            put("SERVICE_RESULT", run.result.as_str());
+            if let Some(exit) = run.main_status.exit {
+                let (code, status) = exit_words(exit);
+                put("EXIT_CODE", code);
+                put("EXIT_STATUS", &status);
+            }
+        }
+        for (name, value) in &monitor {
+            put(name, value);
+        }
+        if let Some(invocation) = &this.invocation {
+            put("INVOCATION_ID", invocation);
+        }
+        put("SYSTEMD_EXEC_PID", &pid.to_string());
+        if !control && let Some(span) = self.watchdog_span(unit) {
+            put("WATCHDOG_PID", &pid.to_string());
+            put("WATCHDOG_USEC", &span.as_micros().to_string());
+        }
+        if !sockets.is_empty() {
+            let names: Vec<&str> = sockets.iter().map(|(_, name)| name.as_str()).collect();
+            put("LISTEN_PID", &pid.to_string());
+            put("LISTEN_FDS", &sockets.len().to_string());
+            put("LISTEN_FDNAMES", &names.join(":"));
+        }
+        for (name, value) in config.environment.iter().chain(&files) {
+            put(name, value);
+        }
+        if !config.unset_environment.is_empty() {
+            all.retain(|(name, value)| {
+                !config.unset_environment.iter().any(|unset| match unset.split_once('=') {
+                    Some((key, exact)) => key == name && exact == value,
+                    None => unset == name,
+                })
+            });
+        }
+        all
+    }
+
+    /// What a unit that OnFailure= or OnSuccess= started is told about the unit that it is there for, if that can be
+    /// only one (systemd.exec(5), `$MONITOR_SERVICE_RESULT`).
+    fn monitor_variables(&mut self, unit: UnitId) -> Vec<(&'static str, String)> {
+        let this = self.unit(unit);
+        let mut sources = this.related(Relation::OnFailureOf).chain(this.related(Relation::OnSuccessOf));
+        let (source, other) = (sources.next(), sources.next());
+        drop(sources);
+        let Some(source) = source else { return Vec::new() };
+        if let Some(other) = other {
+            let text = format!(
+                "multiple trigger source candidates for exit status propagation ({}, {}), skipping.",
+                self.unit(source).name,
+                self.unit(other).name
+            );
+            self.log(unit, level::WARNING, &text);
+            return Vec::new();
+        }
+        let that = self.unit(source);
+        let run = &that.service;
+        let mut list = vec![("MONITOR_SERVICE_RESULT", run.result.as_str().to_owned())];
+        if let Some(exit) = run.main_status.exit {
+            let (code, status) = exit_words(exit);
+            list.push(("MONITOR_EXIT_CODE", code.to_owned()));
+            list.push(("MONITOR_EXIT_STATUS", status));
+        }
+        if let Some(invocation) = &that.invocation {
+            list.push(("MONITOR_INVOCATION_ID", invocation.to_string()));
+        }
+        list.push(("MONITOR_UNIT", that.name.to_string()));
+        list
+    }
+
+    /// The sockets that are passed to the main process: those that listen for it.
+    fn sockets_of(&self, unit: UnitId) -> Vec<(String, String)> {
+        let mut sockets = Vec::new();
+        let mut seen = Vec::new();
+        for other in self.unit(unit).related(Relation::TriggeredBy) {
+            let that = self.unit(other);
+            if that.kind != Kind::Socket || seen.contains(&other) {
+                continue;
+            }
+            seen.push(other);
+            let Some(socket) = that.def.socket.as_ref() else { continue };
+            if matches!(that.socket.state, SocketState::Listening | SocketState::Running) {
+                let name = socket.file_descriptor_name.clone().unwrap_or_else(|| that.name.to_string());
+                for _ in &socket.listen_stream {
+                    sockets.push((that.name.to_string(), name.clone()));
+                }
+            }
+        }
+        sockets
+    }
+}

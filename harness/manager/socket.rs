@@ -1,0 +1,214 @@
+//! Sockets: listening on behalf of services (systemd.socket(5)).
+
+use super::catalog::{self, level};
+use super::interface::{Effect, Message};
+use super::job::{JobType, Started};
+use super::loaded::{Kind, Relation, UnitId};
+use super::states::{ServiceState, SocketResult, SocketState};
+use super::step::{Refusal, Step};
+use crate::time::Span;
+
+/// The service that a socket starts if it names none.
+pub(super) fn service_of(socket: &str) -> String {
+    format!("{}.service", socket.strip_suffix(".socket").unwrap_or(socket))
+}
+
+impl Step<'_> {
+    /// Orders a socket to listen.
+    pub(super) fn start_socket(&mut self, unit: UnitId) -> Result<Started, Refusal> {
+        let def = self.unit(unit).def.clone();
+        let now = self.now;
+        let interval = def.start_limit_interval_sec.unwrap_or(Span::from_secs(10));
+        let burst = def.start_limit_burst.unwrap_or(5);
+        if self.unit(unit).socket.opening {
+            return Ok(Started::Silent);
+        }
+        let this = self.unit_mut(unit);
+        this.start_limit_hit = !this.start_limit.allow(now, interval, burst);
+        if this.start_limit_hit {
+            self.log(unit, level::WARNING, "Start request repeated too quickly.");
+            let reason = format!("unit {} failed", self.unit(unit).name);
+            self.emergency(def.start_limit_action, &reason, true);
+            self.socket_dead(unit, SocketResult::Resources);
+            return Err(Refusal::Failed);
+        }
+        let service = self.unit(unit).related(Relation::Triggers).next();
+        if let Some(service) = service {
+            let that = self.unit(service);
+            let name = that.name.clone();
+            let (loaded, kind, state) = (that.is_loaded(), that.kind, that.service.state);
+            if !loaded {
+                self.log(unit, level::ERR, &format!("Socket service {name} not loaded, refusing."));
+                return Err(Refusal::Failed);
+            }
+            let free = matches!(
+                state,
+                ServiceState::Dead
+                    | ServiceState::Failed
+                    | ServiceState::DeadBeforeAutoRestart
+                    | ServiceState::FailedBeforeAutoRestart
+                    | ServiceState::AutoRestart
+                    | ServiceState::AutoRestartQueued
+            );
+            if kind == Kind::Service && !free {
+                self.log(unit, level::ERR, &format!("Socket service {name} already active, refusing."));
+                return Err(Refusal::Failed);
+            }
+        }
+        self.new_invocation(unit);
+        let this = self.unit_mut(unit);
+        this.socket.result = SocketResult::Success;
+        this.socket.opening = true;
+        let name = this.name.to_string();
+        let addresses = def.socket.as_ref().map(|socket| socket.listen_stream.clone()).unwrap_or_default();
+        self.out.push(Effect::Listen { unit: name, addresses });
+        // The answer comes at the same moment; nobody sees the unit activating.
+        Ok(Started::Silent)
+    }
+
+    /// The answer to a request to listen.
+    pub(super) fn listening(&mut self, name: &str, result: Result<(), (String, String)>) {
+        let Some(unit) = self.m.id(name) else { return };
+        if !std::mem::take(&mut self.unit_mut(unit).socket.opening) {
+            // It was stopped in the meantime.
+            if result.is_ok() {
+                self.out.push(Effect::CloseListen { unit: self.unit(unit).name.to_string() });
+            }
+            return;
+        }
+        match result {
+            Ok(()) => self.enter_listening(unit),
+            Err((address, reason)) => {
+                // The socket is made by a child, which says so itself.
+                let this = self.unit(unit);
+                let child = Message {
+                    unit: Some(this.name.to_string()),
+                    priority: level::ERR,
+                    text: format!("{}: Failed to create listening socket ({address}): {reason}", this.name),
+                    message_id: None,
+                    invocation_id: this.invocation.as_deref().map(str::to_owned),
+                    fields: Vec::new(),
+                    child: Some((self.host.fork(), "(sd-listen)".to_owned())),
+                };
+                self.out.push(Effect::Journal(child));
+                let text = format!("Failed to receive listening socket ({address}): Input/output error");
+                self.log(unit, level::ERR, &text);
+                self.log(unit, level::WARNING, "Failed to listen on sockets: Input/output error");
+                self.socket_dead(unit, SocketResult::Resources);
+            }
+        }
+    }
+
+    fn enter_listening(&mut self, unit: UnitId) {
+        let name = self.unit(unit).name.to_string();
+        self.out.push(Effect::Watch { unit: name, on: true });
+        self.set_socket_state(unit, SocketState::Listening);
+    }
+
+    /// Orders a socket to close.
+    pub(super) fn stop_socket(&mut self, unit: UnitId) -> Started {
+        self.socket_dead(unit, SocketResult::Success);
+        Started::Acts
+    }
+
+    /// Closes the socket for good.
+    fn socket_dead(&mut self, unit: UnitId, result: SocketResult) {
+        let name = self.unit(unit).name.clone();
+        let this = self.unit_mut(unit);
+        this.socket.opening = false;
+        if this.socket.result == SocketResult::Success {
+            this.socket.result = result;
+        }
+        let (state, result) = (this.socket.state, this.socket.result);
+        if matches!(state, SocketState::Listening | SocketState::Running) {
+            self.out.push(Effect::CloseListen { unit: name.to_string() });
+        }
+        if result == SocketResult::Success {
+            let text = format!("{name}: Deactivated successfully.");
+            self.log_full(unit, level::INFO, text, Some(catalog::SUCCESS), Vec::new());
+            self.set_socket_state(unit, SocketState::Dead);
+        } else {
+            let text = format!("{name}: Failed with result '{}'.", result.as_str());
+            let fields = vec![("UNIT_RESULT", result.as_str().to_owned())];
+            self.log_full(unit, level::WARNING, text, Some(catalog::FAILURE_RESULT), fields);
+            self.set_socket_state(unit, SocketState::Failed);
+        }
+    }
+
+    pub(super) fn set_socket_state(&mut self, unit: UnitId, state: SocketState) {
+        let old = std::mem::replace(&mut self.unit_mut(unit).socket.state, state);
+        self.changed(unit, old.active(), state.active(), false, false);
+    }
+
+    /// Somebody connects.
+    pub(super) fn traffic(&mut self, name: &str) {
+        let Some(unit) = self.m.id(name) else { return };
+        if self.unit(unit).socket.state != SocketState::Listening || self.stop_pending(unit) {
+            return;
+        }
+        let def = self.unit(unit).def.clone();
+        let Some(socket) = def.socket.as_ref() else { return };
+        let now = self.now;
+        let interval = socket.trigger_limit_interval_sec.unwrap_or(Span::from_secs(2));
+        let burst = socket.trigger_limit_burst.unwrap_or(if socket.accept { 200 } else { 20 });
+        if !self.unit_mut(unit).socket.trigger_limit.allow(now, interval, burst) {
+            self.log(unit, level::WARNING, "Trigger limit hit, refusing further activation.");
+            return self.socket_dead(unit, SocketResult::TriggerLimitHit);
+        }
+        let Some(service) = self.unit(unit).related(Relation::Triggers).next() else { return };
+        let that = self.unit(service);
+        let pending = that.active().is_up_or_coming()
+            || that.job.as_ref().is_some_and(|job| matches!(job.kind, JobType::Start | JobType::Restart));
+        if !pending && let Err(error) = self.add_job(service, JobType::Start) {
+            let text = format!("Failed to queue service startup job: {}", error.message);
+            self.log(unit, level::WARNING, &text);
+            return self.socket_dead(unit, SocketResult::Resources);
+        }
+        let name = self.unit(unit).name.to_string();
+        self.unit_mut(unit).socket.n_accepted = self.unit(unit).socket.n_accepted.saturating_add(1);
+        self.out.push(Effect::Watch { unit: name, on: false });
+        self.set_socket_state(unit, SocketState::Running);
+    }
+
+    /// Tells the sockets of a service that it changed its state.
+    pub(super) fn tell_triggering_sockets(&mut self, service: UnitId) {
+        if self.unit(service).kind != Kind::Service {
+            return;
+        }
+        let sockets: Vec<UnitId> = self.unit(service).related(Relation::TriggeredBy).collect();
+        for socket in sockets {
+            let state = self.unit(socket).socket.state;
+            let accept = self.unit(socket).def.socket.as_ref().is_some_and(|socket| socket.accept);
+            if !matches!(state, SocketState::Listening | SocketState::Running) || accept {
+                continue;
+            }
+            let that = self.unit(service);
+            if that.start_limit_hit {
+                self.socket_dead(socket, SocketResult::ServiceStartLimitHit);
+                continue;
+            }
+            if that.job.is_some() {
+                continue;
+            }
+            match that.service.state {
+                ServiceState::Dead
+                | ServiceState::Failed
+                | ServiceState::DeadBeforeAutoRestart
+                | ServiceState::FailedBeforeAutoRestart
+                | ServiceState::FinalSigterm
+                | ServiceState::FinalSigkill
+                | ServiceState::AutoRestart
+                    if state == SocketState::Running =>
+                {
+                    self.enter_listening(socket);
+                }
+                ServiceState::Running if state == SocketState::Listening => {
+                    let name = self.unit(socket).name.to_string();
+                    self.out.push(Effect::Watch { unit: name, on: false });
+                    self.set_socket_state(socket, SocketState::Running);
+                }
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,440 @@
+//! One step of the manager: an input in, effects out, and the parts of a unit's life that all types share.
+
+use std::sync::Arc;
+
+use super::Manager;
+use super::catalog::{self, level};
+use super::interface::{Effect, Host, Input, Message};
+use super::job::{JobType, Started};
+use super::loaded::{Kind, Loaded, Relation, Timer, UnitId};
+use super::states::{ActiveState, ServiceState};
+use crate::time::{IncidentTime, Span};
+use crate::unit::{EmergencyAction, LoadState, Service};
+
+/// Why an order was not carried out, as the job engine distinguishes it.
+pub(super) enum Refusal {
+    /// Nothing to do.
+    Already,
+    /// Not now; the unit will say when.
+    Later,
+    /// A condition is not met: the job is done, without anything having been done.
+    ConditionUnmet,
+    /// An assertion is not met.
+    AssertFailed,
+    /// The order does not apply.
+    Skip,
+    /// Reload of what is not active.
+    Inactive,
+    /// A Requisite= or BindsTo= unit is down.
+    DependencyDown,
+    /// Anything else.
+    Failed,
+}
+
+/// The manager while it handles one input.
+pub(super) struct Step<'a> {
+    pub m: &'a mut Manager,
+    pub host: &'a mut dyn Host,
+    pub now: IncidentTime,
+    pub out: Vec<Effect>,
+}
+
+impl Step<'_> {
+    pub(super) fn unit(&self, unit: UnitId) -> &Loaded {
+        &self.m.units[unit.0 as usize]
+    }
+
+    pub(super) fn unit_mut(&mut self, unit: UnitId) -> &mut Loaded {
+        &mut self.m.units[unit.0 as usize]
+    }
+
+    pub(super) fn config(&self, unit: UnitId) -> Arc<Service> {
+        self.unit(unit).config.clone()
+    }
+
+    /// Handles the input and everything that follows from it at this moment.
+    pub(super) fn handle(&mut self, input: Input) {
+        self.unpin();
+        match input {
+            Input::Boot => self.boot(),
+            Input::Elapsed => {}
+            Input::Request { id, request } => {
+                // A client's call wakes the manager, and what has elapsed fires first.
+                self.fire_elapsed();
+                self.request(id, request);
+            }
+            Input::Traffic { unit } => {
+                self.fire_elapsed();
+                self.traffic(&unit);
+            }
+            // News of processes goes before timers that elapsed in the same moment.
+            Input::Executed { pid } => self.executed(pid),
+            Input::ExecFailed { pid, failure } => self.exec_failed(pid, &failure),
+            Input::Exited { pid, exit } => self.exited(pid, exit),
+            Input::CgroupEmpty { unit } => self.cgroup_empty(&unit),
+            Input::Notify { pid, text } => self.notified(pid, &text),
+            Input::Listening { unit, result } => self.listening(&unit, result),
+        }
+        self.settle();
+        if self.fire_elapsed() {
+            self.settle();
+        }
+    }
+
+    /// Runs the queues until nothing is left to do at this moment.
+    fn settle(&mut self) {
+        loop {
+            self.look_for_pid_files();
+            self.check_steady_states();
+            match self.m.dequeue_run() {
+                Some(unit) => self.run_job(unit),
+                None if self.release_idle() || self.reap_unborn() => {}
+                None => break,
+            }
+        }
+        self.collect_garbage();
+    }
+
+    /// Fires every timer that has elapsed; whether there was one.
+    fn fire_elapsed(&mut self) -> bool {
+        let mut fired = false;
+        while let Some(&(deadline, unit, timer)) = self.m.timers.first()
+            && deadline <= self.now
+        {
+            fired = true;
+            self.disarm(unit, timer);
+            match timer {
+                Timer::Phase => self.phase_timeout(unit),
+                Timer::Watchdog => self.watchdog_timeout(unit),
+                Timer::Job => self.job_timeout(unit),
+                Timer::Idle => self.release_idle_unit(unit),
+            }
+        }
+        fired
+    }
+
+    /// Arms a timer of the unit, in place of one of the same kind.
+    pub(super) fn arm(&mut self, unit: UnitId, timer: Timer, deadline: IncidentTime) {
+        self.disarm(unit, timer);
+        if deadline != IncidentTime::NEVER {
+            self.unit_mut(unit).timers[timer.index()] = deadline;
+            self.m.timers.insert((deadline, unit, timer));
+        }
+    }
+
+    /// Arms a timer that fires after `span`.
+    pub(super) fn arm_after(&mut self, unit: UnitId, timer: Timer, span: Span) {
+        let deadline = if span.is_infinite() { IncidentTime::NEVER } else { self.now + span };
+        self.arm(unit, timer, deadline);
+    }
+
+    pub(super) fn disarm(&mut self, unit: UnitId, timer: Timer) {
+        let deadline = std::mem::replace(&mut self.unit_mut(unit).timers[timer.index()], IncidentTime::NEVER);
+        if deadline != IncidentTime::NEVER {
+            self.m.timers.remove(&(deadline, unit, timer));
+        }
+    }
+
+    /// Logs `UNIT: TEXT`.
+    pub(super) fn log(&mut self, unit: UnitId, priority: u8, text: &str) {
+        let text = format!("{}: {text}", self.unit(unit).name);
+        self.log_full(unit, priority, text, None, Vec::new());
+    }
+
+    /// Logs a whole text with fields about a unit.
+    pub(super) fn log_full(
+        &mut self,
+        unit: UnitId,
+        priority: u8,
+        text: String,
+        message_id: Option<&'static str>,
+        fields: Vec<(&'static str, String)>,
+    ) {
+        let this = self.unit(unit);
+        let message = Message {
+            unit: Some(this.name.to_string()),
+            priority,
+            text,
+            message_id,
+            invocation_id: this.invocation.as_deref().map(str::to_owned),
+            fields,
+            child: None,
+        };
+        self.out.push(Effect::Journal(message));
+    }
+
+    /// Logs about no unit.
+    pub(super) fn log_manager(&mut self, priority: u8, text: &str) {
+        self.out.push(Effect::Journal(Message {
+            unit: None,
+            priority,
+            text: text.to_owned(),
+            message_id: None,
+            invocation_id: None,
+            fields: Vec::new(),
+            child: None,
+        }));
+    }
+
+    /// A new invocation ID for the unit.
+    pub(super) fn new_invocation(&mut self, unit: UnitId) {
+        let id = self.m.next_invocation();
+        self.unit_mut(unit).invocation = Some(id.into());
+    }
+
+    /// Orders the unit to start.
+    pub(super) fn start_unit(&mut self, unit: UnitId) -> Result<Started, Refusal> {
+        let state = self.unit(unit).active();
+        if state.is_up() {
+            return Err(Refusal::Already);
+        }
+        if self.unit(unit).def.load_state != LoadState::Loaded {
+            return Err(Refusal::Failed);
+        }
+        if state != ActiveState::Activating {
+            if !self.test_conditions(unit) {
+                return Err(Refusal::ConditionUnmet);
+            }
+            if !self.test_asserts(unit) {
+                self.log(unit, level::NOTICE, "Starting requested but asserts failed.");
+                return Err(Refusal::AssertFailed);
+            }
+        }
+        if !self.dependencies_up(unit) {
+            return Err(Refusal::DependencyDown);
+        }
+        match self.unit(unit).kind {
+            Kind::Service => self.start_service(unit),
+            Kind::Socket => self.start_socket(unit),
+            Kind::Target | Kind::Other => {
+                if self.unit(unit).kind == Kind::Target {
+                    self.new_invocation(unit);
+                }
+                self.set_plain_state(unit, true);
+                Ok(Started::Acts)
+            }
+        }
+    }
+
+    /// Orders the unit to stop.
+    pub(super) fn stop_unit(&mut self, unit: UnitId) -> Result<Started, Refusal> {
+        if self.unit(unit).active().is_down() {
+            return Err(Refusal::Already);
+        }
+        match self.unit(unit).kind {
+            Kind::Service => Ok(self.stop_service(unit)),
+            Kind::Socket => Ok(self.stop_socket(unit)),
+            Kind::Target | Kind::Other => {
+                self.set_plain_state(unit, false);
+                Ok(Started::Acts)
+            }
+        }
+    }
+
+    /// Orders the unit to reload.
+    pub(super) fn reload_unit(&mut self, unit: UnitId) -> Result<Started, Refusal> {
+        if self.unit(unit).def.load_state != LoadState::Loaded {
+            return Err(Refusal::Failed);
+        }
+        if !self.can_reload(unit) {
+            return Err(Refusal::Skip);
+        }
+        match self.unit(unit).active() {
+            ActiveState::Reloading => Err(Refusal::Later),
+            ActiveState::Active => Ok(self.reload_service(unit)),
+            _ => {
+                self.log(unit, level::WARNING, "Unit cannot be reloaded because it is inactive.");
+                Err(Refusal::Inactive)
+            }
+        }
+    }
+
+    /// Whether what the unit cannot be active without is there: the job engine has seen to it, but a reload or a
+    /// condition may have undone it since.
+    fn dependencies_up(&mut self, unit: UnitId) -> bool {
+        let this = self.unit(unit);
+        let missing = this
+            .related(Relation::BindsTo)
+            .find(|other| this.has_related(Relation::After, *other) && !self.unit(*other).active().is_up());
+        let Some(other) = missing else { return true };
+        let text = format!("Bound to unit {}, but unit isn't active.", self.unit(other).name);
+        self.log(unit, level::NOTICE, &text);
+        false
+    }
+
+    fn set_plain_state(&mut self, unit: UnitId, up: bool) {
+        let old = self.unit(unit).active();
+        self.unit_mut(unit).up = up;
+        let new = self.unit(unit).active();
+        self.changed(unit, old, new, false, false);
+    }
+
+    /// Everything that a state change sets off: stamps, jobs, dependants, actions (systemd's `unit_notify`).
+    pub(super) fn changed(
+        &mut self,
+        unit: UnitId,
+        old: ActiveState,
+        new: ActiveState,
+        reload_failed: bool,
+        will_auto_restart: bool,
+    ) {
+        let now = self.now;
+        let stamps = &mut self.unit_mut(unit).stamps;
+        stamps.state_change = Some(now);
+        match (old.is_down(), new.is_down()) {
+            (true, false) => stamps.inactive_exit = Some(now),
+            (false, true) => stamps.inactive_enter = Some(now),
+            _ => {}
+        }
+        match (old.is_up(), new.is_up()) {
+            (false, true) => stamps.active_enter = Some(now),
+            (true, false) => stamps.active_exit = Some(now),
+            _ => {}
+        }
+        if self.job_sees(unit, new, reload_failed) {
+            self.propagate_unexpected(unit, old, new);
+        }
+        if old != new && new == ActiveState::Failed && !will_auto_restart {
+            self.start_triggered(unit, Relation::OnFailure);
+        }
+        if new.is_down() && !old.is_down() {
+            self.log_resources(unit);
+        }
+        if new == ActiveState::Inactive && !old.is_down() && !will_auto_restart {
+            self.start_triggered(unit, Relation::OnSuccess);
+        }
+        self.tell_triggering_sockets(unit);
+        if old != ActiveState::Failed && new == ActiveState::Failed {
+            let (action, reason) =
+                (self.unit(unit).def.failure_action, format!("unit {} failed", self.unit(unit).name));
+            self.emergency(action, &reason, true);
+        } else if !old.is_down() && new == ActiveState::Inactive {
+            let (action, reason) =
+                (self.unit(unit).def.success_action, format!("unit {} succeeded", self.unit(unit).name));
+            self.emergency(action, &reason, false);
+        }
+        if new.is_down() {
+            self.unsettle(unit);
+            self.queue_gc(unit);
+        } else if new.is_up() {
+            self.unsettle(unit);
+        }
+    }
+
+    /// `Consumed 3.766s CPU time.`, if it was worth mentioning.
+    fn log_resources(&mut self, unit: UnitId) {
+        if self.unit(unit).kind != Kind::Service {
+            return;
+        }
+        let name = self.unit(unit).name.clone();
+        let used = self.host.cpu_time(&name);
+        if used <= Span::from_secs(1) {
+            return;
+        }
+        let priority = if used > Span::from_secs(600) { level::NOTICE } else { level::INFO };
+        let text = format!("{name}: Consumed {} CPU time.", used.format(Span::from_millis(1)));
+        let nanoseconds = u128::from(used.as_micros()) * 1000;
+        let fields = vec![("CPU_USAGE_NSEC", nanoseconds.to_string())];
+        self.log_full(unit, priority, text, Some(catalog::RESOURCES), fields);
+    }
+
+    /// `StartLimitAction=` and its siblings.
+    pub(super) fn emergency(&mut self, action: EmergencyAction, reason: &str, warn: bool) {
+        let (words, effect) = match action {
+            EmergencyAction::None => return,
+            EmergencyAction::Reboot => ("Rebooting", Effect::Reboot),
+            EmergencyAction::RebootForce => ("Forcibly rebooting", Effect::Reboot),
+            EmergencyAction::RebootImmediate => ("Rebooting immediately", Effect::Reboot),
+            EmergencyAction::Poweroff => ("Powering off", Effect::Poweroff),
+            EmergencyAction::PoweroffForce => ("Forcibly powering off", Effect::Poweroff),
+            EmergencyAction::PoweroffImmediate => ("Powering off immediately", Effect::Poweroff),
+            // A system manager outside of a container cannot leave: it powers off.
+            EmergencyAction::Exit | EmergencyAction::ExitForce => ("Exiting", Effect::Poweroff),
+        };
+        if warn {
+            self.log_manager(level::WARNING, &format!("{words}: {reason}"));
+        }
+        self.out.push(effect);
+    }
+
+    /// JobTimeoutSec= has passed.
+    fn job_timeout(&mut self, unit: UnitId) {
+        self.finish_job(unit, super::interface::JobResult::Timeout, true, false);
+    }
+
+    /// Marks the units whose standing may have to be put right after `unit` changed.
+    pub(super) fn unsettle(&mut self, unit: UnitId) {
+        let this = &self.m.units[unit.0 as usize];
+        if this.own.is_empty() && this.inverse.is_empty() {
+            return;
+        }
+        let concerned = [
+            Relation::BoundBy,
+            Relation::Requires,
+            Relation::Requisite,
+            Relation::Wants,
+            Relation::BindsTo,
+            Relation::Upholds,
+        ];
+        for (relation, other) in this.own.iter().chain(&this.inverse) {
+            if concerned.contains(relation) {
+                self.m.unsettled.insert(*other);
+            }
+        }
+        self.m.unsettled.insert(unit);
+    }
+
+    /// Starts and stops that follow from how the units stand now, whatever led there: Upholds=, BindsTo=,
+    /// StopWhenUnneeded=.
+    fn check_steady_states(&mut self) {
+        while let Some(unit) = self.m.unsettled.pop_first() {
+            let this = self.unit(unit);
+            if !this.present || this.job.is_some() {
+                continue;
+            }
+            let state = this.active();
+            let (kind, words) = if state.is_up() {
+                let bound = this
+                    .related(Relation::BindsTo)
+                    .find(|other| self.unit(*other).active().is_down() && self.unit(*other).job.is_none());
+                if let Some(other) = bound {
+                    let text = format!("Unit is bound to inactive unit {}. Stopping, too.", self.unit(other).name);
+                    (JobType::Stop, Some(text))
+                } else if this.def.stop_when_unneeded && !self.is_needed(unit) {
+                    (JobType::Stop, Some("Unit not needed anymore. Stopping.".to_owned()))
+                } else {
+                    continue;
+                }
+            } else if state.is_down()
+                && this.is_loaded()
+                && this.related(Relation::UpheldBy).any(|other| self.unit(other).active().is_up())
+            {
+                (JobType::Start, None)
+            } else {
+                continue;
+            };
+            let now = self.now;
+            if !self.unit_mut(unit).auto_limit.allow(now, Span::from_secs(10), 16) {
+                continue;
+            }
+            if let Some(text) = words {
+                self.log(unit, level::INFO, &text);
+            }
+            // As systemd does: what cannot be enqueued is passed over.
+            let _ = self.add_job(unit, kind);
+        }
+    }
+
+    /// Whether something that is up or coming needs the unit.
+    fn is_needed(&self, unit: UnitId) -> bool {
+        [Relation::RequiredBy, Relation::RequisiteOf, Relation::WantedBy, Relation::BoundBy, Relation::UpheldBy]
+            .into_iter()
+            .flat_map(|relation| self.unit(unit).related(relation))
+            .any(|other| !self.unit(other).active().is_down() || self.unit(other).job.is_some())
+    }
+
+    /// The state of a service unit.
+    pub(super) fn state(&self, unit: UnitId) -> ServiceState {
+        self.unit(unit).service.state
+    }
+}

@@ -1,0 +1,416 @@
+//! Transactions: which jobs a job brings along, and what of them is left after merging (systemd's transaction engine).
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+
+use super::catalog::level;
+use super::interface::{JobId, RequestError, RequestErrorKind};
+use super::job::JobType;
+use super::loaded::{Kind, Relation, UnitId};
+use super::states::ActiveState;
+use super::step::Step;
+use crate::unit::LoadState;
+
+/// A job that the transaction would like to install.
+#[derive(Clone, Copy, Debug)]
+struct Wish {
+    kind: JobType,
+    /// The anchor cannot do without it.
+    matters: bool,
+}
+
+/// What a job of some type asks of related units.
+struct Pull {
+    relation: Relation,
+    kind: PullKind,
+    /// Whether the anchor fails if that cannot be.
+    required: bool,
+}
+
+#[derive(Clone, Copy)]
+enum PullKind {
+    Job(JobType),
+    /// A restart, but only of what runs.
+    TryRestart,
+}
+
+const START_PULLS: &[Pull] = &[
+    Pull { relation: Relation::Requires, kind: PullKind::Job(JobType::Start), required: true },
+    Pull { relation: Relation::BindsTo, kind: PullKind::Job(JobType::Start), required: true },
+    Pull { relation: Relation::Wants, kind: PullKind::Job(JobType::Start), required: false },
+    Pull { relation: Relation::Upholds, kind: PullKind::Job(JobType::Start), required: false },
+    Pull { relation: Relation::Requisite, kind: PullKind::Job(JobType::VerifyActive), required: true },
+    Pull { relation: Relation::Conflicts, kind: PullKind::Job(JobType::Stop), required: true },
+    Pull { relation: Relation::ConflictedBy, kind: PullKind::Job(JobType::Stop), required: false },
+];
+
+const STOP_PULLS: &[Pull] = &[
+    Pull { relation: Relation::RequiredBy, kind: PullKind::Job(JobType::Stop), required: true },
+    Pull { relation: Relation::RequisiteOf, kind: PullKind::Job(JobType::Stop), required: true },
+    Pull { relation: Relation::BoundBy, kind: PullKind::Job(JobType::Stop), required: true },
+    Pull { relation: Relation::ConsistsOf, kind: PullKind::Job(JobType::Stop), required: true },
+];
+
+const RESTART_PULLS: &[Pull] = &[
+    Pull { relation: Relation::RequiredBy, kind: PullKind::TryRestart, required: true },
+    Pull { relation: Relation::RequisiteOf, kind: PullKind::TryRestart, required: true },
+    Pull { relation: Relation::BoundBy, kind: PullKind::TryRestart, required: true },
+    Pull { relation: Relation::ConsistsOf, kind: PullKind::TryRestart, required: true },
+];
+
+/// What a job of this type asks of which related units.
+fn pulls(kind: JobType, restart_dependants: bool) -> [&'static [Pull]; 2] {
+    let starts = matches!(kind, JobType::Start | JobType::Restart | JobType::ReloadOrStart);
+    [
+        if starts { START_PULLS } else { &[] },
+        match kind {
+            JobType::Stop => STOP_PULLS,
+            JobType::Restart => RESTART_PULLS,
+            JobType::Start if restart_dependants => RESTART_PULLS,
+            _ => &[],
+        },
+    ]
+}
+
+impl Step<'_> {
+    /// Enqueues a job and what it needs; in contradiction to present jobs it wins (job mode `replace`).
+    ///
+    /// # Errors
+    ///
+    /// The refusal that the bus client would see: a unit that cannot be loaded, or contradicting requirements.
+    pub(super) fn add_job(&mut self, unit: UnitId, kind: JobType) -> Result<JobId, RequestError> {
+        self.add_job_with(unit, kind, false)
+    }
+
+    /// As [`Step::add_job`]; `restart_dependants` makes a start restart what depends on the unit (an automatic
+    /// restart from 254 on).
+    pub(super) fn add_job_with(
+        &mut self,
+        unit: UnitId,
+        kind: JobType,
+        restart_dependants: bool,
+    ) -> Result<JobId, RequestError> {
+        if let Some(error) = self.refuses(unit, kind) {
+            return Err(error);
+        }
+        if !self.pulls_any(unit, kind, restart_dependants) {
+            // Most services stand alone: no need for a transaction.
+            let id = self.m.next_job_id();
+            return Ok(self.install_job(unit, id, kind, false));
+        }
+        let mut wishes: HashMap<UnitId, Vec<Wish>> = HashMap::new();
+        let mut order: Vec<UnitId> = Vec::new();
+        let mut todo = VecDeque::from([(unit, kind, true, restart_dependants)]);
+        let mut seen: HashSet<(UnitId, JobType, bool)> = HashSet::new();
+        while let Some((unit, kind, matters, restart_dependants)) = todo.pop_front() {
+            if !seen.insert((unit, kind, matters)) {
+                continue;
+            }
+            let list = wishes.entry(unit).or_insert_with(|| {
+                order.push(unit);
+                Vec::new()
+            });
+            match list.iter_mut().find(|wish| wish.kind == kind) {
+                Some(wish) => wish.matters |= matters,
+                None => list.push(Wish { kind, matters }),
+            }
+            self.pull(unit, kind, matters, restart_dependants, &mut todo)?;
+        }
+        self.drop_redundant(unit, &mut wishes);
+        let merged = self.merge_wishes(&order, &wishes)?;
+        let merged = self.break_cycles(unit, merged, &wishes)?;
+        let mut anchor = 0;
+        for (other, kind) in merged {
+            let id = self.m.next_job_id();
+            let id = self.install_job(other, id, kind, false);
+            if other == unit {
+                anchor = id;
+            }
+        }
+        Ok(anchor)
+    }
+
+    /// Why a job of this type cannot be on the unit.
+    fn refuses(&self, unit: UnitId, kind: JobType) -> Option<RequestError> {
+        let this = self.unit(unit);
+        let name = &this.name;
+        if kind != JobType::Stop {
+            let (error, message) = match this.def.load_state {
+                LoadState::Loaded => (None, String::new()),
+                LoadState::NotFound => (Some(RequestErrorKind::NoSuchUnit), format!("Unit {name} not found.")),
+                LoadState::BadSetting => {
+                    (Some(RequestErrorKind::LoadFailed), format!("Unit {name} has a bad unit file setting."))
+                }
+                LoadState::Error => {
+                    let reason = this.def.load_error.as_deref().unwrap_or("Invalid argument");
+                    (
+                        Some(RequestErrorKind::LoadFailed),
+                        format!(
+                            "Unit {name} failed to load properly, please adjust/correct and reload service manager: \
+                             {reason}"
+                        ),
+                    )
+                }
+                LoadState::Masked => (Some(RequestErrorKind::Masked), format!("Unit {name} is masked.")),
+            };
+            if let Some(kind) = error {
+                return Some(RequestError { kind, message });
+            }
+        }
+        if matches!(kind, JobType::Reload) && !self.can_reload(unit) {
+            return Some(RequestError {
+                kind: RequestErrorKind::JobTypeNotApplicable,
+                message: format!("Job type {} is not applicable for unit {name}.", kind.as_str()),
+            });
+        }
+        None
+    }
+
+    /// Whether a job of this type on the unit concerns any other unit.
+    fn pulls_any(&self, unit: UnitId, kind: JobType, restart_dependants: bool) -> bool {
+        let this = self.unit(unit);
+        this.own.iter().chain(&this.inverse).any(|(relation, _)| {
+            pulls(kind, restart_dependants).into_iter().flatten().any(|pull| pull.relation == *relation)
+        })
+    }
+
+    /// Adds what a job brings along to the list of work.
+    fn pull(
+        &self,
+        unit: UnitId,
+        kind: JobType,
+        matters: bool,
+        restart_dependants: bool,
+        todo: &mut VecDeque<(UnitId, JobType, bool, bool)>,
+    ) -> Result<(), RequestError> {
+        for pull in pulls(kind, restart_dependants).into_iter().flatten() {
+            for other in self.unit(unit).related(pull.relation) {
+                let job = match pull.kind {
+                    PullKind::Job(job) => job,
+                    PullKind::TryRestart if self.unit(other).active().is_up() => JobType::Restart,
+                    PullKind::TryRestart => continue,
+                };
+                if let Some(error) = self.refuses(other, job) {
+                    if pull.required {
+                        return Err(error);
+                    }
+                    continue;
+                }
+                todo.push_back((other, job, matters && pull.required, false));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes out the units for which every wish is fulfilled already.
+    fn drop_redundant(&self, anchor: UnitId, wishes: &mut HashMap<UnitId, Vec<Wish>>) {
+        wishes.retain(|&unit, list| {
+            let state = self.unit(unit).active();
+            let present = self.unit(unit).job.as_ref().map(|job| job.kind);
+            unit == anchor
+                || list.iter().any(|wish| {
+                    !wish.kind.is_redundant(state) || present.is_some_and(|job| job.conflicts_with(wish.kind))
+                })
+        });
+    }
+
+    /// One job per unit, or the contradiction that cannot be resolved.
+    fn merge_wishes(
+        &self,
+        order: &[UnitId],
+        wishes: &HashMap<UnitId, Vec<Wish>>,
+    ) -> Result<Vec<(UnitId, JobType)>, RequestError> {
+        let mut jobs = Vec::with_capacity(wishes.len());
+        for &unit in order {
+            let Some(list) = wishes.get(&unit) else { continue };
+            let mut kept: Option<Wish> = None;
+            for wish in list {
+                let Some(other) = kept else {
+                    kept = Some(*wish);
+                    continue;
+                };
+                kept = Some(match other.kind.merge(wish.kind) {
+                    Some(kind) => Wish { kind, matters: other.matters || wish.matters },
+                    // What the anchor can do without gives way; of two such jobs, the start.
+                    None if !other.matters && wish.matters => *wish,
+                    None if other.matters && !wish.matters => other,
+                    None if !other.matters && !wish.matters => {
+                        if other.kind == JobType::Stop {
+                            other
+                        } else {
+                            *wish
+                        }
+                    }
+                    None => {
+                        return Err(RequestError {
+                            kind: RequestErrorKind::Failed,
+                            message: format!(
+                                "Transaction contains conflicting jobs '{}' and '{}' for {}. Probably contradicting \
+                                 requirement dependencies configured.",
+                                wish.kind.as_str(),
+                                other.kind.as_str(),
+                                self.unit(unit).name
+                            ),
+                        });
+                    }
+                });
+            }
+            if let Some(wish) = kept {
+                jobs.push((unit, wish.kind));
+            }
+        }
+        Ok(jobs)
+    }
+
+    /// Takes jobs out until the order of the rest has no cycle.
+    fn break_cycles(
+        &mut self,
+        anchor: UnitId,
+        mut jobs: Vec<(UnitId, JobType)>,
+        wishes: &HashMap<UnitId, Vec<Wish>>,
+    ) -> Result<Vec<(UnitId, JobType)>, RequestError> {
+        loop {
+            let Some(cycle) = self.find_cycle(&jobs) else { return Ok(jobs) };
+            let kind_of = |unit: UnitId| jobs.iter().find(|(u, _)| *u == unit).map_or("start", |(_, k)| k.as_str());
+            let name_of = |unit: UnitId| format!("{}/{}", self.unit(unit).name, kind_of(unit));
+            let first = cycle[0];
+            let first_name = self.unit(first).name.clone();
+            let mut texts = vec![format!("{first_name}: Found ordering cycle on {}", name_of(cycle[1 % cycle.len()]))];
+            for index in 2..=cycle.len() {
+                texts.push(format!("{first_name}: Found dependency on {}", name_of(cycle[index % cycle.len()])));
+            }
+            let victim = cycle.iter().copied().find(|unit| {
+                *unit != anchor && wishes.get(unit).is_none_or(|list| !list.iter().any(|wish| wish.matters))
+            });
+            match victim {
+                Some(victim) => {
+                    texts.push(format!(
+                        "{first_name}: Job {} deleted to break ordering cycle starting with {}",
+                        name_of(victim),
+                        name_of(first)
+                    ));
+                    for text in texts {
+                        self.log_full(first, level::ERR, text, None, Vec::new());
+                    }
+                    jobs.retain(|(unit, _)| *unit != victim);
+                }
+                None => {
+                    texts.push(format!("{first_name}: Unable to break cycle starting with {}", name_of(first)));
+                    for text in texts {
+                        self.log_full(first, level::ERR, text, None, Vec::new());
+                    }
+                    return Err(RequestError {
+                        kind: RequestErrorKind::Failed,
+                        message: "Transaction order is cyclic. See system logs for details.".into(),
+                    });
+                }
+            }
+        }
+    }
+
+    /// A cycle in the order of the jobs' units, if there is one.
+    fn find_cycle(&self, jobs: &[(UnitId, JobType)]) -> Option<Vec<UnitId>> {
+        if jobs.len() < 2 {
+            return None;
+        }
+        let members: BTreeMap<UnitId, JobType> = jobs.iter().copied().collect();
+        // 1: on the path, 2: done. Each frame is a unit and the units that go before it, still to be visited.
+        let mut marks: HashMap<UnitId, u8> = HashMap::new();
+        for &root in members.keys() {
+            if marks.contains_key(&root) {
+                continue;
+            }
+            let mut path = vec![(root, self.goes_before(root, &members))];
+            marks.insert(root, 1);
+            while let Some((unit, next)) = path.last_mut() {
+                let unit = *unit;
+                match next.pop() {
+                    Some(other) => match marks.get(&other) {
+                        None => {
+                            marks.insert(other, 1);
+                            let before = self.goes_before(other, &members);
+                            path.push((other, before));
+                        }
+                        Some(1) => {
+                            let start = path.iter().position(|(unit, _)| *unit == other)?;
+                            return Some(path[start..].iter().map(|(unit, _)| *unit).collect());
+                        }
+                        Some(_) => {}
+                    },
+                    None => {
+                        marks.insert(unit, 2);
+                        path.pop();
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// The members of the transaction whose jobs go before the unit's.
+    fn goes_before(&self, unit: UnitId, members: &BTreeMap<UnitId, JobType>) -> Vec<UnitId> {
+        let stops = |unit: &UnitId| matches!(members.get(unit), Some(JobType::Stop | JobType::Restart));
+        let this = self.unit(unit);
+        let after = this.related(Relation::After).filter(|o| members.contains_key(o) && !stops(&unit));
+        let before = this.related(Relation::Before).filter(|o| members.contains_key(o) && stops(o));
+        after.chain(before).filter(|other| *other != unit).collect()
+    }
+
+    /// Whether the unit can be reloaded by itself.
+    pub(super) fn can_reload(&self, unit: UnitId) -> bool {
+        let this = self.unit(unit);
+        this.kind == Kind::Service
+            && (!this.config.exec_reload.is_empty()
+                || this.config.service_type == crate::unit::ServiceType::NotifyReload)
+    }
+
+    /// Starts what OnFailure= or OnSuccess= names.
+    pub(super) fn start_triggered(&mut self, unit: UnitId, relation: Relation) {
+        let targets: Vec<UnitId> = self.unit(unit).related(relation).collect();
+        if targets.is_empty() {
+            return;
+        }
+        let key = if relation == Relation::OnFailure { "OnFailure=" } else { "OnSuccess=" };
+        self.log(unit, level::INFO, &format!("Triggering {key} dependencies."));
+        for other in targets {
+            if let Err(error) = self.add_job(other, JobType::Start) {
+                let text = format!("Failed to enqueue {key} job, ignoring: {}", error.message);
+                self.log(unit, level::WARNING, &text);
+            }
+        }
+    }
+
+    /// Reacts to a state change that no job asked for.
+    pub(super) fn propagate_unexpected(&mut self, unit: UnitId, old: ActiveState, new: ActiveState) {
+        let this = self.unit(unit);
+        if this.own.is_empty() && this.inverse.is_empty() {
+            return;
+        }
+        let mut jobs = Vec::new();
+        if old.is_down() && new.is_up_or_coming() {
+            for relation in [Relation::Requires, Relation::BindsTo, Relation::Upholds, Relation::Wants] {
+                for other in this.related(relation) {
+                    if !this.has_related(Relation::After, other) && !self.unit(other).active().is_up_or_coming() {
+                        jobs.push((other, JobType::Start));
+                    }
+                }
+            }
+            for relation in [Relation::Conflicts, Relation::ConflictedBy] {
+                for other in this.related(relation) {
+                    if !self.unit(other).active().is_down_or_going() {
+                        jobs.push((other, JobType::Stop));
+                    }
+                }
+            }
+        } else if old.is_up_or_coming() && new.is_down_or_going() {
+            for other in this.related(Relation::BoundBy) {
+                if !self.unit(other).active().is_down_or_going() {
+                    jobs.push((other, JobType::Stop));
+                }
+            }
+        }
+        for (other, kind) in jobs {
+            // As systemd does: what cannot be enqueued is passed over.
+            let _ = self.add_job(other, kind);
+        }
+    }
+}
