@@ -2,6 +2,7 @@
 
 mod getopt;
 mod glob;
+pub mod install;
 pub mod journalctl;
 pub mod systemctl;
 mod view;
