@@ -1,5 +1,6 @@
 //! All integration tests, one binary: a module per part of the harness.
 
+mod journal;
 mod journalctl;
 mod systemctl;
 mod systemctl_stage;
