@@ -305,7 +305,7 @@ fn a_follower_sees_the_last_ten_and_then_what_comes() {
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
     let mut journal = numbered(12, usize::MAX);
     let now = machine().boot;
-    let mut follow = |args: &str| {
+    let follow = |args: &str| {
         let mut command = Journalctl::new(&words(args), 252, now, &journal).expect("a command");
         let first = text(command.run(&journal).stdout);
         (command, first)

@@ -164,7 +164,22 @@ impl Stage {
             .with("_HOSTNAME", self.machine.hostname.as_str())
             .with("SYSLOG_IDENTIFIER", "systemd")
             .with("_PID", "1")
+            .with("_SYSTEMD_CGROUP", "/init.scope")
             .with("UNIT", unit)
+            .with("MESSAGE", text);
+        self.journal.append(record);
+        self
+    }
+
+    /// A line that a process of the unit has printed.
+    #[must_use]
+    pub fn print(mut self, time: &str, unit: &str, pid: u32, text: &str) -> Self {
+        let record = Record::new(clock(time), self.machine.boot)
+            .with("_BOOT_ID", BOOT_ID)
+            .with("_HOSTNAME", self.machine.hostname.as_str())
+            .with("SYSLOG_IDENTIFIER", "python3")
+            .with("_PID", pid.to_string())
+            .with("_SYSTEMD_UNIT", unit)
             .with("MESSAGE", text);
         self.journal.append(record);
         self
