@@ -67,9 +67,11 @@ impl View for Stage {
         &self.journal
     }
     fn units(&self) -> Vec<String> {
-        let known =
-            |(_, list): &(&String, &Vec<(&str, String)>)| !list.contains(&("LoadState", "not-found".to_owned()));
-        self.units.iter().filter(known).map(|(name, _)| name.clone()).collect()
+        // A unit without a file is loaded as long as it runs.
+        let has = |list: &[(&str, String)], key: &str, value: &str| list.iter().any(|(k, v)| *k == key && v == value);
+        let gone =
+            |list: &[(&str, String)]| has(list, "LoadState", "not-found") && has(list, "ActiveState", "inactive");
+        self.units.iter().filter(|(_, list)| !gone(list)).map(|(name, _)| name.clone()).collect()
     }
     fn jobs(&self) -> Vec<JobInfo> {
         self.jobs.clone()
