@@ -9,40 +9,45 @@ impl Step<'_> {
     /// Tests the unit's conditions, for a start.
     pub(super) fn test_conditions(&mut self, unit: UnitId) -> bool {
         let def = self.unit(unit).def.clone();
-        let (met, failed) = test(self.host, &def.conditions);
+        let (met, unmet) = test(self.host, &def.conditions);
         let now = self.now;
         let this = self.unit_mut(unit);
         this.stamps.condition = Some(now);
         this.condition_result = met;
-        this.failed_condition = failed;
+        this.unmet_conditions = unmet;
         met
     }
 
     /// Tests the unit's assertions, for a start.
     pub(super) fn test_asserts(&mut self, unit: UnitId) -> bool {
         let def = self.unit(unit).def.clone();
-        let (met, _) = test(self.host, &def.asserts);
+        let (met, unmet) = test(self.host, &def.asserts);
         let now = self.now;
         let this = self.unit_mut(unit);
         this.stamps.assert = Some(now);
         this.assert_result = met;
+        this.unmet_asserts = unmet;
         met
     }
 }
 
-/// Whether the list is met: every plain condition, and one of the triggering ones if there are any. And the plain
-/// condition that was not.
-fn test(host: &dyn Host, list: &[Condition]) -> (bool, Option<usize>) {
+/// Whether the list is met: every plain condition, and one of the triggering ones if there are any. And which of
+/// them were found not to hold; the first plain one ends the test.
+fn test(host: &dyn Host, list: &[Condition]) -> (bool, Vec<usize>) {
     let mut triggered = None;
+    let mut unmet = Vec::new();
     for (index, condition) in list.iter().enumerate() {
         let met = holds(host, condition) != condition.negate;
+        if !met {
+            unmet.push(index);
+        }
         if condition.trigger {
             triggered = Some(triggered.unwrap_or(false) || met);
         } else if !met {
-            return (false, Some(index));
+            return (false, unmet);
         }
     }
-    (triggered.unwrap_or(true), None)
+    (triggered.unwrap_or(true), unmet)
 }
 
 /// Whether the condition holds, apart from its `!`. What the incident's machine cannot tell counts as holding.

@@ -380,8 +380,6 @@ impl Step<'_> {
                 (JobType::Reload | JobType::ReloadOrStart, JobResult::Timeout) => {
                     format!("Timed out reloading {ident}.")
                 }
-                (JobType::VerifyActive, JobResult::Done) => format!("{ident} is active."),
-                (JobType::VerifyActive, JobResult::Skipped) => format!("{ident} is not active."),
                 _ => return,
             }
         };
@@ -413,7 +411,8 @@ impl Step<'_> {
         if this.kind == Kind::Service && this.service.result == ServiceResult::ExecCondition {
             return format!("Condition check resulted in {ident} being skipped.");
         }
-        let Some(condition) = this.failed_condition.and_then(|index| this.def.conditions.get(index)) else {
+        let mut plain = this.unmet_conditions.iter().filter_map(|index| this.def.conditions.get(*index));
+        let Some(condition) = plain.find(|condition| !condition.trigger) else {
             return if self.m.rules.new_words {
                 format!("{ident} skipped, no trigger condition checks were met.")
             } else {

@@ -243,8 +243,9 @@ pub(super) struct Loaded {
     pub auto_limit: RateLimit,
     pub condition_result: bool,
     pub assert_result: bool,
-    /// The first condition that was not met.
-    pub failed_condition: Option<usize>,
+    /// The conditions and assertions that did not hold at the last attempt to start.
+    pub unmet_conditions: Vec<usize>,
+    pub unmet_asserts: Vec<usize>,
     pub service: ServiceRun,
     pub socket: SocketRun,
     /// Targets and others have no other state.
@@ -279,7 +280,8 @@ impl Loaded {
             auto_limit: RateLimit::default(),
             condition_result: false,
             assert_result: false,
-            failed_condition: None,
+            unmet_conditions: Vec::new(),
+            unmet_asserts: Vec::new(),
             service: ServiceRun::default(),
             socket: SocketRun::default(),
             up: false,

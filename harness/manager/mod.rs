@@ -67,6 +67,8 @@ pub struct Manager {
     /// Zero of the monotonic clock.
     boot: IncidentTime,
     booted: bool,
+    /// The moment of the last step.
+    now: IncidentTime,
     units: Vec<Loaded>,
     names: HashMap<Arc<str>, UnitId>,
     /// Whose main or control process a PID is.
@@ -94,6 +96,7 @@ impl Manager {
         Self {
             rules: Rules::of(config.profile),
             boot: config.boot,
+            now: config.boot,
             booted: false,
             units: Vec::new(),
             names: HashMap::new(),
@@ -119,6 +122,7 @@ impl Manager {
     /// Time must not go backwards between calls. Timers whose moment has come fire in the same step, before a
     /// client's request and after news of a process (sd-event's priorities).
     pub fn step(&mut self, now: IncidentTime, host: &mut dyn Host, input: Input) -> Vec<Effect> {
+        self.now = now;
         let mut step = step::Step { m: self, host, now, out: Vec::new() };
         step.handle(input);
         step.out
@@ -126,9 +130,22 @@ impl Manager {
 
     /// When the manager wants to be woken if nothing else happens: the first point of the timer grid at or after
     /// the earliest deadline.
+    ///
+    /// While it waits for a PID file to be written it wants to look at every point of the grid; whoever knows that a
+    /// file was written may send [`Input::Elapsed`] at once, as inotify(7) would.
     pub fn next_deadline(&self) -> Option<IncidentTime> {
-        let (deadline, ..) = self.timers.first()?;
+        let timer = self.timers.first().map(|(deadline, ..)| *deadline);
+        let look = (!self.awaiting_pid_file.is_empty()).then(|| self.now + Span::from_micros(1));
+        let deadline = match (timer, look) {
+            (Some(a), Some(b)) => a.min(b),
+            (a, b) => a.or(b)?,
+        };
         Some(deadline.ceil_to_grid(self.config.boot, TIMER_ACCURACY, self.config.timer_phase))
+    }
+
+    /// Whether the manager waits for a PID file.
+    pub fn awaits_files(&self) -> bool {
+        !self.awaiting_pid_file.is_empty()
     }
 
     /// The earliest moment at which a timer may fire if something wakes the manager.

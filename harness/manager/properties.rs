@@ -10,7 +10,7 @@ use super::loaded::{ExecStatus, Kind, Loaded, ROLES, Relation, role_index};
 use super::states::ActiveState;
 use super::{Manager, builtin};
 use crate::time::IncidentTime;
-use crate::unit::{ExecCommand, FileEntry, LoadState, PROPERTY_ORDER, SEARCH_PATH, ServiceType};
+use crate::unit::{Condition, ExecCommand, FileEntry, LoadState, PROPERTY_ORDER, SEARCH_PATH, ServiceType};
 
 /// One line of `systemctl list-units`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -228,6 +228,14 @@ impl Manager {
             }
         }
         list
+    }
+
+    /// The conditions and assertions of a unit that did not hold when it was to be started last.
+    pub fn unmet(&self, name: &str) -> Vec<Condition> {
+        let Some(unit) = self.present(name) else { return Vec::new() };
+        let conditions = unit.unmet_conditions.iter().filter_map(|index| unit.def.conditions.get(*index));
+        let asserts = unit.unmet_asserts.iter().filter_map(|index| unit.def.asserts.get(*index));
+        conditions.chain(asserts).cloned().collect()
     }
 
     /// All loaded units, by name.

@@ -401,7 +401,7 @@ impl Step<'_> {
                     let text = format!("Unit is bound to inactive unit {}. Stopping, too.", self.unit(other).name);
                     (JobType::Stop, Some(text))
                 } else if this.def.stop_when_unneeded && !self.is_needed(unit) {
-                    (JobType::Stop, Some("Unit not needed anymore. Stopping.".to_owned()))
+                    (JobType::Stop, None)
                 } else {
                     continue;
                 }

@@ -273,12 +273,14 @@ impl World {
                 }
                 Act::Write { path, content } => {
                     self.machine.files.insert(path, content);
+                    self.tell_of_files();
                     continue;
                 }
                 Act::WritePid { path, child } => {
                     let last = self.machine.processes.get(&pid).map_or(0, |process| process.last_child);
                     let number = if child { last } else { pid };
                     self.machine.files.insert(path, format!("{number}\n").into_bytes());
+                    self.tell_of_files();
                     continue;
                 }
                 Act::Notify(text) => {
@@ -307,6 +309,13 @@ impl World {
                 process.doing = doing;
             }
             return;
+        }
+    }
+
+    /// A file was written, which the manager may be waiting for.
+    fn tell_of_files(&mut self) {
+        if self.manager.awaits_files() {
+            self.inputs.push_back(Input::Elapsed);
         }
     }
 

@@ -168,10 +168,10 @@ impl Step<'_> {
         let result = if forgiving { ServiceResult::Success } else { result };
         self.log_exit(unit, "Main process", ExecRole::Start, result == ServiceResult::Success, exit);
         self.note_result(unit, result);
+        // Even while the unit is being stopped, if the command ended well: so does systemd 252.
         if let Some(index) = command
             && config.service_type == ServiceType::Oneshot
             && result == ServiceResult::Success
-            && self.state(unit) == ServiceState::Start
             && self.has_command(unit, ExecRole::Start, index + 1)
         {
             return self.run_next_main(unit, index + 1);
@@ -314,8 +314,8 @@ impl Step<'_> {
                 self.enter_start_post(unit);
             }
             state @ (ServiceState::Start | ServiceState::StartPost) => {
-                let hopeless = self.unit(unit).service.awaits_pid_file && nobody;
-                if waits_for_pid || hopeless {
+                // A daemon that dies before anybody knows it is missed by the start timeout alone.
+                if waits_for_pid {
                     self.log(unit, level::WARNING, "Daemon never wrote its PID file. Failing.");
                     self.unit_mut(unit).service.awaits_pid_file = false;
                     if state == ServiceState::Start {
