@@ -2,6 +2,7 @@
 
 mod getopt;
 mod glob;
+pub mod install;
 pub mod journalctl;
 pub mod systemctl;
 mod view;
@@ -61,9 +62,21 @@ fn package_version(version: u32) -> String {
     }
 }
 
+/// What the packages were built with.
+const FEATURES_252: &str = "\
+    +PAM +AUDIT +SELINUX +APPARMOR +IMA +SMACK +SECCOMP +GCRYPT -GNUTLS +OPENSSL +ACL +BLKID +CURL +ELFUTILS \
+    +FIDO2 +IDN2 -IDN +IPTC +KMOD +LIBCRYPTSETUP +LIBFDISK +PCRE2 -PWQUALITY +P11KIT +QRENCODE +TPM2 +BZIP2 \
+    +LZ4 +XZ +ZLIB +ZSTD -BPF_FRAMEWORK -XKBCOMMON +UTMP +SYSVINIT default-hierarchy=unified";
+const FEATURES_257: &str = "\
+    +PAM +AUDIT +SELINUX +APPARMOR +IMA +IPE +SMACK +SECCOMP +GCRYPT -GNUTLS +OPENSSL +ACL +BLKID +CURL \
+    +ELFUTILS +FIDO2 +IDN2 -IDN +IPTC +KMOD +LIBCRYPTSETUP +LIBCRYPTSETUP_PLUGINS +LIBFDISK +PCRE2 +PWQUALITY \
+    +P11KIT +QRENCODE +TPM2 +BZIP2 +LZ4 +XZ +ZLIB +ZSTD +BPF_FRAMEWORK +BTF -XKBCOMMON -UTMP +SYSVINIT \
+    +LIBARCHIVE";
+
 /// `--version` of either command.
 fn version_output(version: u32) -> Output {
     let mut output = Output::default();
     output.say(format!("systemd {version} ({})", package_version(version)));
+    output.say(if version >= 257 { FEATURES_257 } else { FEATURES_252 });
     output
 }

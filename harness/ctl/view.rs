@@ -3,7 +3,9 @@
 use crate::journal::{Journal, Machine};
 use crate::manager::{JobId, Pid};
 use crate::time::IncidentTime;
-use crate::unit::Files;
+use crate::unit::{Files, Profile};
+
+use super::install;
 
 /// A process of a unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,9 +76,18 @@ pub trait View {
     /// The processes of the unit, in order of PID.
     fn processes(&self, unit: &str) -> Vec<UnitProcess>;
     /// The conditions (those that were not met) and the assertion that failed at the last attempt to start.
-    fn unmet(&self, unit: &str) -> Vec<Unmet>;
+    fn unmet(&self, unit: &str) -> Vec<Unmet> {
+        let _ = unit;
+        Vec::new()
+    }
+    /// Whose words and rules.
+    fn profile(&self) -> Profile;
     /// The unit files on disk, in any order.
-    fn unit_files(&self) -> Vec<UnitFile>;
+    fn unit_files(&self) -> Vec<UnitFile> {
+        install::unit_files(self.files(), self.profile())
+    }
     /// `is-enabled` of a name that need not be loadable, such as a template; `None` if there is no such file.
-    fn unit_file_state(&self, name: &str) -> Option<String>;
+    fn unit_file_state(&self, name: &str) -> Option<String> {
+        install::unit_file_state(self.files(), name, self.profile()).map(str::to_owned)
+    }
 }

@@ -94,6 +94,8 @@ pub struct Style {
     pub no_hostname: bool,
     /// `--all`: unprintable and very long values too.
     pub all: bool,
+    /// `--truncate-newline`: the first line of a message is enough.
+    pub truncate_newline: bool,
     /// `--output-fields=`, for the formats that list fields.
     pub fields: Vec<String>,
 }
@@ -174,7 +176,8 @@ impl Style {
             return;
         }
         let indent = out.len() - start;
-        multiline(out, &message, indent);
+        let first = message.split(|b| *b == b'\n').next().unwrap_or_default();
+        multiline(out, if self.truncate_newline { first } else { &message }, indent);
     }
 
     fn short_time(&self, record: &Record, previous: Option<&Record>) -> String {
@@ -187,13 +190,13 @@ impl Style {
             Format::ShortPrecise => format!("{}.{micros:06}", moment.strftime("%b %d %H:%M:%S")),
             Format::ShortUnix => format!("{}.{micros:06}", moment.as_micros() / 1_000_000),
             Format::ShortFull | Format::WithUnit => format_timestamp(moment),
-            Format::ShortMonotonic => format!("[{}]", monotonic(source_monotonic(record))),
+            Format::ShortMonotonic => format!("[{}]", monotonic(self.since_boot(record))),
             Format::ShortDelta => {
-                let since_boot = source_monotonic(record);
+                let since_boot = self.since_boot(record);
                 let delta = match previous {
                     None => " ".repeat(16),
                     Some(before) if before.boot_id() == record.boot_id() => {
-                        let span = since_boot.saturating_sub(source_monotonic(before));
+                        let span = since_boot.saturating_sub(self.since_boot(before));
                         format!(" <{} >", monotonic(span))
                     }
                     // Another boot: the clocks of the wall are all there is to compare.
@@ -206,6 +209,16 @@ impl Style {
             }
             _ => moment.strftime("%b %d %H:%M:%S"),
         }
+    }
+
+    /// Microseconds since boot. Up to 252 only the kernel's lines say when they were sent; later systemd works it
+    /// out from the sender's clock.
+    fn since_boot(&self, record: &Record) -> u64 {
+        if self.version >= 256 {
+            let late = record.realtime.since(source_time(record)).as_micros();
+            return record.monotonic.saturating_sub(late);
+        }
+        record.get("_SOURCE_MONOTONIC_TIMESTAMP").and_then(|text| text.parse().ok()).unwrap_or(record.monotonic)
     }
 
     fn verbose(&self, out: &mut Vec<u8>, entry: &Entry<'_>) {
@@ -254,10 +267,6 @@ fn source_time(record: &Record) -> IncidentTime {
         .get("_SOURCE_REALTIME_TIMESTAMP")
         .and_then(|text| text.parse().ok())
         .map_or(record.realtime, IncidentTime::from_micros)
-}
-
-fn source_monotonic(record: &Record) -> u64 {
-    record.get("_SOURCE_MONOTONIC_TIMESTAMP").and_then(|text| text.parse().ok()).unwrap_or(record.monotonic)
 }
 
 fn monotonic(micros: u64) -> String {

@@ -77,12 +77,12 @@ impl Matcher {
     }
 
     /// All records about a unit: what its processes wrote, what the manager says of it, and core dumps
-    /// (journalctl(1), `--unit=`).
-    pub fn unit(unit: &str) -> Self {
+    /// (journalctl(1), `--unit=`). `version` is systemd's: it has told the manager by its PID, later by its group.
+    pub fn unit(unit: &str, version: u32) -> Self {
         let both = |a: (&str, &str), b: (&str, &str)| Self::All(vec![Self::field(a.0, a.1), Self::field(b.0, b.1)]);
         let mut any = vec![
             Self::field("_SYSTEMD_UNIT", unit),
-            both(("_PID", "1"), ("UNIT", unit)),
+            both(if version >= 256 { ("_SYSTEMD_CGROUP", "/init.scope") } else { ("_PID", "1") }, ("UNIT", unit)),
             both(("_UID", "0"), ("OBJECT_SYSTEMD_UNIT", unit)),
             Self::All(vec![
                 Self::field("MESSAGE_ID", "fc2e22bc6ee647b6b90729ab34a250b1"),

@@ -129,14 +129,16 @@ fn parse_time(text: &str) -> Result<u64, TimestampError> {
                 if fraction.is_empty() || !fraction.bytes().all(|b| b.is_ascii_digit()) {
                     return Err(TimestampError);
                 }
-                // More digits than microseconds have are cut off.
-                let micros = fraction.bytes().chain(std::iter::repeat(b'0')).take(6);
-                (number(whole, 2)?, micros.fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0')))
+                // The digit after the microseconds rounds them; those after it do not count.
+                let mut digits = fraction.bytes().map(|digit| u64::from(digit - b'0')).chain(std::iter::repeat(0));
+                let micros = digits.by_ref().take(6).fold(0, |sum, digit| sum * 10 + digit);
+                let round = u64::from(digits.next().is_some_and(|digit| digit >= 5));
+                (number(whole, 2)?, micros + round)
             }
         },
     };
-    // Second 60 is a leap second, which runs into the next minute.
-    if hours > 23 || minutes > 59 || seconds > 60 {
+    // As strptime(3), which leaves room for two leap seconds; they run into the next minute.
+    if hours > 23 || minutes > 59 || seconds > 61 {
         return Err(TimestampError);
     }
     Ok(hours * HOUR + minutes * MINUTE + seconds * SECOND + micros)

@@ -2,6 +2,7 @@
 
 mod arrows;
 mod controls;
+mod journal;
 mod journalctl;
 mod expect;
 mod scenario;

@@ -6,6 +6,10 @@ use relapse::unit::Profile;
 use crate::systemctl_stage::{Recorded, Stage, clock, recorded, since_boot};
 
 const SYSTEMCTL_252: &str = include_str!("../../fixtures/systemd/recorded/systemctl_252.txt");
+const MISC_252: &str = include_str!("../../fixtures/systemd/recorded/misc_252.txt");
+const MISC_257: &str = include_str!("../../fixtures/systemd/recorded/misc_257.txt");
+const INCIDENT_252: &str = include_str!("../../fixtures/systemd/recorded/incident_252.txt");
+const INCIDENT_257: &str = include_str!("../../fixtures/systemd/recorded/incident_257.txt");
 const DEPS_252: &str = include_str!("../../fixtures/systemd/recorded/deps_reload_journalctl_252.txt");
 
 fn error(kind: RequestErrorKind, message: &str) -> Reply {
@@ -18,9 +22,14 @@ fn lines(lines: &[&str]) -> Reply {
 
 /// Runs a command on a stage and compares it with the `nth` recording of it.
 #[track_caller]
-fn check(mut stage: Stage, recording: &str, command: &str, nth: usize) {
+fn check(stage: Stage, recording: &str, command: &str, nth: usize) {
+    check_as(Profile::V252, stage, recording, command, nth);
+}
+
+#[track_caller]
+fn check_as(profile: Profile, mut stage: Stage, recording: &str, command: &str, nth: usize) {
     let want = recorded(recording, command, nth);
-    let got = Recorded::from(stage.run(command, Profile::V252).0);
+    let got = Recorded::from(stage.run(command, profile).0);
     assert_eq!(got.stdout, want.stdout, "standard output of {command} ({nth})");
     assert_eq!(got.stderr, want.stderr, "standard error of {command} ({nth})");
     assert_eq!(got.code, want.code, "exit code of {command} ({nth})");
@@ -196,15 +205,11 @@ fn enabled(mut stage: Stage) -> Stage {
 fn files_without_an_install_section_and_templates_are_answered_as_recorded() {
     let hint = recorded(SYSTEMCTL_252, "systemctl enable gstatic", 1).stderr;
     let hint: Vec<&str> = hint.lines().collect();
-    let files = || {
-        Stage::at("16:47:57")
-            .file("gstatic.service", "static")
-            .file("gtmpl@.service", "enabled")
-            .file("gtmpl@7.service", "enabled")
-            .file("gtmpl@8.service", "disabled")
-    };
+    let files = || Stage::at("16:47:57").file("gstatic.service", "static").file("gtmpl@.service", "enabled");
     check(files(), SYSTEMCTL_252, "systemctl is-enabled gstatic", 1);
-    check(files().replies([lines(&hint)]), SYSTEMCTL_252, "systemctl enable gstatic", 1);
+    assert_eq!(hint.len(), 13, "the hint is recorded");
+    check(files().replies([lines(&[])]), SYSTEMCTL_252, "systemctl enable gstatic", 1);
+    check(files().replies([lines(&[])]), SYSTEMCTL_252, "systemctl disable gstatic", 1);
     for unit in ["gtmpl@", "gtmpl@7", "gtmpl@8"] {
         check(files(), SYSTEMCTL_252, &format!("systemctl is-enabled {unit}"), 1);
     }
@@ -355,8 +360,15 @@ fn several_units_and_a_failed_one_are_answered_as_recorded() {
 #[test]
 fn mistakes_of_the_command_line_are_answered_as_recorded() {
     let empty = || Stage::at("16:48:00");
-    for command in ["kill -s BOGUS g", "bogusverb", "start", "is-active", "is-system-running", "show g -p Nonexistent"]
-    {
+    for command in [
+        "--version",
+        "kill -s BOGUS g",
+        "bogusverb",
+        "start",
+        "is-active",
+        "is-system-running",
+        "show g -p Nonexistent",
+    ] {
         check(empty(), SYSTEMCTL_252, &format!("systemctl {command}"), 1);
     }
     let missing = |unit: &str| empty().refuses(RequestErrorKind::NoSuchUnit, &format!("Unit {unit} not found."));
@@ -516,4 +528,174 @@ fn a_stopped_unit_that_a_socket_can_start_again_is_warned_about() {
     assert_eq!(got.stderr, "Warning: Stopping web.service, but it can still be activated by:\n  web.socket\n");
     assert_eq!(got.code, 0);
     assert_eq!(clock("16:48:00"), stage.now);
+}
+
+#[test]
+fn the_incident_is_shown_in_the_words_of_both_versions() {
+    let unit = |pid: u32, lines: &str| {
+        format!(
+            "Description=Lumiera WhatsApp Copilot API\nFragmentPath=/etc/systemd/system/lumiera-whatsapp.service
+             UnitFileState=enabled\nUnitFilePreset=enabled\nExecMainPID={pid}\n{lines}"
+        )
+    };
+    let waiting = |pid: u32, cpu: u32| {
+        unit(pid, &format!(
+            "ActiveState=activating\nSubState=auto-restart\nResult=exit-code\nExecMainCode=1\nExecMainStatus=1
+             ExecStart={{ path=/usr/bin/python3 ; argv[]=/usr/bin/python3 /usr/local/bin/fakeapp.py ; ignore_errors=no ; start_time=[x] ; stop_time=[x] ; pid={pid} ; code=exited ; status=1 }}
+             CPUUsageNSec={cpu}000000\nNRestarts=3\nInactiveExitTimestampMonotonic={0}\nActiveEnterTimestampMonotonic={1}
+             ActiveExitTimestampMonotonic={0}\nInvocationID=b2c785bee45f47a3bb6be5a8c0aebeeb",
+            since_boot("16:59:13.7"), since_boot("16:59:09.1"),
+        ))
+    };
+    let running = |pid: u32, cpu: u32| {
+        unit(pid, &format!(
+            "ActiveState=active\nSubState=running\nMainPID={pid}\nControlGroup=/system.slice/lumiera-whatsapp.service
+             CPUUsageNSec={cpu}000000\nNRestarts=4\nInactiveExitTimestampMonotonic={0}\nActiveEnterTimestampMonotonic={0}
+             InvocationID=434a665186d24fccb08692e939a59b18",
+            since_boot("16:59:23.5"),
+        ))
+    };
+    let name = "lumiera-whatsapp.service";
+    for (profile, recording, first, second, cpu) in
+        [(Profile::V252, INCIDENT_252, 4861, 4869, (22, 13)), (Profile::V257, INCIDENT_257, 317, 326, (27, 19))]
+    {
+        let stage = Stage::at("16:59:15.9").unit(name, &waiting(first, cpu.0));
+        check_as(profile, stage, recording, "systemctl status lumiera-whatsapp", 1);
+        let show = "systemctl show lumiera-whatsapp -p NRestarts,ActiveState,SubState,Result,ExecMainStatus";
+        let list = "Result=exit-code\nNRestarts=3\nExecMainStatus=1\nActiveState=activating\nSubState=auto-restart";
+        check_as(profile, Stage::at("16:59:15.9").shown(&format!("{list}\nId={name}")), recording, show, 1);
+
+        let mut stage = Stage::at("16:59:35.6").unit(name, &running(second, cpu.1)).process(
+            name,
+            second,
+            "python3",
+            "/usr/bin/python3 /usr/local/bin/fakeapp.py",
+        );
+        if profile == Profile::V257 {
+            // The restart itself is logged in the same moment.
+            stage = stage.log("16:59:23.5", name, &format!("{name}: Scheduled restart job, restart counter is at 4."));
+        }
+        let stage = stage
+            .log("16:59:23.5", name, &format!("Started {name} - Lumiera WhatsApp Copilot API."))
+            .print("16:59:23.6", name, second, "FSM Running session recovery on startup")
+            .print("16:59:27.8", name, second, "FSM Session recovery complete");
+        check_as(profile, stage, recording, "systemctl status lumiera-whatsapp", 2);
+    }
+}
+
+#[test]
+fn a_socket_whose_port_is_taken_is_shown_in_the_words_of_both_versions() {
+    for (profile, recording, cpu) in [(Profile::V252, MISC_252, 569), (Profile::V257, MISC_257, 462)] {
+        let socket = format!(
+            "Description=Busy\nFragmentPath=/etc/systemd/system/kbusy.socket\nUnitFileState=enabled\nUnitFilePreset=enabled
+             ActiveState=failed\nSubState=failed\nResult=resources\nTriggers=kbusy.service\nListen=0.0.0.0:8105 (Stream)
+             CPUUsageNSec={cpu}000\nInvocationID=bf3aec2380794cac9a6de9fc665ff7b5"
+        );
+        let stage = || Stage::at("17:00:00").unit("kbusy.socket", &socket);
+        check_as(profile, stage(), recording, "systemctl status kbusy.socket -n0", 1);
+        check_as(profile, stage().jobs_end([JobResult::Failed]), recording, "systemctl start kbusy.socket", 1);
+        let limited = "Result=exit-code\nNRestarts=2\nActiveState=failed\nSubState=failed\nId=ktok.service";
+        let show = "systemctl show ktok -p NRestarts,ActiveState,SubState,Result";
+        check_as(profile, Stage::at("17:00:00").shown(limited), recording, show, 1);
+    }
+}
+
+#[test]
+fn unknown_units_get_exit_code_4_since_253() {
+    for (command, stdout) in [
+        ("systemctl is-active nosuch.service", "inactive\n"),
+        ("systemctl is-failed nosuch.service", "inactive\n"),
+        ("systemctl is-enabled nosuch.service", "not-found\n"),
+    ] {
+        let got = Recorded::from(nosuch().run(command, Profile::V257).0);
+        assert_eq!((got.stdout.as_str(), got.stderr.as_str(), got.code), (stdout, "", 4), "{command}");
+    }
+}
+
+#[test]
+fn what_an_incident_has_no_use_for_is_refused_with_a_reason() {
+    for (command, reason) in [
+        ("edit g", "systemctl: edit is not supported: there is no editor here; write UNIT.d/override.conf"),
+        ("--user status", "systemctl: --user is not supported: there is no user manager"),
+        ("-H box status", "systemctl: --host is not supported: there is one machine"),
+        ("poweroff", "systemctl: poweroff is not supported: a machine that is off ends the incident"),
+        ("start --wait g", "systemctl: --wait is not supported: a command that waits"),
+        ("--job-mode=fail start g", "systemctl: --job-mode=fail is not supported"),
+    ] {
+        let (output, requests) = Stage::at("16:48:00").run(&format!("systemctl {command}"), Profile::V252);
+        let got = Recorded::from(output);
+        assert!(got.stderr.starts_with(reason), "{command}: {}", got.stderr);
+        assert_eq!((got.code, requests.len()), (1, 0), "{command}");
+    }
+}
+
+#[test]
+fn the_machine_and_its_jobs_are_shown() {
+    let mut stage = Stage::at("16:48:00")
+        .unit("a.service", "ActiveState=active\nSubState=running\nControlGroup=/system.slice/a.service\nDescription=A")
+        .unit(
+            "b.service",
+            "ActiveState=activating\nSubState=start-pre\nControlGroup=/system.slice/b.service\nDescription=B unit",
+        )
+        .unit("c.service", "ActiveState=failed\nSubState=failed\nDescription=C")
+        .unit("gone.service", "LoadState=not-found\nActiveState=active\nSubState=running\nDescription=gone.service")
+        .process("a.service", 7, "sleep", "sleep 1")
+        .process("a.service", 4242, "sleep", "sleep 2")
+        .process("b.service", 99, "sh", "sh -c x");
+    for (id, unit, job_type, state) in [(12, "b.service", "start", "running"), (130, "z.service", "stop", "waiting")] {
+        stage.jobs.push(relapse::ctl::JobInfo {
+            id,
+            unit: unit.to_owned(),
+            job_type: job_type.to_owned(),
+            state: state.to_owned(),
+        });
+    }
+    let mut text = String::new();
+    for (command, profile) in [
+        ("status", Profile::V252),
+        ("list-jobs", Profile::V252),
+        ("list-jobs nothing*", Profile::V252),
+        ("list-units", Profile::V252),
+        ("list-units", Profile::V257),
+        ("list-units --state=failed,running -t service", Profile::V257),
+        ("is-system-running", Profile::V252),
+        ("is-failed", Profile::V257),
+        ("status 4242", Profile::V252),
+        ("status 5", Profile::V252),
+        ("is-active [ab].service *.target", Profile::V252),
+        ("show -p Version,NFailedUnits", Profile::V252),
+    ] {
+        let got = Recorded::from(stage.run(&format!("systemctl {command}"), profile).0);
+        text.push_str(&format!("$ systemctl {command}\n{}{}? {}\n\n", got.stdout, got.stderr, got.code));
+    }
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn requests_come_in_the_order_of_the_real_one() {
+    let requests = |command: &str| {
+        let (_, requests) = Stage::at("16:48:00").file("x.service", "disabled").run(command, Profile::V252);
+        requests.iter().map(|request| format!("{request:?}")).collect::<Vec<_>>().join("\n")
+    };
+    let mut text = String::new();
+    for command in [
+        "systemctl enable --now x",
+        "systemctl disable --now --no-reload x",
+        "systemctl mask --now --runtime x",
+        "systemctl unmask x",
+        "systemctl reenable x",
+        "systemctl restart x y",
+        "systemctl status x",
+        "systemctl is-active x",
+        "systemctl kill -s HUP --kill-whom main x",
+        "systemctl reset-failed x",
+        "systemctl reset-failed",
+        "systemctl daemon-reload",
+        "systemctl force-reload x",
+        "systemctl condrestart x",
+        "systemctl reboot",
+    ] {
+        text.push_str(&format!("$ {command}\n{}\n\n", requests(command)));
+    }
+    insta::assert_snapshot!(text);
 }

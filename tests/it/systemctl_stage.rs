@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use relapse::ctl::systemctl::{Step, Systemctl};
-use relapse::ctl::{JobInfo, Output, UnitFile, UnitProcess, Unmet, View};
+use relapse::ctl::{JobInfo, Output, UnitProcess, Unmet, View};
 use relapse::journal::{Journal, Machine, Record};
 use relapse::manager::{JobId, JobResult, Reply, Request, RequestError, RequestErrorKind};
 use relapse::time::IncidentTime;
@@ -22,7 +22,6 @@ pub struct Stage {
     pub jobs: Vec<JobInfo>,
     pub processes: BTreeMap<String, Vec<UnitProcess>>,
     pub unmet: Vec<Unmet>,
-    pub unit_files: Vec<UnitFile>,
     /// What the manager answers, in order; when there is no more it is done with everything.
     pub replies: Vec<Reply>,
     /// How the next jobs end.
@@ -47,7 +46,6 @@ impl Default for Stage {
             jobs: Vec::new(),
             processes: BTreeMap::new(),
             unmet: Vec::new(),
-            unit_files: Vec::new(),
             replies: Vec::new(),
             results: Vec::new(),
             afterwards: Vec::new(),
@@ -69,9 +67,11 @@ impl View for Stage {
         &self.journal
     }
     fn units(&self) -> Vec<String> {
-        let known =
-            |(_, list): &(&String, &Vec<(&str, String)>)| !list.contains(&("LoadState", "not-found".to_owned()));
-        self.units.iter().filter(known).map(|(name, _)| name.clone()).collect()
+        // A unit without a file is loaded as long as it runs.
+        let has = |list: &[(&str, String)], key: &str, value: &str| list.iter().any(|(k, v)| *k == key && v == value);
+        let gone =
+            |list: &[(&str, String)]| has(list, "LoadState", "not-found") && has(list, "ActiveState", "inactive");
+        self.units.iter().filter(|(_, list)| !gone(list)).map(|(name, _)| name.clone()).collect()
     }
     fn jobs(&self) -> Vec<JobInfo> {
         self.jobs.clone()
@@ -85,11 +85,8 @@ impl View for Stage {
     fn unmet(&self, _: &str) -> Vec<Unmet> {
         self.unmet.clone()
     }
-    fn unit_files(&self) -> Vec<UnitFile> {
-        self.unit_files.clone()
-    }
-    fn unit_file_state(&self, name: &str) -> Option<String> {
-        self.unit_files.iter().find(|file| file.name == name).map(|file| file.state.clone())
+    fn profile(&self) -> Profile {
+        Profile::V252
     }
 }
 
@@ -169,16 +166,66 @@ impl Stage {
             .with("_HOSTNAME", self.machine.hostname.as_str())
             .with("SYSLOG_IDENTIFIER", "systemd")
             .with("_PID", "1")
+            .with("_SYSTEMD_CGROUP", "/init.scope")
             .with("UNIT", unit)
             .with("MESSAGE", text);
         self.journal.append(record);
         self
     }
 
+    /// A line that a process of the unit has printed.
+    #[must_use]
+    pub fn print(mut self, time: &str, unit: &str, pid: u32, text: &str) -> Self {
+        let record = Record::new(clock(time), self.machine.boot)
+            .with("_BOOT_ID", BOOT_ID)
+            .with("_HOSTNAME", self.machine.hostname.as_str())
+            .with("SYSLOG_IDENTIFIER", "python3")
+            .with("_PID", pid.to_string())
+            .with("_SYSTEMD_UNIT", unit)
+            .with("MESSAGE", text);
+        self.journal.append(record);
+        self
+    }
+
+    /// A unit file, and links to it, that make `is-enabled` say this.
     #[must_use]
     pub fn file(mut self, unit: &str, state: &str) -> Self {
-        let preset = (!matches!(state, "static" | "alias" | "generated")).then(|| "enabled".to_owned());
-        self.unit_files.push(UnitFile { name: unit.to_owned(), state: state.to_owned(), preset });
+        let (etc, run) = ("/etc/systemd/system", "/run/systemd/system");
+        let text = "[Unit]\n[Service]\nExecStart=/bin/true\n[Install]\n";
+        let wanted = format!("{text}WantedBy=multi-user.target\nDefaultInstance=7\n");
+        let path = format!("{etc}/{unit}");
+        let link = match unit.strip_suffix("@.service") {
+            Some(prefix) => format!("multi-user.target.wants/{prefix}@7.service"),
+            None => format!("multi-user.target.wants/{unit}"),
+        };
+        let files = &mut self.files;
+        match state {
+            "enabled" => {
+                files.insert(&path, wanted);
+                files.symlink(format!("{etc}/{link}"), path);
+            }
+            "enabled-runtime" => {
+                files.insert(&path, wanted);
+                files.symlink(format!("{run}/{link}"), path);
+            }
+            "disabled" => files.insert(path, wanted),
+            "static" => files.insert(path, "[Unit]\n"),
+            "indirect" => files.insert(path, format!("{text}Also=other.service\n")),
+            "generated" => files.insert(format!("/run/systemd/generator/{unit}"), text),
+            "transient" => files.insert(format!("/run/systemd/transient/{unit}"), text),
+            "alias" => {
+                files.insert(format!("{etc}/real.service"), format!("{text}Alias={unit}\n"));
+                files.symlink(path, format!("{etc}/real.service"));
+            }
+            "masked" => files.symlink(path, "/dev/null"),
+            "masked-runtime" => files.symlink(format!("{run}/{unit}"), "/dev/null"),
+            "linked" => {
+                files.insert(format!("/opt/{unit}"), wanted);
+                files.symlink(path, format!("/opt/{unit}"));
+            }
+            "bad" => files.insert(path, "[Unit\n"),
+            other => panic!("no file is {other}"),
+        }
         self
     }
 

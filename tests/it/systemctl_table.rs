@@ -277,7 +277,8 @@ fn the_healed_service_looks_as_it_was_recorded() {
 fn assert_answers(stage: &mut Stage, recording: &str) {
     let lines: Vec<&str> = recording.lines().collect();
     let mut answers = Vec::new();
-    stage.unit_files.push(relapse::ctl::UnitFile { name: UNIT.to_owned(), state: "enabled".to_owned(), preset: None });
+    let machine = std::mem::take(stage).file(UNIT, "enabled");
+    *stage = machine;
     for pair in lines.chunks(2).take(4) {
         let (command, code) = pair[1].trim_start_matches("  ^ ").split_once(" rc=").expect("a command and a code");
         let command = command.trim_start_matches("systemctl ");
@@ -311,4 +312,47 @@ fn a_refused_unit_file_change_does_not_reload_or_start_anything() {
     let (output, requests) = stage.run("systemctl enable --now x", V252);
     assert_eq!(requests.len(), 1, "{requests:?}");
     assert_eq!(output.code, 1);
+}
+
+#[test]
+fn every_state_of_a_unit_file_is_what_systemd_252_said_of_the_same_tree() {
+    let table: Value = serde_json::from_str(include_str!("../../fixtures/systemd/unit_file_state_252.json"))
+        .expect("the table is JSON");
+    let mut files = relapse::unit::Files::default();
+    let text = |value: &Value| value.as_str().expect("text").to_owned();
+    for (path, content) in table["files"].as_object().expect("files") {
+        files.insert(path, text(content));
+    }
+    for (path, target) in table["links"].as_object().expect("links") {
+        files.symlink(path, text(target));
+    }
+    let rows = table["rows"].as_array().expect("rows");
+    assert!(rows.len() >= 60, "the table has its rows");
+    let mut stage = Stage { files, ..Stage::at("16:48:00") };
+    let mut wrong = Vec::new();
+    for row in rows {
+        let unit = text(&row["unit"]);
+        let got = Recorded::from(stage.run(&format!("systemctl is-enabled {unit}"), V252).0);
+        // What the real one logged while reading the file goes to the journal here.
+        let stderr = text(&row["stderr"]).lines().last().unwrap_or_default().to_owned();
+        let stderr = if stderr.starts_with("Failed") { format!("{stderr}\n") } else { String::new() };
+        let state = row["state"].as_str().map(|state| format!("{state}\n")).unwrap_or_default();
+        if got.stdout != state || got.stderr != stderr || u64::from(got.code) != row["code"].as_u64().expect("code") {
+            wrong.push(format!("{unit}: systemd says {state:?} {stderr:?} {}, we say {got:?}", row["code"]));
+        }
+    }
+    let listed = Recorded::from(stage.run("systemctl list-unit-files --no-legend", V252).0).stdout;
+    let listed: Vec<Vec<&str>> = listed.lines().map(|line| line.split_whitespace().take(2).collect()).collect();
+    let want: Vec<Vec<&str>> = serde_json::from_value::<Vec<Vec<String>>>(table["listed"].clone())
+        .expect("pairs")
+        .into_iter()
+        .map(|pair| pair.into_iter().map(|word| &*word.leak()).collect())
+        .collect();
+    for (ours, theirs) in listed.iter().zip(&want) {
+        if ours != theirs {
+            wrong.push(format!("listed: systemd says {theirs:?}, we say {ours:?}"));
+        }
+    }
+    assert_eq!(listed.len(), want.len());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

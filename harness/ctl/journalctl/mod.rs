@@ -2,7 +2,7 @@
 
 mod options;
 
-use crate::journal::{Entry, Journal, Matcher, Style, Term};
+use crate::journal::{Boot, Entry, Format, Journal, Matcher, Style, Term};
 use crate::time::IncidentTime;
 
 use self::options::{Action, BootChoice, Lines, Options};
@@ -15,8 +15,10 @@ pub struct Journalctl {
     options: Options,
     style: Style,
     matcher: Matcher,
-    /// What was shown last: a sequence number.
+    /// The entry that a cursor would stand at: a sequence number.
     shown: Option<u64>,
+    /// The entry that the next one is told apart from.
+    previous: Option<u64>,
     /// The boot of the entry looked at last.
     boot: Option<String>,
     /// Where a follower goes on.
@@ -34,15 +36,16 @@ impl Journalctl {
     pub fn new(args: &[String], version: u32, now: IncidentTime, journal: &Journal) -> Result<Self, Output> {
         let options = Options::parse(args, version, now)?;
         let mut warnings = Vec::new();
-        let matcher = matcher(&options, journal, &mut warnings)?;
+        let matcher = matcher(&options, version, journal, &mut warnings)?;
         let style = Style {
             format: options.format,
             version,
             no_hostname: options.no_hostname,
             all: options.all,
+            truncate_newline: options.truncate_newline,
             fields: options.output_fields.clone(),
         };
-        Ok(Self { options, style, matcher, shown: None, boot: None, next: 0, warnings })
+        Ok(Self { options, style, matcher, shown: None, previous: None, boot: None, next: 0, warnings })
     }
 
     /// Whether the command goes on with new records, until it is killed.
@@ -108,7 +111,8 @@ impl Journalctl {
         if self.options.show_cursor {
             match self.shown.and_then(|seqnum| journal.entries_from(seqnum).next()) {
                 Some(last) => output.say(format!("-- cursor: {}", last.cursor())),
-                None => output.code = 1,
+                // There is no cursor to show: up to 252 that was an error.
+                None => output.code |= u8::from(self.style.version < 256),
             }
         }
     }
@@ -173,15 +177,39 @@ impl Journalctl {
         {
             return false;
         }
-        let previous = self.shown.and_then(|seqnum| journal.entries_from(seqnum).next());
+        // An entry that is left out is counted, and it is where a cursor stands.
+        let identifier = entry.record.get("SYSLOG_IDENTIFIER");
+        if identifier.is_some_and(|id| self.options.excluded_identifiers.iter().any(|excluded| excluded == id)) {
+            self.shown = Some(entry.seqnum);
+            return true;
+        }
+        let previous = self.previous.and_then(|seqnum| journal.entries_from(seqnum).next());
+        let before = out.len();
         self.style.write(out, entry, previous.as_ref());
         self.shown = Some(entry.seqnum);
+        // A record without a message is no line; up to 252 it was one to measure from.
+        if out.len() > before || self.style.version < 256 {
+            self.previous = Some(entry.seqnum);
+        }
         true
     }
 
     fn list_boots(&self, journal: &Journal, output: &mut Output) {
         let boots = journal.boots();
-        let indices: Vec<String> = (0..boots.len()).map(|n| format!("{}", n as i64 + 1 - boots.len() as i64)).collect();
+        let newest = boots.len() as i64 - 1;
+        if matches!(self.options.format, Format::Json | Format::JsonPretty | Format::JsonSse | Format::JsonSeq) {
+            let object = |(n, boot): (i64, &Boot)| {
+                let (first, last) = (boot.first.as_micros(), boot.last.as_micros());
+                let index = n - newest;
+                format!(
+                    "{{\"index\":{index},\"boot_id\":\"{}\",\"first_entry\":{first},\"last_entry\":{last}}}",
+                    boot.id
+                )
+            };
+            let objects: Vec<String> = (0..).zip(&boots).map(object).collect();
+            return output.say(format!("[{}]", objects.join(",")));
+        }
+        let indices: Vec<String> = (-newest..=0).map(|n| n.to_string()).collect();
         let width = indices.iter().map(String::len).max().unwrap_or(0).max(if self.options.quiet { 0 } else { 3 });
         if !self.options.quiet {
             let (id, first) = ("BOOT ID", "FIRST ENTRY");
@@ -225,7 +253,7 @@ pub(in crate::ctl) fn unit_log(
     lines: usize,
     style: &Style,
 ) -> Vec<u8> {
-    let matcher = Matcher::unit(unit);
+    let matcher = Matcher::unit(unit, style.version);
     let mut last: Vec<Entry<'_>> = journal
         .entries()
         .rev()
@@ -245,16 +273,16 @@ pub(in crate::ctl) fn unit_log(
 }
 
 /// What the command line asks of a record, times apart.
-fn matcher(options: &Options, journal: &Journal, warnings: &mut Vec<String>) -> Result<Matcher, Output> {
+fn matcher(options: &Options, version: u32, journal: &Journal, warnings: &mut Vec<String>) -> Result<Matcher, Output> {
     let mut all = Vec::new();
     if let Some(boot) = &options.boot {
-        all.push(Matcher::field("_BOOT_ID", find_boot(boot, journal)?));
+        all.push(Matcher::field("_BOOT_ID", find_boot(boot, version, journal)?));
     }
     if options.kernel {
         all.push(Matcher::field("_TRANSPORT", "kernel"));
     }
     if !options.units.is_empty() {
-        all.push(units(options, journal, warnings)?);
+        all.push(units(options, version, journal, warnings)?);
     }
     let alternatives = |field: &str, values: &mut dyn Iterator<Item = String>| {
         Matcher::Any(values.map(|value| Matcher::field(field, value)).collect())
@@ -268,19 +296,18 @@ fn matcher(options: &Options, journal: &Journal, warnings: &mut Vec<String>) -> 
     if !options.facilities.is_empty() {
         all.push(alternatives("SYSLOG_FACILITY", &mut options.facilities.iter().map(u8::to_string)));
     }
-    if let Some(arguments) = arguments(&options.matches).map_err(Output::refuse)? {
+    if let Some(arguments) = arguments(&options.matches, version).map_err(Output::refuse)? {
         all.push(arguments);
-    }
-    if !options.excluded_identifiers.is_empty() {
-        let excluded = options.excluded_identifiers.iter();
-        all.push(Matcher::Not(Box::new(alternatives("SYSLOG_IDENTIFIER", &mut excluded.cloned()))));
     }
     Ok(Matcher::All(all))
 }
 
 /// The matches that stand as words: `FIELD=VALUE`, a path, and `+` between alternatives.
-fn arguments(words: &[String]) -> Result<Option<Matcher>, String> {
-    const MISPLACED: &str = "\"+\" can only be used between terms";
+fn arguments(words: &[String], version: u32) -> Result<Option<Matcher>, String> {
+    let misplaced = || {
+        let stop = if version >= 256 { "." } else { "" };
+        format!("\"+\" can only be used between terms{stop}")
+    };
     if words.is_empty() {
         return Ok(None);
     }
@@ -289,7 +316,7 @@ fn arguments(words: &[String]) -> Result<Option<Matcher>, String> {
     for word in words {
         if word == "+" {
             if terms.is_empty() {
-                return Err(MISPLACED.to_owned());
+                return Err(misplaced());
             }
             alternatives.push(Matcher::conjunction(std::mem::take(&mut terms)));
         } else if word.starts_with('/') {
@@ -299,13 +326,13 @@ fn arguments(words: &[String]) -> Result<Option<Matcher>, String> {
         }
     }
     if terms.is_empty() {
-        return Err(MISPLACED.to_owned());
+        return Err(misplaced());
     }
     alternatives.push(Matcher::conjunction(terms));
     Ok(Some(Matcher::Any(alternatives)))
 }
 
-fn units(options: &Options, journal: &Journal, warnings: &mut Vec<String>) -> Result<Matcher, Output> {
+fn units(options: &Options, version: u32, journal: &Journal, warnings: &mut Vec<String>) -> Result<Matcher, Output> {
     let failed = |why: &str| Output::refuse(format!("Failed to add filter for units: {why}"));
     let mut any = Vec::new();
     let mut patterns = Vec::new();
@@ -317,7 +344,7 @@ fn units(options: &Options, journal: &Journal, warnings: &mut Vec<String>) -> Re
         if is_glob(&mangled.name) {
             patterns.push(mangled.name);
         } else {
-            any.push(Matcher::unit(&mangled.name));
+            any.push(Matcher::unit(&mangled.name, version));
         }
     }
     if !patterns.is_empty() {
@@ -328,17 +355,21 @@ fn units(options: &Options, journal: &Journal, warnings: &mut Vec<String>) -> Re
             }
         }
         let hit = |unit: &&str| patterns.iter().any(|pattern| glob::matches(pattern, unit));
-        any.extend(known.into_iter().filter(hit).map(Matcher::unit));
+        any.extend(known.into_iter().filter(hit).map(|unit| Matcher::unit(unit, version)));
     }
     // A pattern that nothing has ever matched must not select everything.
     if any.is_empty() { Err(failed("No data available")) } else { Ok(Matcher::Any(any)) }
 }
 
-fn find_boot(choice: &BootChoice, journal: &Journal) -> Result<String, Output> {
+fn find_boot(choice: &BootChoice, version: u32, journal: &Journal) -> Result<String, Output> {
     let boots = journal.boots();
     let count = boots.len() as i64;
     let missing = |what: String| {
-        Output::refuse(format!("Data from the specified boot ({what}) is not available: No such boot ID in journal"))
+        Output::refuse(if version >= 256 {
+            format!("No journal boot entry found for the specified boot ({what}).")
+        } else {
+            format!("Data from the specified boot ({what}) is not available: No such boot ID in journal")
+        })
     };
     match choice {
         // The journal of a machine that has logged nothing yet has no boot: no record will match.
@@ -351,7 +382,11 @@ fn find_boot(choice: &BootChoice, journal: &Journal) -> Result<String, Output> {
         BootChoice::Id(id, offset) => {
             let at = boots.iter().position(|boot| boot.id == *id).map(|at| at as i64 + offset);
             let boot = at.and_then(|at| usize::try_from(at).ok()).and_then(|at| boots.get(at));
-            let what = if *offset == 0 { id.clone() } else { format!("{offset:+}") };
+            let what = match offset {
+                _ if version >= 256 => format!("{id}{offset:+}"),
+                0 => id.clone(),
+                _ => format!("{offset:+}"),
+            };
             boot.map(|boot| boot.id.clone()).ok_or_else(|| missing(what))
         }
     }

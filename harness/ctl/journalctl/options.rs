@@ -52,6 +52,7 @@ pub(super) struct Options {
     pub(super) all: bool,
     pub(super) merge: bool,
     pub(super) no_hostname: bool,
+    pub(super) truncate_newline: bool,
     pub(super) show_cursor: bool,
     pub(super) kernel: bool,
     pub(super) boot: Option<BootChoice>,
@@ -104,6 +105,7 @@ enum Opt {
     AfterCursor,
     ShowCursor,
     NoHostname,
+    TruncateNewline,
     OutputFields,
 }
 
@@ -112,12 +114,14 @@ const OTHERS: usize = 1;
 const UPKEEP: usize = 2;
 const USER: usize = 3;
 const INVOCATION: usize = 4;
-const REASONS: [&str; 5] = [
+const NO_TERMINAL: usize = 5;
+const REASONS: [&str; 6] = [
     "it reads journal files, and the incident's journal is no file",
     "there is one machine and one journal in an incident",
     "it changes or checks journal files, and the incident's journal is no file",
     "there is no user manager in an incident; leave it out to see the system's journal",
     "choosing by invocation is not supported; use _SYSTEMD_INVOCATION_ID=ID",
+    "nothing is cut off here, because the output is no terminal",
 ];
 
 const SPECS: &[Spec<Opt>] = &[
@@ -130,9 +134,9 @@ const SPECS: &[Spec<Opt>] = &[
     ("output", Some('o'), Takes::Value, Opt::Output),
     ("all", Some('a'), Takes::Nothing, Opt::All),
     ("full", Some('l'), Takes::Nothing, Opt::Ignored),
-    ("no-full", None, Takes::Nothing, Opt::Ignored),
+    ("no-full", None, Takes::Nothing, Opt::Refused(NO_TERMINAL)),
     ("lines", Some('n'), Takes::Optional, Opt::Lines),
-    ("truncate-newline", None, Takes::Nothing, Opt::Ignored),
+    ("truncate-newline", None, Takes::Nothing, Opt::TruncateNewline),
     ("no-tail", None, Takes::Nothing, Opt::NoTail),
     ("new-id128", None, Takes::Nothing, Opt::Refused(UPKEEP)),
     ("quiet", Some('q'), Takes::Nothing, Opt::Quiet),
@@ -224,6 +228,7 @@ impl Options {
             all: false,
             merge: false,
             no_hostname: false,
+            truncate_newline: false,
             show_cursor: false,
             kernel: false,
             boot: None,
@@ -273,8 +278,13 @@ impl Options {
                 Opt::Lines => {
                     options.lines_given = true;
                     options.lines = match value.as_deref() {
-                        Some(text) => parse_lines(text, version)
-                            .ok_or_else(|| Output::refuse(format!("Failed to parse lines '{text}'")))?,
+                        Some(text) => parse_lines(text, version).ok_or_else(|| {
+                            Output::refuse(if version >= 254 {
+                                format!("Failed to parse --lines='{text}'.")
+                            } else {
+                                format!("Failed to parse lines '{text}'")
+                            })
+                        })?,
                         // The next word is the number, if it is one.
                         None => match getopt.peek().and_then(|word| parse_lines(word, version)) {
                             Some(lines) => {
@@ -352,6 +362,7 @@ impl Options {
                 Opt::Cursor => options.cursor = Some((text.to_owned(), false)),
                 Opt::AfterCursor => options.cursor = Some((text.to_owned(), true)),
                 Opt::ShowCursor => options.show_cursor = true,
+                Opt::TruncateNewline => options.truncate_newline = true,
                 Opt::NoHostname => options.no_hostname = true,
                 Opt::OutputFields => {
                     options.output_fields.extend(text.split(',').filter(|f| !f.is_empty()).map(str::to_owned));
@@ -368,7 +379,7 @@ impl Options {
         if options.no_tail {
             options.lines = Lines::All;
         }
-        options.check()?;
+        options.check(version)?;
         if let Some(pattern) = pattern {
             let sensitive = case_sensitive.unwrap_or_else(|| pattern.chars().any(char::is_uppercase));
             let grep = RegexBuilder::new(&pattern).case_insensitive(!sensitive).build();
@@ -385,17 +396,25 @@ impl Options {
         Ok(options)
     }
 
-    fn check(&self) -> Result<(), Output> {
+    fn check(&self, version: u32) -> Result<(), Output> {
         if let (Some(since), Some(until)) = (self.since, self.until)
             && since > until
         {
             return Err(Output::refuse("--since= must be before --until=."));
         }
         if self.cursor.is_some() && self.since.is_some() {
-            return Err(Output::refuse("Please specify only one of --since=, --cursor=, and --after-cursor=."));
+            return Err(Output::refuse(if version >= 256 {
+                "Please specify only one of --since=, --cursor=, --cursor-file=, and --after-cursor=."
+            } else {
+                "Please specify only one of --since=, --cursor=, and --after-cursor=."
+            }));
         }
         if self.follow && self.reverse {
-            return Err(Output::refuse("Please specify either --reverse= or --follow=, not both."));
+            return Err(Output::refuse(if version >= 254 {
+                "Please specify either --reverse or --follow, not both."
+            } else {
+                "Please specify either --reverse= or --follow=, not both."
+            }));
         }
         if matches!(self.lines, Lines::First(_)) && (self.follow || self.reverse) {
             return Err(Output::refuse("--lines=+N is unsupported when --reverse or --follow is specified."));

@@ -1,11 +1,44 @@
 //! Verbs that only look: at one unit, or at what there is.
 
 use crate::ctl::View;
+use crate::ctl::install::carries_install_info;
 use crate::unit::SEARCH_PATH;
 
 use super::options::Options;
 use super::properties::Properties;
 use super::{Listing, Systemctl, Task, list, loadable, status};
+
+/// What systemctl says when there is nothing to enable; the blank keeps the line.
+const NOTHING_TO_ENABLE: &str = "\
+The unit files have no installation config (WantedBy=, RequiredBy=, Also=,
+Alias= settings in the [Install] section, and DefaultInstance= for template
+units). This means they are not meant to be enabled using systemctl.
+ \n\
+Possible reasons for having this kind of units are:
+• A unit may be statically enabled by being symlinked from another unit's
+  .wants/ or .requires/ directory.
+• A unit's purpose may be to act as a helper for some other unit which has
+  a requirement dependency on it.
+• A unit may be started when needed via activation (socket, path, timer,
+  D-Bus, udev, scripted systemctl call, ...).
+• In case of template units, the unit is meant to be enabled with some
+  instance name specified.";
+
+/// The same since 253.
+const NOTHING_TO_ENABLE_253: &str = "\
+The unit files have no installation config (WantedBy=, RequiredBy=, UpheldBy=,
+Also=, or Alias= settings in the [Install] section, and DefaultInstance= for
+template units). This means they are not meant to be enabled or disabled using systemctl.
+ \n\
+Possible reasons for having these kinds of units are:
+• A unit may be statically enabled by being symlinked from another unit's
+  .wants/, .requires/, or .upholds/ directory.
+• A unit's purpose may be to act as a helper for some other unit which has
+  a requirement dependency on it.
+• A unit may be started when needed via activation (socket, path, timer,
+  D-Bus, udev, scripted systemctl call, ...).
+• In case of template units, the unit is meant to be enabled with some
+  instance name specified.";
 
 impl Systemctl {
     /// Does the verb for one unit.
@@ -129,10 +162,22 @@ impl Systemctl {
         }
     }
 
-    pub(super) fn is_enabled(&mut self, unit: &str, view: &dyn View) {
-        let state = view.unit_file_state(unit);
+    /// Tells who enables what cannot be enabled.
+    pub(super) fn install_hint(&mut self, units: &[String], view: &dyn View) {
+        let carries = |unit: &String| carries_install_info(view.files(), unit, view.profile());
+        if !self.options.quiet && !units.iter().any(carries) {
+            self.output.complain(if self.version >= 253 { NOTHING_TO_ENABLE_253 } else { NOTHING_TO_ENABLE });
+        }
+    }
+
+    pub(super) fn is_enabled(&mut self, unit: &str, state: Option<String>) {
         self.tally.known |= state.is_some();
         let state = match state {
+            Some(bad) if bad == "bad" => {
+                self.output.complain(format!("Failed to get unit file state for {unit}: Bad message"));
+                self.output.code = 1;
+                return self.tasks.clear();
+            }
             Some(state) => state,
             None if self.version >= 253 => "not-found".to_owned(),
             None => {

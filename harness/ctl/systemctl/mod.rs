@@ -19,6 +19,7 @@ use crate::unit::name::{NameKind, is_glob, kind};
 
 use self::jobs::JobAction;
 use self::options::Options;
+use self::properties::Properties;
 use super::{Output, View, name, version_of};
 
 /// What a session needs next.
@@ -78,8 +79,12 @@ enum Task {
     Exists(String),
     /// A change of unit files.
     UnitFiles { verb: String, request: Request },
-    /// `is-enabled` of one name.
+    /// `is-enabled` of one name, by its file.
     IsEnabled(String),
+    /// The same of a unit that has no file on disk, by what the manager knows.
+    IsEnabledLoaded(String),
+    /// Say so if none of the units has anything that could be enabled.
+    InstallHint(Vec<String>),
     /// What needs no request.
     Now(Listing),
 }
@@ -245,6 +250,10 @@ impl Systemctl {
             let what = "reload daemon".to_owned();
             self.tasks.push_back(Task::Request { request: Request::DaemonReload, what });
         }
+        // Up to 252 only who enables is told; a unit that cannot be enabled cannot be disabled either.
+        if matches!(verb.as_str(), "enable" | "reenable") || (verb == "disable" && self.version >= 253) {
+            self.tasks.push_back(Task::InstallHint(units.clone()));
+        }
         if self.options.now {
             let job = match verb.as_str() {
                 "enable" => "start",
@@ -266,7 +275,9 @@ impl Systemctl {
             Task::Look(unit) if loadable(unit) || self.options.verb != "cat" => {
                 Some(Request::Load { unit: unit.clone() })
             }
-            Task::Exists(unit) if loadable(unit) => Some(Request::Load { unit: unit.clone() }),
+            Task::Exists(unit) | Task::IsEnabledLoaded(unit) if loadable(unit) => {
+                Some(Request::Load { unit: unit.clone() })
+            }
             Task::Job(action, unit) => Some(Request::Job { verb: action.job, unit: unit.clone() }),
             Task::Request { request, .. } | Task::UnitFiles { request, .. } => Some(request.clone()),
             _ => None,
@@ -283,7 +294,12 @@ impl Systemctl {
             }
             Task::Look(unit) => self.look(&unit, view),
             Task::Exists(unit) => self.exists(&unit, view),
-            Task::IsEnabled(unit) => self.is_enabled(&unit, view),
+            Task::IsEnabled(unit) => match view.unit_file_state(&unit) {
+                Some(state) => self.is_enabled(&unit, Some(state)),
+                None => self.tasks.push_front(Task::IsEnabledLoaded(unit)),
+            },
+            Task::IsEnabledLoaded(unit) => self.is_enabled(&unit, None),
+            Task::InstallHint(units) => self.install_hint(&units, view),
             Task::Now(listing) => self.list(listing, view),
             Task::Job(..) | Task::WaitJobs | Task::Request { .. } | Task::UnitFiles { .. } => {}
         }
@@ -326,6 +342,10 @@ impl Systemctl {
         match (task, reply) {
             (Task::Look(unit), _) => self.look(&unit, view),
             (Task::Exists(unit), _) => self.exists(&unit, view),
+            (Task::IsEnabledLoaded(unit), _) => {
+                let state = Properties::of(view, &unit).some("UnitFileState").map(str::to_owned);
+                self.is_enabled(&unit, state);
+            }
             (Task::Job(action, unit), reply) => self.enqueued(action, unit, reply, view),
             (Task::Request { what, .. }, Reply::Error(error)) => {
                 self.fail(1);
