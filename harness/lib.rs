@@ -3,6 +3,7 @@
 pub mod expect;
 pub mod journal;
 pub mod manager;
+pub mod report;
 pub mod scenario;
 pub mod time;
 pub mod timeline;

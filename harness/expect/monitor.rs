@@ -356,8 +356,9 @@ impl Judged {
                 }
             }
             (Progress::Window { .. }, ClaimKind::Never { what: Absent::Event(pattern), .. }) if is(pattern) => {
+                let reason = format!("`{}` happened", pattern.text);
                 self.witness(index);
-                self.decide(Verdict::Violated, event.at, "it happened");
+                self.decide(Verdict::Violated, event.at, reason);
             }
             (Progress::Window { cycles, seen, .. }, ClaimKind::Count { bound, count, event: pattern, .. }) => {
                 // A window of whole cycles begins with the first of them.

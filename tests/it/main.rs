@@ -1,7 +1,9 @@
 //! All integration tests, one binary: a module per part of the harness.
 
 mod expect;
+mod report;
 mod scenario;
 mod scenario_output;
 mod scenario_shell;
 mod time;
+mod timeline;
