@@ -33,7 +33,8 @@ fn unit_of(pid: u32) -> Option<String> {
     }
 }
 
-fn event_of(text: &str) -> EventKind {
+/// Reads one event, without its time.
+pub fn event_of(text: &str) -> EventKind {
     let words: Vec<&str> = text.split(' ').collect();
     let number = |index: usize| words[index].parse::<u32>().unwrap_or_else(|_| panic!("{text}: a number"));
     let port = |index: usize| u16::try_from(number(index)).unwrap_or_else(|_| panic!("{text}: a port"));
@@ -106,7 +107,8 @@ fn event_of(text: &str) -> EventKind {
     }
 }
 
-fn context(budget: &str) -> Context {
+/// The unit is `a.service`; `[MANUAL]` is 7.
+pub fn context(budget: &str) -> Context {
     let vars = [("MANUAL", "7"), ("OTHER", "8"), ("WORD", "active")];
     let vars = vars.iter().map(|(name, word)| ((*name).to_owned(), (*word).to_owned())).collect();
     Context { unit: UNIT.into(), vars, budget: Span::parse(budget).expect("a span") }

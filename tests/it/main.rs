@@ -3,6 +3,7 @@
 mod expect;
 mod report;
 mod scenario;
+mod scenario_anything;
 mod scenario_output;
 mod scenario_shell;
 mod time;
