@@ -89,6 +89,7 @@
 //! [`Monitor::is_open`] is false, which the budget and the windows see to.
 
 mod claim;
+mod judged;
 mod matching;
 mod monitor;
 mod nearest;
@@ -98,8 +99,9 @@ mod state;
 mod words;
 
 pub use claim::*;
+pub use judged::{CYCLES_TO_SEE, Judged, Verdict};
 pub use matching::is_main_start;
-pub use monitor::{CYCLES_TO_SEE, Context, Judged, Monitor, Verdict};
+pub use monitor::{Context, Monitor};
 pub use nearest::nearest;
 pub use parse::parse;
 pub use source::{Diagnostic, Location, Position, Source, Style};

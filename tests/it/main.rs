@@ -1,6 +1,8 @@
 //! All integration tests, one binary: a module per part of the harness.
 
 mod expect;
+mod expect_state;
+mod expect_tables;
 mod report;
 mod scenario;
 mod scenario_anything;

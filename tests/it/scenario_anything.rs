@@ -5,7 +5,7 @@ use relapse::scenario::{Bindings, Mapping, Scenario, StepKind, absolute_paths, c
 use relapse::time::{IncidentTime, Span};
 use relapse::timeline::{Event, EventKind, Timeline, render};
 
-use super::expect::{context, event_of};
+use super::expect_tables::{context, event_of};
 
 /// A small generator of numbers; the same ones in every run.
 struct Dice(u64);
@@ -267,7 +267,7 @@ fn after_an_update_the_output_matches() {
         "$x\n",
     ];
     let mut dice = Dice(0x5eed_0004);
-    for _ in 0..2_000 {
+    for _ in 0..400 {
         let (before, now) = (dice.sentence(LINES, 6), dice.sentence(LINES, 6));
         let document = |output: &str| {
             format!(
