@@ -10,6 +10,7 @@ pub mod mapping;
 pub mod program;
 pub mod run;
 pub mod sys;
+pub mod report;
 pub mod scenario;
 pub mod time;
 pub mod timeline;

@@ -178,7 +178,7 @@ impl Diagnostic {
         self.render_as(Level::ERROR, source, style)
     }
 
-    /// As [`Diagnostic::render`], without the word `error`.
+    /// As [`Diagnostic::render`], with the word `violated` for `error`.
     pub fn render_claim(&self, source: &Source, style: Style) -> String {
         self.render_as(Level::ERROR.with_name("violated"), source, style)
     }

@@ -45,6 +45,14 @@ impl Error {
         }
     }
 
+    /// The text and the finding, if it is about a place in a text.
+    pub fn place(&self) -> Option<(&Arc<Source>, &Diagnostic)> {
+        match &*self.0 {
+            Cause::Source(source, diagnostic) => Some((source, diagnostic)),
+            Cause::File { .. } => None,
+        }
+    }
+
     /// What is wrong, without the place.
     pub fn message(&self) -> &str {
         match &*self.0 {

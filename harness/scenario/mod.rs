@@ -1,4 +1,22 @@
 //! Scenario files: CommonMark → blocks with their places → a plan. Pure.
+//!
+//! [`Scenario::load_with`] reads a document and those it extends, and refuses what it does not understand: every
+//! fence, attribute, key, claim and name is either used or an [`Error`] with file, line, column and a caret. Prose is
+//! ignored, and so are fences in other languages (```` ```bash ````, ```` ```ini ```` without `unit=`), but not those
+//! that are nearly one of ours.
+//!
+//! | fence | block |
+//! |---|---|
+//! | ```` ```toml scenario ```` | the header: [`Settings`], [`Kind`], `extends` |
+//! | ```` ```toml program=NAME ```` | [`ProgramBlock`], a stand-in |
+//! | ```` ```ini unit=NAME.service ```` | [`UnitBlock`], a unit file or a drop-in |
+//! | ```` ```LANGUAGE file=/PATH ```` | [`FileBlock`], executable if it begins with `#!` |
+//! | ```` ```console [at=TIME \| after=SPAN] ```` | [`Console`], what an operator types and sees |
+//! | ```` ```expect ```` | [`Expect`], claims |
+//!
+//! The blocks are the steps of the plan, from top to bottom, those of the extended scenario first. [`compare`] and
+//! [`update`] are for console outputs, [`Mapping`] is for the paths and ports in them, and [`scan`] reads where a
+//! command writes.
 
 mod check;
 mod console;

@@ -4,9 +4,11 @@
 //! word: the first match binds it, and from then on it stands for that word. Blanks at the end of a line and blank
 //! lines at the end of the output do not count.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::ops::Range;
+use std::rc::Rc;
 
 use regex::{Regex, RegexBuilder};
 
@@ -35,7 +37,7 @@ pub struct Mismatch {
 ///
 /// How it differs.
 pub fn compare(expected: &[Line], actual: &str, bound: &Bindings) -> Result<Bindings, Mismatch> {
-    let patterns = compile(expected);
+    let patterns = compile(expected, bound);
     let lines = split(actual);
     let mut bindings = bound.clone();
     if match_all(&patterns, &lines, &mut bindings) {
@@ -121,8 +123,8 @@ fn pieces(line: &str) -> Vec<Piece<'_>> {
                 at = start + length + 1;
                 text = at;
             }
-            // Another bracket may open before this one closes.
-            None => at = start + 1,
+            // Another bracket may open before this one closes; the last that does is the next that can matter.
+            None => at = start + 1 + inside.rfind('[').unwrap_or(0),
         }
     }
     if text < line.len() {
@@ -136,47 +138,101 @@ enum Pattern<'a> {
     Lines,
     /// A line without anything special.
     Plain(&'a str),
-    /// A line with `[..]` or `[NAME]`: its text, and what matches it while no name is bound.
-    Special(&'a str, Regex),
+    /// A line with `[..]` or `[NAME]`.
+    Special(Special<'a>),
 }
 
-fn compile(expected: &[Line]) -> Vec<Pattern<'_>> {
-    expected.iter().map(|line| compile_line(line.text.trim_end())).collect()
+/// What matches a line with `[..]` or `[NAME]`.
+struct Special<'a> {
+    text: &'a str,
+    /// With the names bound that were bound before the output.
+    first: Matcher<'a>,
+    /// With names bound that this output has bound: the last such matcher. Many lines are tried with the same words.
+    later: RefCell<Option<(Words, Rc<Matcher<'a>>)>>,
 }
 
-fn compile_line(line: &str) -> Pattern<'_> {
+/// The words that the names of a line stand for, as far as they are bound.
+type Words = Vec<Option<String>>;
+
+/// A regular expression and the names of its groups, in order.
+struct Matcher<'a> {
+    regex: Regex,
+    names: Vec<&'a str>,
+}
+
+fn compile<'a>(expected: &'a [Line], bound: &Bindings) -> Vec<Pattern<'a>> {
+    expected.iter().map(|line| compile_line(line.text.trim_end(), bound)).collect()
+}
+
+fn compile_line<'a>(line: &'a str, bound: &Bindings) -> Pattern<'a> {
     if line == "..." {
         return Pattern::Lines;
     }
     if pieces(line).iter().all(|piece| matches!(piece, Piece::Text(_))) {
         return Pattern::Plain(line);
     }
-    match line_regex(line, &Bindings::new()) {
-        Some((regex, _)) => Pattern::Special(line, regex),
+    match Matcher::new(line, bound) {
+        Some(first) => Pattern::Special(Special { text: line, first, later: RefCell::new(None) }),
         None => Pattern::Plain(line),
     }
 }
 
-/// What matches a line with these names bound, and the names of its groups. `None` if that would be too large.
-fn line_regex<'a>(line: &'a str, bindings: &Bindings) -> Option<(Regex, Vec<&'a str>)> {
-    let mut names = Vec::new();
-    let mut pattern = String::from("^");
-    for piece in pieces(line) {
-        match piece {
-            Piece::Text(text) => pattern.push_str(&regex::escape(text)),
-            Piece::Any => pattern.push_str(".*?"),
-            Piece::Name(name) => match bindings.get(name) {
-                Some(word) => pattern.push_str(&regex::escape(word)),
-                None => {
-                    names.push(name);
-                    pattern.push_str(r"(\S+)");
-                }
-            },
+impl<'a> Matcher<'a> {
+    /// `None` if it would be too large.
+    fn new(line: &'a str, bindings: &Bindings) -> Option<Self> {
+        let mut names = Vec::new();
+        let mut pattern = String::from("^");
+        for piece in pieces(line) {
+            match piece {
+                Piece::Text(text) => pattern.push_str(&regex::escape(text)),
+                Piece::Any => pattern.push_str(".*?"),
+                Piece::Name(name) => match bindings.get(name) {
+                    Some(word) => pattern.push_str(&regex::escape(word)),
+                    None => {
+                        names.push(name);
+                        pattern.push_str(r"(\S+)");
+                    }
+                },
+            }
         }
+        pattern.push('$');
+        let regex = RegexBuilder::new(&pattern).size_limit(PATTERN_LIMIT).dot_matches_new_line(true).build().ok()?;
+        Some(Self { regex, names })
     }
-    pattern.push('$');
-    let regex = RegexBuilder::new(&pattern).size_limit(PATTERN_LIMIT).dot_matches_new_line(true).build().ok()?;
-    Some((regex, names))
+
+    /// Matches and binds.
+    fn matches(&self, line: &str, bindings: &mut Bindings) -> bool {
+        let Some(captures) = self.regex.captures(line) else { return false };
+        self.names.iter().enumerate().all(|(index, name)| {
+            let word = captures.get(index + 1).map_or("", |found| found.as_str());
+            // A name that stands twice in a line must stand for one word.
+            bindings.entry((*name).to_owned()).or_insert_with(|| word.to_owned()) == word
+        })
+    }
+}
+
+impl Special<'_> {
+    fn matches(&self, line: &str, bindings: &mut Bindings) -> bool {
+        // The matcher with fewer names bound is the wider one: what it refuses need not be looked at again.
+        if !self.first.regex.is_match(line) {
+            return false;
+        }
+        let words: Words = self.first.names.iter().map(|name| bindings.get(*name).cloned()).collect();
+        if words.iter().all(Option::is_none) {
+            return self.first.matches(line, bindings);
+        }
+        let mut later = self.later.borrow_mut();
+        let matcher = match &*later {
+            Some((known, matcher)) if *known == words => Rc::clone(matcher),
+            _ => {
+                let Some(matcher) = Matcher::new(self.text, bindings) else { return false };
+                let matcher = Rc::new(matcher);
+                *later = Some((words, Rc::clone(&matcher)));
+                matcher
+            }
+        };
+        matcher.matches(line, bindings)
+    }
 }
 
 /// The lines of an output as they are compared.
@@ -229,22 +285,7 @@ fn match_line(pattern: &Pattern<'_>, line: &str, bindings: &mut Bindings) -> boo
     match pattern {
         Pattern::Lines => true,
         Pattern::Plain(text) => *text == line,
-        Pattern::Special(text, regex) => {
-            // The pattern with nothing bound is the wider one: what it refuses need not be looked at again.
-            if !regex.is_match(line) {
-                return false;
-            }
-            let Some((regex, names)) = line_regex(text, bindings) else { return false };
-            let Some(captures) = regex.captures(line) else { return false };
-            for (index, name) in names.iter().enumerate() {
-                let word = captures.get(index + 1).map_or("", |found| found.as_str());
-                // A name that stands twice in a line must stand for one word.
-                if bindings.entry((*name).to_owned()).or_insert_with(|| word.to_owned()) != word {
-                    return false;
-                }
-            }
-            true
-        }
+        Pattern::Special(special) => special.matches(line, bindings),
     }
 }
 
@@ -329,7 +370,7 @@ fn walk(
 }
 
 fn diff(expected: &[Line], patterns: &[Pattern<'_>], lines: &[&str], bound: &Bindings) -> String {
-    let out = std::cell::RefCell::new(String::new());
+    let out = RefCell::new(String::new());
     let line = |sign: char, text: &str| {
         let _ = writeln!(out.borrow_mut(), "{sign}{text}");
     };
@@ -350,10 +391,18 @@ fn diff(expected: &[Line], patterns: &[Pattern<'_>], lines: &[&str], bound: &Bin
     out.into_inner()
 }
 
-/// The document's lines for an output that they do not match.
+/// The document's lines for an output that they do not match. Lines are kept one by one, so that names may come to
+/// stand for several words; then none is kept.
 fn rewrite(expected: &[Line], actual: &str, bound: &Bindings) -> String {
-    let (patterns, lines) = (compile(expected), split(actual));
-    let out = std::cell::RefCell::new(String::new());
+    let kept = keep(expected, actual, bound);
+    let lines: Vec<Line> = kept.lines().map(|text| Line { text: text.to_owned(), span: 0..0 }).collect();
+    if compare(&lines, actual, bound).is_ok() { kept } else { keep(&[], actual, bound) }
+}
+
+/// The lines of an output, with those of the document in place that still match.
+fn keep(expected: &[Line], actual: &str, bound: &Bindings) -> String {
+    let (patterns, lines) = (compile(expected, bound), split(actual));
+    let out = RefCell::new(String::new());
     let line = |text: &str| {
         out.borrow_mut().push_str(text);
         out.borrow_mut().push('\n');
@@ -369,7 +418,15 @@ fn rewrite(expected: &[Line], actual: &str, bound: &Bindings) -> String {
                 lines[columns].iter().for_each(|actual| line(&literal(actual)));
             }
         },
-        |row| line(&expected[row].text),
+        |row| {
+            // What comes first must not be read as a continuation of the command.
+            let is_first = out.borrow().is_empty();
+            if is_first && expected[row].text.starts_with('>') {
+                line(&literal(&expected[row].text));
+            } else {
+                line(&expected[row].text);
+            }
+        },
     );
     out.into_inner()
 }

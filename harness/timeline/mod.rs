@@ -6,6 +6,6 @@ mod signal;
 mod text;
 
 pub use event::*;
-pub use render::{render, render_range};
+pub use render::{render, render_at, render_range};
 pub use signal::{signal_name, signal_number};
 pub use text::{brief, printable};

@@ -1,6 +1,6 @@
 //! The timeline as text, one event a line: `12:28:18.000 lumiera-whatsapp[3368903] log "FSM Running"`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::event::{Answer, Ended, Event, EventKind, Timeline};
@@ -28,6 +28,20 @@ pub fn render_range(timeline: &Timeline, range: Range<usize>) -> Vec<String> {
         names.learn(event);
         if index >= range.start {
             lines.push(names.line(event));
+        }
+    }
+    lines
+}
+
+/// The events at these indexes, in ascending order, as lines without their line ends.
+pub fn render_at(timeline: &Timeline, indexes: &BTreeSet<usize>) -> Vec<(usize, String)> {
+    let end = indexes.last().map_or(0, |last| last + 1);
+    let mut names = Names::default();
+    let mut lines = Vec::new();
+    for (index, event) in timeline.events().iter().enumerate().take(end) {
+        names.learn(event);
+        if indexes.contains(&index) {
+            lines.push((index, names.line(event)));
         }
     }
     lines
