@@ -100,6 +100,6 @@ fn incident() -> Duration {
     let begin = Instant::now();
     let outcome = scenario.run(&Options::default()).expect("a run");
     let took = begin.elapsed();
-    assert_eq!(outcome.verdict, Verdict::Holds, "{:?}", outcome.failure);
+    assert_eq!(outcome.verdict, Verdict::Holds, "{}", relapse::report::text(&outcome, relapse::expect::Style::Plain));
     took
 }

@@ -17,6 +17,7 @@ pub mod timeline;
 pub mod unit;
 
 pub use program::init;
-pub use run::{ClockKind, Fault, Options, Outcome, Verdict};
+pub use report::{Outcome, Verdict};
+pub use run::{ClockKind, Fault, Options};
 pub use scenario::Scenario;
 pub mod world;

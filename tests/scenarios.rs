@@ -42,5 +42,5 @@ fn run(file: &Path) -> Result<(), Failed> {
     let path = file.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap_or(file).to_string_lossy().into_owned();
     let scenario = Scenario::load_with(&path, &Disk).map_err(|error| error.render(Style::Plain))?;
     let outcome = scenario.run(&Options::default()).map_err(|fault| fault.to_string())?;
-    if outcome.verdict == Verdict::Holds { Ok(()) } else { Err(report::text(&scenario, &outcome, Style::Plain).into()) }
+    if outcome.verdict == Verdict::Holds { Ok(()) } else { Err(report::text(&outcome, Style::Plain).into()) }
 }

@@ -8,15 +8,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Everything is as it should be.
-const SUCCESS: u8 = 0;
-/// A claim is violated; a finding was made.
-const FOUND: u8 = 1;
 /// Bad input or usage; nothing was started.
 const USAGE: u8 = 2;
-/// Undecided: setup failed, inconclusive, stalled.
-const UNDECIDED: u8 = 3;
-
 /// Replays services that restart for ever, in lock-step time, and proves which fixes stop them.
 #[derive(Debug, Parser)]
 #[command(name = "relapse", version, arg_required_else_help = true, disable_help_subcommand = true)]
@@ -37,7 +30,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are answers, everything else is usage.
-            let code = if error.use_stderr() { USAGE } else { SUCCESS };
+            let code = if error.use_stderr() { USAGE } else { 0 };
             let _ = error.print();
             return ExitCode::from(code);
         }

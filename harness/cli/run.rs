@@ -1,6 +1,6 @@
 //! `relapse run`: scenario files in, verdicts out.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,10 +9,13 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use super::{FOUND, SUCCESS, UNDECIDED, USAGE};
+use super::USAGE;
 use crate::expect::Style;
-use crate::run::{Cancel, ClockKind, Options, Outcome, Verdict};
-use crate::scenario::{Loader, Scenario};
+use crate::report::{self, Failure, Outcome, Verdict};
+use crate::run::{Cancel, ClockKind, Fault, Options, Run};
+use crate::scenario::{Loader, Scenario, update};
+use crate::time::Span;
+use crate::timeline::Timeline;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -96,98 +99,111 @@ pub(super) fn main(args: &Args) -> u8 {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         jobs => jobs,
     };
-    let code = run_all(scenarios, &options, jobs);
+    let colours = args.format == "text" && io::stderr().is_terminal();
+    let style = if colours { Style::Coloured } else { Style::Plain };
+    let outcomes = run_all(scenarios, &options, jobs, args, style);
+    if args.format == "junit" {
+        say(&report::junit(&outcomes));
+    }
+    complain(&report::summary(&outcomes, style));
     match SIGNAL.load(Ordering::SeqCst) {
-        0 => code,
+        0 => report::exit_code(&outcomes),
         signal => u8::try_from(128 + signal).unwrap_or(255),
     }
 }
 
-fn run_all(scenarios: VecDeque<Scenario>, options: &Options, jobs: usize) -> u8 {
+/// Runs all scenarios, `jobs` at a time, and reports them in the order of the files, whoever was first.
+fn run_all(scenarios: VecDeque<Scenario>, options: &Options, jobs: usize, args: &Args, style: Style) -> Vec<Outcome> {
     let total = scenarios.len();
     let queue = Mutex::new(scenarios.into_iter().enumerate().collect::<VecDeque<_>>());
     let (sender, receiver) = std::sync::mpsc::channel();
-    let mut code = SUCCESS;
+    let mut outcomes = Vec::new();
     std::thread::scope(|scope| {
         for _ in 0..jobs.clamp(1, 64).min(total.max(1)) {
             let (sender, queue) = (sender.clone(), &queue);
             scope.spawn(move || {
                 loop {
                     let next = queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop_front();
-                    let Some((index, scenario)) = next else { return };
-                    if options.cancel.is_set() {
-                        return;
-                    }
-                    let outcome = scenario.run(options);
-                    if sender.send((index, scenario, outcome)).is_err() {
+                    let Some((index, scenario)) = next.filter(|_| !options.cancel.is_set()) else { return };
+                    let run = scenario.record(options);
+                    if sender.send((index, scenario, run)).is_err() {
                         return;
                     }
                 }
             });
         }
         drop(sender);
-        // Reported in the order of the files, whoever was first.
-        let mut early = std::collections::BTreeMap::new();
-        let mut next = 0;
-        for (index, scenario, outcome) in receiver {
-            early.insert(index, (scenario, outcome));
-            while let Some((scenario, outcome)) = early.remove(&next) {
-                next += 1;
-                code = code.max_by_weight(report(&scenario, &outcome));
+        let mut early = BTreeMap::new();
+        for (index, scenario, run) in receiver {
+            early.insert(index, (scenario, run));
+            while let Some((scenario, run)) = early.remove(&outcomes.len()) {
+                outcomes.push(report_one(&scenario, run, args, style));
             }
         }
     });
-    code
+    outcomes
 }
 
-trait Worse {
-    fn max_by_weight(self, other: u8) -> u8;
-}
-
-impl Worse for u8 {
-    /// A violated claim outranks what is undecided.
-    fn max_by_weight(self, other: u8) -> u8 {
-        let weight = |code: u8| match code {
-            SUCCESS => 0,
-            UNDECIDED => 1,
-            FOUND => 2,
-            _ => 3,
-        };
-        if weight(other) > weight(self) { other } else { self }
+fn report_one(scenario: &Scenario, run: Result<Run, Fault>, args: &Args, style: Style) -> Outcome {
+    let outcome = match run {
+        Ok(mut run) => {
+            if args.update {
+                rewrite(scenario, &mut run);
+            }
+            run.outcome
+        }
+        Err(fault) => not_begun(scenario, &fault, args),
+    };
+    match args.format.as_str() {
+        "json" => say(&report::json(&outcome)),
+        "junit" => {}
+        _ => complain(&report::text(&outcome, style)),
     }
+    outcome
 }
 
-fn report(scenario: &Scenario, outcome: &Result<Outcome, crate::run::Fault>) -> u8 {
+/// `--update`: what came instead of what is written is written, in the scenario's own document.
+fn rewrite(scenario: &Scenario, run: &mut Run) {
+    let outputs: Vec<_> =
+        run.outputs.iter().map(|output| (&output.command, output.text.as_str(), &output.bound)).collect();
+    let text = update(&scenario.source, &outputs);
+    if text == scenario.source.text() {
+        return;
+    }
     let path = scenario.source.path();
-    match outcome {
-        Ok(outcome) => {
-            println_err(&format!(
-                "{:<13} {path}  incident {}  wall {:?}",
-                outcome.verdict.as_str(),
-                outcome.incident,
-                outcome.wall
-            ));
-            if let Some(failure) = &outcome.failure {
-                println_err(&failure.diagnostic.render_claim(&failure.source, Style::Plain));
-            }
-            if let Some(fault) = &outcome.fault {
-                println_err(&fault.to_string());
-            }
-            match outcome.verdict {
-                Verdict::Holds => SUCCESS,
-                Verdict::Violated => FOUND,
-                _ => UNDECIDED,
-            }
-        }
-        Err(fault) => {
-            println_err(&format!("error {path}: {fault}"));
-            UNDECIDED
-        }
+    match std::fs::write(path, text) {
+        Ok(()) => complain(&format!("{path}: outputs rewritten; run it again, a later command may print something else")),
+        Err(error) => run.outcome.failures.push(Failure::other(format!("{path}: cannot write: {error}"), None)),
     }
 }
 
-fn println_err(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
+fn not_begun(scenario: &Scenario, fault: &Fault, args: &Args) -> Outcome {
+    Outcome {
+        scenario: scenario.source.path().to_owned(),
+        title: scenario.title.clone(),
+        kind: scenario.kind.as_str().to_owned(),
+        verdict: Verdict::Error,
+        clock: args.clock.to_string(),
+        manager: "embedded".to_owned(),
+        profile: scenario.settings.profile.version().to_string(),
+        incident: Span::ZERO,
+        wall_us: 0,
+        claims: Vec::new(),
+        cycles: None,
+        outage: None,
+        artifacts: None,
+        phases: Vec::new(),
+        failures: vec![Failure::other(fault.to_string(), None)],
+        timeline: Timeline::default(),
+        rerun: format!("relapse run {}", scenario.source.path()),
+    }
+}
+
+/// Machine formats go to standard output.
+fn say(text: &str) {
+    let mut out = io::stdout().lock();
+    // A reader that went away is not our error.
+    let _ = writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush());
 }
 
 fn complain(text: &str) {

@@ -249,6 +249,14 @@ impl Failure {
         Self { kind: FailureKind::Error, place, detail: String::new(), at, evidence: Vec::new() }
     }
 
+    /// An error of a scenario that only its run could find.
+    pub fn of_error(error: &crate::scenario::Error, at: Option<IncidentTime>) -> Self {
+        match error.place() {
+            Some((source, diagnostic)) => Self::of_document(source, diagnostic.clone(), at),
+            None => Self::other(error.message(), at),
+        }
+    }
+
     /// Something that no place of the document is to blame for: a stall, a run that could not be set up.
     pub fn other(message: impl Into<String>, at: Option<IncidentTime>) -> Self {
         Self { kind: FailureKind::Error, place: None, detail: message.into(), at, evidence: Vec::new() }

@@ -68,6 +68,8 @@ pub(super) struct Incident {
     pub(super) next_device: u32,
     pub(super) console_user: String,
     pub(super) boot: IncidentTime,
+    /// The machine goes down as soon as no command runs.
+    pub(super) reboot_due: bool,
     /// A refused port that nobody of the run holds: somebody outside took it.
     pub(super) intruder: Option<u16>,
 }
@@ -152,6 +154,7 @@ impl Incident {
             self.take_reports()?;
             match self.tree.pending() {
                 Some(pending) => self.serve(pending)?,
+                None if self.reboot_due && !self.tree.alive().any(|process| process.is_command) => self.reboot()?,
                 None => {
                     self.tree.forget_ended();
                     return Ok(());

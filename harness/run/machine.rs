@@ -284,16 +284,8 @@ impl Incident {
                 let _ = self.layout.remove(&path);
                 self.refresh_files()?;
             }
-            Effect::Reboot => {
-                self.tree.kill_all()?;
-                self.listeners.clear();
-                self.machinery.boots += 1;
-                let now = self.now();
-                self.machinery.machine.boot_id = boot_id(self.machinery.boots);
-                self.machinery.machine.boot = now;
-                self.boot = now;
-                self.inputs.push_back(Input::Boot);
-            }
+            // Whoever asked for it gets the answer, and is gone with the rest once the command line has ended.
+            Effect::Reboot => self.reboot_due = true,
             Effect::Poweroff => self.tree.kill_all()?,
             Effect::Listen { unit, .. } => self.inputs.push_back(Input::Listening {
                 unit,
@@ -302,6 +294,21 @@ impl Incident {
             Effect::CloseListen { .. } | Effect::Watch { .. } => {}
         }
         Ok(())
+    }
+
+    /// The machine goes down, with everything that runs, and comes up again.
+    pub(super) fn reboot(&mut self) -> Result<(), Fault> {
+        self.reboot_due = false;
+        self.tree.kill_all()?;
+        self.listeners.clear();
+        self.sessions.clear();
+        self.waiting.clear();
+        self.machinery.boots += 1;
+        let now = self.now();
+        self.machinery.machine.boot_id = boot_id(self.machinery.boots);
+        self.machinery.machine.boot = now;
+        self.boot = now;
+        self.input(Input::Boot)
     }
 
     fn spawn(&mut self, spawn: Spawn) -> Result<(), Fault> {

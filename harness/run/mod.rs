@@ -21,15 +21,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::expect::{Judged, Source};
 use crate::journal::{Format, Journal, Style};
-use crate::scenario::{Scenario, StepKind};
-use crate::time::{IncidentTime, Span};
-use crate::timeline::Timeline;
+use crate::report::{Failure, FailureKind, Loop, Outage, Outcome, Verdict};
+use crate::scenario::{Bindings, Command, Scenario, StepKind};
+use crate::time::Span;
 use incident::Incident;
+use play::Played;
 
 pub use clock::ClockKind;
-pub use play::Failure;
 
 /// Set from outside to end a run early.
 #[derive(Clone, Debug, Default)]
@@ -114,7 +113,7 @@ pub struct Options {
     pub artifacts: Option<PathBuf>,
     /// Keep the run's own directory.
     pub keep: bool,
-    /// Take console outputs as they come, for `--update`.
+    /// Take what commands print as it comes: for `--update`.
     pub update: bool,
     /// Real time after which a process that does not come back is a stall.
     pub stall: Duration,
@@ -136,64 +135,26 @@ impl Default for Options {
     }
 }
 
-/// What a run comes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Verdict {
-    /// Every claim holds.
-    Holds,
-    /// A claim is violated, or a command did not do what is written.
-    Violated,
-    /// The incident that is extended did not reproduce, so nothing is said about the fix.
-    SetupFailed,
-    /// A wall clock was too late to tell.
-    Inconclusive,
-    /// A process did not come back.
-    Stalled,
-    /// The run could not be made.
-    Error,
-}
-
-impl Verdict {
-    /// As in the JSON output.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Verdict::Holds => "holds",
-            Verdict::Violated => "violated",
-            Verdict::SetupFailed => "setup-failed",
-            Verdict::Inconclusive => "inconclusive",
-            Verdict::Stalled => "stalled",
-            Verdict::Error => "error",
-        }
-    }
-}
-
-/// What a run has shown.
+/// A run and all that it leaves behind.
 #[derive(Debug)]
-pub struct Outcome {
-    /// In one word.
-    pub verdict: Verdict,
-    /// The claims that were judged: (source, whether inherited, claim).
-    pub claims: Vec<(Arc<Source>, bool, Judged)>,
-    /// The first thing that was not as written.
-    pub failure: Option<Failure>,
-    /// Why the run could not go on.
-    pub fault: Option<Fault>,
-    /// Everything that happened.
-    pub timeline: Timeline,
+pub struct Run {
+    /// What has become of the scenario.
+    pub outcome: Outcome,
     /// Everything that was logged.
     pub journal: Journal,
-    /// What the commands printed, for `--update`.
-    pub outputs: Vec<(Arc<Source>, std::ops::Range<usize>, String)>,
-    /// When the incident began.
-    pub start: IncidentTime,
-    /// How much incident time has passed.
-    pub incident: Span,
-    /// How much real time has passed.
-    pub wall: Duration,
-    /// Greatest lateness of a wall clock, in incident time.
-    pub latest: Span,
-    /// Where the artefacts are.
-    pub artifacts: Option<PathBuf>,
+    /// What each command of the scenario's own document printed, for [`crate::scenario::update`].
+    pub outputs: Vec<Output>,
+}
+
+/// What one command printed.
+#[derive(Debug)]
+pub struct Output {
+    /// The command.
+    pub command: Command,
+    /// What it printed, in incident coordinates.
+    pub text: String,
+    /// What names stood for before it ran.
+    pub bound: Bindings,
 }
 
 /// The scenario files' first incident PID, if they do not say.
@@ -204,67 +165,77 @@ impl Scenario {
     ///
     /// # Errors
     ///
-    /// A [`Fault`] if the run cannot even begin; once it has begun, faults are part of the [`Outcome`].
+    /// A [`Fault`] if the run cannot even begin; once it has begun, faults are failures of the [`Outcome`].
     pub fn run(&self, options: &Options) -> Result<Outcome, Fault> {
+        self.record(options).map(|run| run.outcome)
+    }
+
+    /// As [`Scenario::run`], and keeps what was logged and printed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Scenario::run`].
+    pub fn record(&self, options: &Options) -> Result<Run, Fault> {
         let begin = Instant::now();
         let executable = setup::helper(options.helper.as_deref())?;
         let directory = tempfile::Builder::new().prefix("relapse-").tempdir()?;
         // From here on the guard removes it, also when this process is killed.
         let directory = directory.keep();
-        let setup = self.setup(options);
-        let mut incident = Incident::begin(setup, &directory, executable)?;
-        let result = play::play(self, &mut incident, options);
+        let mut incident = Incident::begin(self.setup(options), &directory, executable)?;
+        let mut played = Played::default();
+        let result = play::play(self, &mut incident, &mut played, options.update);
         let end = incident.now();
-        let latest = incident.clock.latest();
-        let intruder = incident.intruder;
-        let mut outcome = Outcome {
-            verdict: Verdict::Holds,
-            claims: Vec::new(),
-            failure: None,
-            fault: None,
-            timeline: std::mem::take(&mut incident.timeline),
-            journal: incident.machinery.journal.clone(),
-            outputs: Vec::new(),
-            start: self.settings.clock,
-            incident: end.since(self.settings.clock),
-            wall: Duration::ZERO,
-            latest,
-            artifacts: None,
-        };
-        let mut console = String::new();
-        match result {
-            Ok(played) => {
-                console = played.console;
-                outcome.claims = played.claims;
-                outcome.outputs = played.outputs;
-                outcome.verdict = match &played.failure {
-                    None => Verdict::Holds,
-                    Some(_) if play::is_inconclusive(options.clock, latest) => Verdict::Inconclusive,
-                    Some(failure) if failure.inherited => Verdict::SetupFailed,
-                    Some(_) => Verdict::Violated,
-                };
-                outcome.failure = played.failure;
-            }
-            Err(fault) => {
-                outcome.verdict = match &fault {
-                    Fault::Stalled { .. } | Fault::NotInLockstep { .. } | Fault::Deadlock { .. } => Verdict::Stalled,
-                    Fault::Io(_) | Fault::Canceled | Fault::Intruder { .. } => Verdict::Error,
-                };
-                outcome.fault = Some(fault);
-            }
+        if let Err(fault) = &result {
+            played.failures.push(Failure::other(fault.to_string(), Some(end)));
         }
-        if let Some(port) = intruder
-            && outcome.verdict != Verdict::Holds
+        if let Some(port) = incident.intruder
+            && !played.failures.is_empty()
         {
-            outcome.verdict = Verdict::Inconclusive;
-            outcome.fault = Some(Fault::Intruder { port });
+            played.failures.insert(0, Failure::other(Fault::Intruder { port }.to_string(), Some(end)));
         }
+        let verdict = verdict(&result, &played, &incident);
+        let timeline = std::mem::take(&mut incident.timeline);
+        let unit = self.unit.clone().unwrap_or_default();
+        let loop_end = played.loop_end.unwrap_or(timeline.events().len());
+        let cycles = Some(Loop::of(&timeline.events()[..loop_end], &unit)).filter(|seen| seen.cycles > 0);
+        let mut run = Run {
+            outcome: Outcome {
+                scenario: self.source.path().to_owned(),
+                title: self.title.clone(),
+                kind: self.kind.as_str().to_owned(),
+                verdict,
+                clock: options.clock.to_string(),
+                manager: "embedded".to_owned(),
+                profile: self.settings.profile.version().to_string(),
+                incident: end.since(self.settings.clock),
+                wall_us: 0,
+                claims: played.claims,
+                cycles,
+                outage: Outage::of(timeline.events()),
+                artifacts: None,
+                phases: played.phases,
+                failures: played.failures,
+                timeline,
+                rerun: self.rerun(options),
+            },
+            journal: std::mem::replace(&mut incident.machinery.journal, Journal::new("")),
+            outputs: played.outputs,
+        };
         if let Some(base) = &options.artifacts {
-            outcome.artifacts = Some(self.keep_artifacts(base, &incident, &outcome, &console)?);
+            let kept = self.keep_artifacts(base, &incident, &run, &played.console)?;
+            run.outcome.artifacts = Some(kept.to_string_lossy().into_owned());
         }
         incident.end(options.keep)?;
-        outcome.wall = begin.elapsed();
-        Ok(outcome)
+        run.outcome.wall_us = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
+        Ok(run)
+    }
+
+    fn rerun(&self, options: &Options) -> String {
+        let clock = match options.clock {
+            ClockKind::Virtual => String::new(),
+            other => format!("--clock {other} "),
+        };
+        format!("relapse run {clock}{}", self.source.path())
     }
 
     fn setup(&self, options: &Options) -> setup::Setup {
@@ -334,7 +305,7 @@ impl Scenario {
         ports
     }
 
-    fn keep_artifacts(&self, base: &Path, incident: &Incident, outcome: &Outcome, console: &str) -> Result<PathBuf, Fault> {
+    fn keep_artifacts(&self, base: &Path, incident: &Incident, run: &Run, console: &str) -> Result<PathBuf, Fault> {
         let name: String = self
             .source
             .path()
@@ -344,8 +315,8 @@ impl Scenario {
             .collect();
         let directory = base.join(name.trim_matches(['-', '.']));
         std::fs::create_dir_all(&directory)?;
-        std::fs::write(directory.join("timeline.jsonl"), outcome.timeline.to_jsonl())?;
-        std::fs::write(directory.join("journal.jsonl"), journal_lines(&outcome.journal))?;
+        std::fs::write(directory.join("timeline.jsonl"), run.outcome.timeline.to_jsonl())?;
+        std::fs::write(directory.join("journal.jsonl"), journal_lines(&run.journal))?;
         std::fs::write(directory.join("console.log"), console)?;
         let mut logs = BTreeSet::new();
         for stand_in in &incident.stand_ins {
@@ -357,6 +328,18 @@ impl Scenario {
             }
         }
         Ok(directory)
+    }
+}
+
+fn verdict(result: &Result<(), Fault>, played: &Played, incident: &Incident) -> Verdict {
+    match result {
+        Err(Fault::Stalled { .. } | Fault::NotInLockstep { .. } | Fault::Deadlock { .. }) => Verdict::Stalled,
+        Err(_) => Verdict::Error,
+        Ok(()) if played.failures.is_empty() => Verdict::Holds,
+        Ok(()) if incident.intruder.is_some() || incident.clock.is_late() => Verdict::Inconclusive,
+        Ok(()) if played.failed_before_own => Verdict::SetupFailed,
+        Ok(()) if played.failures.iter().any(|failure| failure.kind == FailureKind::Error) => Verdict::Error,
+        Ok(()) => Verdict::Violated,
     }
 }
 

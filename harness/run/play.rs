@@ -3,40 +3,31 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::clock::ClockKind;
-use super::incident::{Incident, Reached, StandIn};
-use super::{Fault, Options};
-use crate::control::{ServerRole, Sigterm};
-use crate::expect::{Context, Diagnostic, Judged, Monitor, Source, Verdict as ClaimVerdict, is_main_start};
 use super::console::CommandOutcome;
-use crate::scenario::{Bind, Command, Console, Error, Expect, Kind, OnTerm, Program, Scenario, StepKind, When, compare};
+use super::incident::{Incident, Reached, StandIn};
+use super::{Fault, Output};
+use crate::control::{ServerRole, Sigterm};
+use crate::expect::{Context, Diagnostic, Monitor, Source, Verdict as ClaimVerdict, is_main_start};
+use crate::report::{ClaimOutcome, Failure, FailureKind, Loop, PhaseOutcome, PhaseState};
+use crate::scenario::{
+    Bind, Bindings, Command, Console, Expect, Kind, OnTerm, Program, Scenario, StepKind, When, compare,
+};
 use crate::time::{IncidentTime, Span};
 use crate::timeline::EventKind;
 
-/// Why a scenario did not hold.
-#[derive(Clone, Debug)]
-pub struct Failure {
-    /// Where in which file.
-    pub source: Arc<Source>,
-    /// The frame to show.
-    pub diagnostic: Diagnostic,
-    /// Index of the event around which the timeline is shown.
-    pub event: Option<usize>,
-    /// Whether the failing block belongs to an extended scenario.
-    pub inherited: bool,
-}
-
 /// What came of playing the blocks.
+#[derive(Default)]
 pub(super) struct Played {
-    /// The judged claims: (source, whether inherited, claim).
-    pub(super) claims: Vec<(Arc<Source>, bool, Judged)>,
-    pub(super) failure: Option<Failure>,
-    /// What could only be found wrong with the document by running it.
-    pub(super) error: Option<Error>,
-    /// What each command really printed: (byte range of its expected output in its source, the output).
-    pub(super) outputs: Vec<(Arc<Source>, std::ops::Range<usize>, String)>,
+    pub(super) claims: Vec<ClaimOutcome>,
+    pub(super) failures: Vec<Failure>,
+    /// Whether what failed belongs to an extended scenario.
+    pub(super) failed_before_own: bool,
+    pub(super) phases: Vec<PhaseOutcome>,
+    pub(super) outputs: Vec<Output>,
     /// All that commands printed, for the artefacts.
     pub(super) console: String,
+    /// How many events there were when the scenario's own first command began.
+    pub(super) loop_end: Option<usize>,
 }
 
 /// A stand-in as the program block describes it, with what the version is known to do.
@@ -87,41 +78,68 @@ fn minor(version: &str) -> Option<u32> {
 struct Player<'a> {
     scenario: &'a Scenario,
     incident: &'a mut Incident,
+    played: &'a mut Played,
     directory: String,
-    variables: BTreeMap<String, String>,
+    variables: Bindings,
     commands: u32,
     block_end: IncidentTime,
-    played: Played,
+    /// Outputs of the scenario's own commands, for a check.
+    answers: Vec<(String, String)>,
+    /// Whether the block that is played belongs to an extended scenario.
+    inherited: bool,
+    /// Outputs are taken as they come.
+    update: bool,
 }
 
 /// Plays all blocks, or up to the first that fails.
-pub(super) fn play(scenario: &Scenario, incident: &mut Incident, options: &Options) -> Result<Played, Fault> {
+pub(super) fn play(
+    scenario: &Scenario,
+    incident: &mut Incident,
+    played: &mut Played,
+    update: bool,
+) -> Result<(), Fault> {
     let start = incident.now();
+    played.phases = scenario
+        .phases
+        .iter()
+        .map(|phase| PhaseOutcome {
+            title: phase.title.clone(),
+            state: PhaseState::NotReached,
+            time: None,
+            commands: 0,
+            claims: 0,
+        })
+        .collect();
     let mut player = Player {
         scenario,
         incident,
+        played,
         directory: scenario.settings.directory.clone().unwrap_or_else(|| "/home".to_owned()),
-        variables: BTreeMap::new(),
+        variables: Bindings::new(),
         commands: 0,
         block_end: start,
-        played: Played { claims: Vec::new(), failure: None, error: None, outputs: Vec::new(), console: String::new() },
+        answers: Vec::new(),
+        inherited: true,
+        update,
     };
-    player.blocks(options)?;
-    Ok(player.played)
+    let result = player.blocks();
+    player.end_phase(result.is_err());
+    result
 }
 
 impl Player<'_> {
-    fn blocks(&mut self, options: &Options) -> Result<(), Fault> {
-        let mut phase = None;
-        let mut quiet_since = None;
-        for (index, step) in self.scenario.steps.iter().enumerate() {
-            let inherited = index < self.scenario.inherited;
-            if step.phase != phase {
-                phase = step.phase;
-                if let Some(title) = phase.and_then(|phase| self.scenario.phases.get(phase)) {
-                    self.incident.event(EventKind::Phase { title: title.title.clone() });
+    fn blocks(&mut self) -> Result<(), Fault> {
+        let mut last_action = None;
+        let scenario = self.scenario;
+        for (index, step) in scenario.steps.iter().enumerate() {
+            self.inherited = index < scenario.inherited;
+            if !self.inherited && self.played.loop_end.is_none() && index > 0 {
+                self.played.loop_end = Some(self.incident.timeline.events().len());
+                if !self.loop_is_short_enough() {
+                    return Ok(());
                 }
             }
+            self.begin_phase(step.phase);
             match &step.kind {
                 StepKind::Program(block) => {
                     let new = stand_in(&block.name, &block.program);
@@ -138,59 +156,123 @@ impl Player<'_> {
                 StepKind::Unit(unit) => self.incident.layout.write(&unit.path(), unit.text().as_bytes())?,
                 StepKind::File(file) => self.incident.write_file(&file.path, file.text())?,
                 StepKind::Console(console) => {
-                    let source = &step.location.source;
-                    if !self.console(source, console, inherited, options)? {
+                    if !self.console(&step.location.source, console)? {
                         return Ok(());
                     }
-                    if !inherited {
-                        quiet_since = Some(self.incident.timeline.events().len());
+                    if !self.inherited {
+                        last_action = Some(self.incident.timeline.events().len());
                     }
                 }
                 StepKind::Expect(expect) => {
-                    if !self.expect(expect, inherited)? {
+                    if !self.expect(expect)? {
                         return Ok(());
                     }
                 }
             }
             self.block_end = self.incident.now();
         }
-        self.check_cycles(quiet_since);
+        match scenario.kind {
+            Kind::NonFix => self.check_cycles(last_action),
+            Kind::Check => self.check_answers(),
+            _ => {}
+        }
         Ok(())
+    }
+
+    fn begin_phase(&mut self, phase: Option<usize>) {
+        let Some(index) = phase.filter(|index| self.played.phases[*index].time.is_none()) else { return };
+        self.end_phase(false);
+        let now = self.incident.now();
+        let phase = &mut self.played.phases[index];
+        phase.time = Some((now, now));
+        phase.state = PhaseState::Passed;
+        self.incident.event(EventKind::Phase { title: phase.title.clone() });
+    }
+
+    fn end_phase(&mut self, fault: bool) {
+        let now = self.incident.now();
+        let failed = fault || !self.played.failures.is_empty();
+        if let Some(phase) = self.played.phases.iter_mut().rev().find(|phase| phase.time.is_some()) {
+            phase.time = phase.time.map(|(began, _)| (began, now));
+            if failed {
+                phase.state = PhaseState::Failed;
+            }
+        }
+    }
+
+    fn phase(&mut self) -> Option<&mut PhaseOutcome> {
+        self.played.phases.iter_mut().rev().find(|phase| phase.time.is_some())
+    }
+
+    fn fail(&mut self, failure: Failure) {
+        self.played.failed_before_own |= self.inherited && self.scenario.inherited > 0;
+        self.played.failures.push(failure);
+    }
+
+    /// Now that the period is known: an absence shorter than three of it would prove nothing.
+    fn loop_is_short_enough(&mut self) -> bool {
+        if !matches!(self.scenario.kind, Kind::Fix | Kind::Limit | Kind::NonFix) {
+            return true;
+        }
+        let unit = self.scenario.unit.clone().unwrap_or_default();
+        let seen = Loop::of(self.incident.timeline.events(), &unit);
+        let Some(period) = seen.period else { return true };
+        match self.scenario.check_absence(period.median) {
+            Ok(()) => true,
+            Err(error) => {
+                let now = self.incident.now();
+                self.fail(Failure::of_error(&error, Some(now)));
+                false
+            }
+        }
     }
 
     /// A non-fix shows that the loop goes on: at least three further starts after its last action.
     fn check_cycles(&mut self, since: Option<usize>) {
-        let (Kind::NonFix, Some(since), Some(unit)) = (self.scenario.kind, since, &self.scenario.unit) else { return };
+        let (Some(since), Some(unit)) = (since, &self.scenario.unit) else { return };
         let starts =
             self.incident.timeline.events().iter().skip(since).filter(|event| is_main_start(event, unit)).count();
         if starts < 3 {
             let last = self.scenario.steps.last().map_or(0..0, |step| step.location.span.clone());
-            self.fail(
-                Arc::clone(&self.scenario.source),
-                Diagnostic::new(
-                    last,
-                    format!("a non-fix must show at least three further cycles after its last action, this one shows {starts}"),
-                    "the scenario ends here",
-                )
-                .help("let the last block claim something over more cycles, such as `never … for 4 cycles`"),
-                None,
-                false,
-            );
+            let message =
+                format!("a non-fix shows at least three further cycles after its last action, this one shows {starts}");
+            let diagnostic = Diagnostic::new(last, message, "the scenario ends here")
+                .help("let the last block claim something over more cycles, such as `never … for 4 cycles`");
+            let now = self.incident.now();
+            self.fail(Failure::of_document(&self.scenario.source, diagnostic, Some(now)));
         }
     }
 
-    fn fail(&mut self, source: Arc<Source>, diagnostic: Diagnostic, event: Option<usize>, inherited: bool) {
-        self.played.failure.get_or_insert(Failure { source, diagnostic, event, inherited });
+    /// A check answers differently before and after, unless it says that it cannot tell.
+    fn check_answers(&mut self) {
+        let mut first: BTreeMap<&str, &str> = BTreeMap::new();
+        let (mut repeated, mut differs) = (false, false);
+        for (command, answer) in &self.answers {
+            match first.get(command.as_str()) {
+                Some(before) => {
+                    repeated = true;
+                    differs |= before != answer;
+                }
+                None => {
+                    first.insert(command, answer);
+                }
+            }
+        }
+        let cannot_tell = self.scenario.settings.cannot_tell;
+        let message = match (repeated, differs, cannot_tell) {
+            (false, ..) => "a check asks the same before and after: no command of this scenario is typed twice",
+            (true, false, false) => "a check answers differently before and after, this one answers the same",
+            (true, true, true) => "this check says that it cannot tell, but it answers differently before and after",
+            _ => return,
+        };
+        let last = self.scenario.steps.last().map_or(0..0, |step| step.location.span.clone());
+        let diagnostic = Diagnostic::new(last, message, "the scenario ends here");
+        let now = self.incident.now();
+        self.fail(Failure::of_document(&self.scenario.source, diagnostic, Some(now)));
     }
 
     /// True if all commands did as written.
-    fn console(
-        &mut self,
-        source: &Arc<Source>,
-        console: &Console,
-        inherited: bool,
-        options: &Options,
-    ) -> Result<bool, Fault> {
+    fn console(&mut self, source: &Arc<Source>, console: &Console) -> Result<bool, Fault> {
         let at = match console.when {
             When::Now => None,
             When::At(at) => Some(at),
@@ -201,38 +283,37 @@ impl Player<'_> {
             if self.incident.clock.is_virtual()
                 && let Some(error) = self.scenario.late(console, now)
             {
-                self.played.error.get_or_insert(error);
+                self.fail(Failure::of_error(&error, Some(now)));
                 return Ok(false);
             }
             self.incident.run_until(at, |_| false)?;
         }
         for command in &console.commands {
             self.commands += 1;
+            if let Some(phase) = self.phase() {
+                phase.commands += 1;
+            }
             let line = command.location.line();
             self.incident.event(EventKind::Command { command: command.text.clone(), line });
             let budget = self.incident.now() + self.scenario.settings.budget;
             let number = self.commands;
             let outcome = self.incident.command(number, &command.text, &self.directory, &self.variables, budget)?;
+            let now = self.incident.now();
             let Some(outcome) = outcome else {
-                let diagnostic = Diagnostic::new(
-                    command.location.span.clone(),
-                    format!("the command did not end within {} of incident time", self.scenario.settings.budget),
-                    "still running",
-                )
-                .help("put `timeout SPAN` before it, or raise `budget` in the header");
-                self.fail(Arc::clone(source), diagnostic, None, inherited);
+                let message = format!("the command did not end within {} of incident time", self.scenario.settings.budget);
+                let diagnostic = Diagnostic::new(command.location.span.clone(), message, "still running")
+                    .help("put `timeout SPAN` before it, or raise `budget` in the header");
+                self.fail(Failure { kind: FailureKind::Violated, ..Failure::of_document(source, diagnostic, Some(now)) });
                 return Ok(false);
             };
-            self.incident.event(EventKind::CommandEnded {
-                command: command.text.clone(),
-                line,
-                status: outcome.status,
-            });
+            self.incident.event(EventKind::CommandEnded { command: command.text.clone(), line, status: outcome.status });
             self.played.console.push_str(&format!("$ {}\n{}", command.text, outcome.output));
-            if options.update {
-                self.played.outputs.push((Arc::clone(source), command.output_span.clone(), outcome.output.clone()));
+            if !self.inherited {
+                self.answers.push((command.text.clone(), outcome.output.clone()));
+                let (text, bound) = (outcome.output.clone(), self.variables.clone());
+                self.played.outputs.push(Output { command: command.clone(), text, bound });
             }
-            if !self.compare(source, command, &outcome, inherited, options) {
+            if !self.compare(source, command, &outcome, now) {
                 return Ok(false);
             }
         }
@@ -240,41 +321,32 @@ impl Player<'_> {
     }
 
     /// True if the command printed and returned what is written; binds the names in it.
-    fn compare(
-        &mut self,
-        source: &Arc<Source>,
-        command: &Command,
-        outcome: &CommandOutcome,
-        inherited: bool,
-        options: &Options,
-    ) -> bool {
+    fn compare(&mut self, source: &Arc<Source>, command: &Command, outcome: &CommandOutcome, now: IncidentTime) -> bool {
         let place = command.location.span.clone();
+        let compared = compare(&command.output, &outcome.output, &self.variables);
         if outcome.status != command.status {
-            let message = format!("the command returned {}, not {}", outcome.status, command.status);
-            let diagnostic = Diagnostic::new(place, message, "this command").help(match outcome.output.trim_end() {
-                "" => "it printed nothing".to_owned(),
-                output => format!("it printed:\n{output}"),
-            });
-            self.fail(Arc::clone(source), diagnostic, None, inherited);
+            let mut failure = Failure::of_status(source, place, command.status, outcome.status, now);
+            if let Err(mismatch) = compared {
+                failure.detail = mismatch.diff;
+            }
+            self.fail(failure);
             return false;
         }
-        match compare(&command.output, &outcome.output, &self.variables) {
+        match compared {
             Ok(bindings) => {
                 self.variables.extend(bindings);
                 true
             }
-            Err(_) if options.update => true,
+            Err(_) if self.update && !self.inherited => true,
             Err(mismatch) => {
-                let diagnostic = Diagnostic::new(place, "the command printed something else", "this command")
-                    .help(format!("what is written (-) and what came (+):\n{}", mismatch.diff));
-                self.fail(Arc::clone(source), diagnostic, None, inherited);
+                self.fail(Failure::of_output(source, place, &mismatch.diff, now));
                 false
             }
         }
     }
 
     /// True if all claims of the block hold.
-    fn expect(&mut self, expect: &Expect, inherited: bool) -> Result<bool, Fault> {
+    fn expect(&mut self, expect: &Expect) -> Result<bool, Fault> {
         let now = self.incident.now();
         let context = Context {
             unit: self.scenario.unit.clone().unwrap_or_default(),
@@ -284,7 +356,7 @@ impl Player<'_> {
         let mut monitor = match Monitor::begin(&expect.claims, context, &self.incident.timeline, now) {
             Ok(monitor) => monitor,
             Err(diagnostic) => {
-                self.fail(Arc::clone(&expect.source), diagnostic, None, inherited);
+                self.fail(Failure::of_document(&expect.source, diagnostic, Some(now)));
                 return Ok(false);
             }
         };
@@ -300,20 +372,16 @@ impl Player<'_> {
                 monitor.advance(now);
             }
         }
-        let violated = monitor.claims().iter().find(|judged| judged.verdict == ClaimVerdict::Violated);
-        if let Some(judged) = violated {
-            let claim = &judged.claim;
-            let diagnostic =
-                Diagnostic::new(claim.span.clone(), format!("violated: {}", claim.text), judged.reason.clone());
-            let event = judged.evidence.last().copied();
-            self.fail(Arc::clone(&expect.source), diagnostic, event, inherited);
+        let path = self.scenario.source.path();
+        self.played.claims.extend(monitor.claims().iter().map(|judged| ClaimOutcome::of(judged, &expect.source, path)));
+        let held = monitor.claims().iter().filter(|judged| judged.verdict == ClaimVerdict::Holds).count();
+        if let Some(phase) = self.phase() {
+            phase.claims += held;
         }
-        let holds = !monitor.is_violated();
-        let source = &expect.source;
-        self.played
-            .claims
-            .extend(monitor.claims().iter().map(|judged| (Arc::clone(source), inherited, judged.clone())));
-        Ok(holds)
+        for judged in monitor.claims().iter().filter(|judged| judged.verdict == ClaimVerdict::Violated) {
+            self.fail(Failure::of_claim(judged, &expect.source));
+        }
+        Ok(!monitor.is_violated())
     }
 }
 
@@ -323,10 +391,4 @@ impl Incident {
         let text = if text.starts_with("#!") { self.layout.mapping.to_host(text) } else { text.to_owned() };
         Ok(self.layout.write(path, text.as_bytes())?)
     }
-}
-
-/// Whether lateness may explain what a wall clock has seen.
-pub(super) fn is_inconclusive(kind: ClockKind, latest: Span) -> bool {
-    // systemd's own timers are up to 250 ms late; what exceeds that is the machine's doing.
-    kind != ClockKind::Virtual && latest > Span::from_millis(250)
 }

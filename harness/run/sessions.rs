@@ -11,7 +11,7 @@ use crate::ctl::{self, JobInfo, Output, UnitFile, UnitProcess, Unmet};
 use crate::journal::{Journal, Machine};
 use crate::manager::{Input, JobId, JobResult};
 use crate::time::IncidentTime;
-use crate::unit::Files;
+use crate::unit::{Files, Profile};
 
 /// A command that has not ended yet.
 pub(super) enum Session {
@@ -78,8 +78,22 @@ impl ctl::View for MachineView<'_> {
         rows
     }
 
-    fn unmet(&self, _unit: &str) -> Vec<Unmet> {
-        Vec::new()
+    fn profile(&self) -> Profile {
+        self.machinery.profile
+    }
+
+    fn unmet(&self, unit: &str) -> Vec<Unmet> {
+        self.machinery
+            .manager
+            .unmet(unit)
+            .into_iter()
+            .map(|condition| Unmet {
+                key: condition.key,
+                trigger: condition.trigger,
+                negate: condition.negate,
+                parameter: condition.parameter,
+            })
+            .collect()
     }
 
     fn unit_files(&self) -> Vec<UnitFile> {

@@ -120,6 +120,7 @@ impl Incident {
             next_device: 33_993,
             console_user: setup.console_user,
             boot,
+            reboot_due: false,
             intruder: None,
         };
         incident.input(crate::manager::Input::Boot)?;

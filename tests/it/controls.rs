@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use relapse::cli::Disk;
 use relapse::expect::Style;
 use relapse::scenario::StepKind;
-use relapse::{Scenario, Verdict};
+use relapse::{Scenario, Verdict, report};
 use rstest::rstest;
 
 use crate::lockstep::options;
@@ -26,14 +26,13 @@ fn a_false_claim_is_violated_at_its_line(#[files("fixtures/documents/violated/*.
         .filter_map(|(number, line)| line.ends_with("# violated").then_some(number))
         .collect();
     let outcome = scenario.run(&options()).expect("the run begins");
-    let failure = outcome.failure.as_ref().unwrap_or_else(|| panic!("{}: {:?}", path.display(), outcome.fault));
-    let shown = failure.diagnostic.render_claim(&failure.source, Style::Plain);
+    let shown = report::text(&outcome, Style::Plain);
     assert_eq!(outcome.verdict, Verdict::Violated, "{shown}");
     let lines: Vec<u32> = outcome
         .claims
         .iter()
-        .filter(|(_, inherited, judged)| !inherited && judged.verdict == relapse::expect::Verdict::Violated)
-        .map(|(_, _, judged)| judged.claim.line)
+        .filter(|claim| claim.document.is_none() && claim.verdict == relapse::expect::Verdict::Violated)
+        .map(|claim| claim.line)
         .collect();
     assert_eq!(lines, marked, "{shown}");
 }

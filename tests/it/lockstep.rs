@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use relapse::{Options, Outcome, Scenario, Verdict};
+use relapse::{Options, Outcome, Scenario, Verdict, report};
 use rstest::rstest;
 
 /// Runs the lines of one console block.
@@ -28,10 +28,7 @@ pub(crate) fn options() -> Options {
 
 #[track_caller]
 fn holds(outcome: &Outcome) {
-    let why = outcome.failure.as_ref().map(|failure| {
-        failure.diagnostic.render_claim(&failure.source, relapse::expect::Style::Plain)
-    });
-    assert_eq!(outcome.verdict, Verdict::Holds, "{why:?} {:?}", outcome.fault);
+    assert_eq!(outcome.verdict, Verdict::Holds, "{}", report::text(outcome, relapse::expect::Style::Plain));
 }
 
 #[rstest]
@@ -64,7 +61,7 @@ fn a_signal_to_a_process_outside_the_run_is_refused() {
 fn a_program_with_a_timer_of_its_own_is_named() {
     let outcome = console("$ /bin/sleep 30", options());
     assert_eq!(outcome.verdict, Verdict::Stalled);
-    let text = outcome.fault.expect("a fault").to_string();
+    let text = outcome.failures[0].message();
     assert!(text.contains("`/bin/sleep 30` cannot run in lock-step"), "{text}");
 }
 
@@ -72,7 +69,7 @@ fn a_program_with_a_timer_of_its_own_is_named() {
 fn a_program_that_never_comes_back_is_a_stall() {
     let outcome = console("$ while :; do :; done", Options { stall: Duration::from_secs(1), ..options() });
     assert_eq!(outcome.verdict, Verdict::Stalled);
-    let text = outcome.fault.expect("a fault").to_string();
+    let text = outcome.failures[0].message();
     assert!(text.starts_with("stall: "), "{text}");
 }
 
@@ -80,8 +77,7 @@ fn a_program_that_never_comes_back_is_a_stall() {
 fn a_command_that_waits_for_ever_is_ended_by_the_budget() {
     let outcome = console("$ sleep infinity", options());
     assert_eq!(outcome.verdict, Verdict::Violated);
-    let failure = outcome.failure.expect("a failure");
-    assert!(failure.diagnostic.render(&failure.source, relapse::expect::Style::Plain).contains("did not end within 10min"));
+    assert_eq!(outcome.failures[0].message(), "the command did not end within 10min of incident time");
 }
 
 #[test]
