@@ -3,5 +3,6 @@
 mod time;
 mod unit;
 mod unit_exec;
+mod unit_install;
 mod unit_names;
 mod unit_versions;
