@@ -26,6 +26,7 @@ mod manager_tables;
 mod time;
 mod unit;
 mod unit_exec;
+mod unit_install;
 mod unit_names;
 mod unit_versions;
 mod timeline;
