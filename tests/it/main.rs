@@ -5,6 +5,7 @@ mod manager_cases;
 mod manager_dependencies;
 mod manager_sequences;
 mod manager_shell;
+mod manager_sockets;
 mod manager_tables;
 mod time;
 mod unit;
