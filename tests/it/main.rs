@@ -3,10 +3,12 @@
 mod manager;
 mod manager_cases;
 mod manager_dependencies;
+mod manager_incident;
 mod manager_sequences;
 mod manager_shell;
 mod manager_sockets;
 mod manager_tables;
+mod manager_versions;
 mod time;
 mod unit;
 mod unit_exec;
