@@ -2,15 +2,16 @@
 
 mod journal;
 mod journalctl;
-mod systemctl;
-mod systemctl_stage;
-mod systemctl_table;
 mod manager;
 mod manager_cases;
 mod manager_dependencies;
 mod manager_sequences;
 mod manager_shell;
 mod manager_tables;
+mod systemctl;
+mod systemctl_cases;
+mod systemctl_stage;
+mod systemctl_table;
 mod time;
 mod unit;
 mod unit_exec;
