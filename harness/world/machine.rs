@@ -35,6 +35,8 @@ pub(super) struct Running {
     pub last_child: Pid,
     pub children: u32,
     pub ports: Vec<u16>,
+    /// Socket units whose listening sockets it was given.
+    pub sockets: Vec<String>,
 }
 
 /// What there is on the incident's machine.
@@ -98,6 +100,7 @@ impl Machine {
             last_child: 0,
             children: 0,
             ports: Vec::new(),
+            sockets: Vec::new(),
         };
         self.processes.insert(pid, process);
     }

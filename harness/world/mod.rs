@@ -22,6 +22,9 @@ pub type Launcher = Box<dyn FnMut(&Spawn, &mut Machine) -> Launch>;
 
 const SIGPIPE: i32 = 13;
 
+/// The manager's own PID.
+const MANAGER: Pid = 1;
+
 /// How often processes may act at one moment before the model calls it an endless loop.
 const MOST_ACTS: u32 = 100_000;
 
@@ -56,6 +59,14 @@ pub enum Happened {
     Bound(u16, Pid),
 }
 
+/// A listening socket that the manager holds.
+#[derive(Clone, Debug)]
+struct Listening {
+    ports: Vec<u16>,
+    watched: bool,
+    waiting: u32,
+}
+
 /// The model: a machine, its manager, and the clock.
 pub struct World {
     manager: Manager,
@@ -66,7 +77,7 @@ pub struct World {
     counter: u64,
     inputs: VecDeque<Input>,
     happened: Vec<(IncidentTime, Happened)>,
-    watches: BTreeMap<String, bool>,
+    listening: BTreeMap<String, Listening>,
     requests: RequestId,
     /// Processes act no more than so often in one moment.
     acts: u32,
@@ -84,7 +95,7 @@ impl World {
             counter: 0,
             inputs: VecDeque::new(),
             happened: Vec::new(),
-            watches: BTreeMap::new(),
+            listening: BTreeMap::new(),
             requests: 0,
             acts: 0,
         }
@@ -135,7 +146,7 @@ impl World {
     /// Starts a process that belongs to no unit, as a user does on a console.
     pub fn start_process(&mut self, program: Program) -> Pid {
         let pid = self.machine.fork();
-        self.machine.start(pid, None, program, 1);
+        self.machine.start(pid, None, program, MANAGER);
         self.wake(pid, self.now);
         self.run_moment();
         pid
@@ -147,11 +158,19 @@ impl World {
         self.run_moment();
     }
 
-    /// Somebody connects to a listening socket of the manager.
-    pub fn connect(&mut self, socket: &str) {
-        if self.watches.get(socket) == Some(&true) {
+    /// Somebody connects to a listening socket of the manager and waits there; `false` if nobody listens.
+    pub fn connect(&mut self, socket: &str) -> bool {
+        let Some(listening) = self.listening.get_mut(socket) else { return false };
+        listening.waiting += 1;
+        if listening.watched {
             self.feed(Input::Traffic { unit: socket.to_owned() });
         }
+        true
+    }
+
+    /// How many connections wait on a socket; `None` if nobody listens.
+    pub fn waiting(&self, socket: &str) -> Option<u32> {
+        self.listening.get(socket).map(|listening| listening.waiting)
     }
 
     /// When something happens next, if anything ever does.
@@ -247,6 +266,15 @@ impl World {
                         process.ports.push(port);
                     }
                     self.happened.push((self.now, Happened::Bound(port, pid)));
+                    continue;
+                }
+                Act::Accept => {
+                    let sockets = self.machine.processes.get(&pid).map(|process| process.sockets.clone());
+                    for socket in sockets.unwrap_or_default() {
+                        if let Some(listening) = self.listening.get_mut(&socket) {
+                            listening.waiting = 0;
+                        }
+                    }
                     continue;
                 }
                 Act::Fork(program) => {
@@ -364,21 +392,31 @@ impl World {
                 self.machine.files.remove(&path);
             }
             Effect::Listen { unit, addresses } => {
-                let taken = addresses.iter().find(|address| {
-                    let port = address.rsplit(':').next().and_then(|port| port.parse().ok());
-                    port.is_some_and(|port: u16| self.machine.ports.contains_key(&port))
-                });
-                let result = match taken {
+                let port = |address: &str| address.rsplit(':').next().and_then(|port| port.parse::<u16>().ok());
+                let taken = |address: &&String| port(address).is_some_and(|p| self.machine.ports.contains_key(&p));
+                let result = match addresses.iter().find(taken) {
                     Some(address) => Err((address.clone(), "Address already in use".to_owned())),
-                    None => Ok(()),
+                    None => {
+                        let ports: Vec<u16> = addresses.iter().filter_map(|address| port(address)).collect();
+                        self.machine.ports.extend(ports.iter().map(|port| (*port, MANAGER)));
+                        self.listening.insert(unit.clone(), Listening { ports, watched: false, waiting: 0 });
+                        Ok(())
+                    }
                 };
                 self.inputs.push_back(Input::Listening { unit, result });
             }
             Effect::CloseListen { unit } => {
-                self.watches.remove(&unit);
+                for port in self.listening.remove(&unit).into_iter().flat_map(|listening| listening.ports) {
+                    self.machine.ports.remove(&port);
+                }
             }
             Effect::Watch { unit, on } => {
-                self.watches.insert(unit, on);
+                if let Some(listening) = self.listening.get_mut(&unit) {
+                    listening.watched = on;
+                    if on && listening.waiting > 0 {
+                        self.inputs.push_back(Input::Traffic { unit });
+                    }
+                }
             }
             Effect::Reboot => {
                 self.power_off();
@@ -395,7 +433,7 @@ impl World {
         self.machine.cpu.clear();
         self.moments.clear();
         self.inputs.clear();
-        self.watches.clear();
+        self.listening.clear();
     }
 
     fn spawn(&mut self, spawn: &Spawn) {
@@ -410,7 +448,10 @@ impl World {
                 if spawn.ignore_sigpipe {
                     program.reactions.entry(SIGPIPE).or_insert(Reaction::Ignore);
                 }
-                self.machine.start(pid, Some(unit), program, 1);
+                self.machine.start(pid, Some(unit), program, MANAGER);
+                if let Some(process) = self.machine.processes.get_mut(&pid) {
+                    process.sockets = spawn.sockets.iter().map(|(socket, _)| socket.clone()).collect();
+                }
                 self.inputs.push_back(Input::Executed { pid });
                 self.wake(pid, self.now);
             }

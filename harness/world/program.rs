@@ -21,6 +21,8 @@ pub enum Act {
         /// How it ends if it cannot have it.
         or: Exit,
     },
+    /// Takes all connections that wait on the sockets it was given.
+    Accept,
     /// Starts a child and goes on.
     Fork(Box<Program>),
     /// Sends itself a signal.

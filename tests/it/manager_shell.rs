@@ -2,7 +2,7 @@
 //!
 //! Statements end at `;`, `&` or a newline. Known are `sleep`, `exit`, `exec sleep`, `kill -SIG $$`, `trap`, `wait`,
 //! `( … ) &`, the endless `while :; do sleep N & wait $!; done`, and, for what a shell alone cannot do, `bind PORT`
-//! (exits with 1 if the port is taken), `notify TEXT`, `write PATH`, `ownpid PATH`, `pidfile PATH` (of the last
+//! (exits with 1 if the port is taken), `notify TEXT`, `write PATH`, `accept`, `ownpid PATH`, `pidfile PATH` (of the last
 //! child), `dump` (core) and `serve`.
 
 use std::collections::BTreeMap;
@@ -110,6 +110,7 @@ impl Parser {
             }
             ["dump"] => self.acts.push(Act::End(Exit::Dumped(6))),
             ["wait"] => self.acts.push(Act::Wait),
+            ["accept"] => self.acts.push(Act::Accept),
             ["serve"] => self.acts.push(Act::Serve),
             ["bind", port] => {
                 let port = port.parse().unwrap_or_else(|_| panic!("{statement}"));
