@@ -45,7 +45,7 @@ impl Output {
 }
 
 /// The major version that a profile stands for.
-const fn version_of(profile: Profile) -> u32 {
+pub const fn version_of(profile: Profile) -> u32 {
     match profile {
         Profile::V252 => 252,
         Profile::V257 => 257,

@@ -76,8 +76,7 @@ pub trait View {
     /// The processes of the unit, in order of PID.
     fn processes(&self, unit: &str) -> Vec<UnitProcess>;
     /// The conditions (those that were not met) and the assertion that failed at the last attempt to start.
-    fn unmet(&self, unit: &str) -> Vec<Unmet> {
-        let _ = unit;
+    fn unmet(&self, _unit: &str) -> Vec<Unmet> {
         Vec::new()
     }
     /// Whose words and rules.

@@ -3,7 +3,7 @@
 use crate::time::IncidentTime;
 
 use super::json::{self, Layout};
-use super::text::{is_printable, printable_len, strip_tab_ansi};
+use super::text::{format_bytes, is_printable, strip_tab_ansi};
 use super::timestamp::format_timestamp;
 use super::{Entry, Record};
 
@@ -172,7 +172,7 @@ impl Style {
         out.extend_from_slice(b": ");
         let message = if self.all { raw.to_vec() } else { strip_tab_ansi(raw) };
         if !self.all && !is_printable(&message) {
-            out.extend_from_slice(format!("[{} blob data]\n", printable_len(&message)).as_bytes());
+            out.extend_from_slice(format!("[{} blob data]\n", format_bytes(message.len() as u64)).as_bytes());
             return;
         }
         let indent = out.len() - start;
@@ -235,7 +235,7 @@ impl Style {
             if self.all || is_printable(value) {
                 multiline(out, value, name.len() + 5);
             } else {
-                out.extend_from_slice(format!("[{} blob data]\n", printable_len(value)).as_bytes());
+                out.extend_from_slice(format!("[{} blob data]\n", format_bytes(value.len() as u64)).as_bytes());
             }
         }
     }

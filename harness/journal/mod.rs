@@ -17,5 +17,5 @@ pub use matches::{BadMatch, Matcher, Term};
 pub use record::Record;
 pub use store::{Boot, Entry, Journal};
 pub use stream::{Line, LineBreak, StreamBuffer};
-pub use text::{is_printable, printable_len};
+pub use text::{format_bytes, is_printable};
 pub use timestamp::{TimestampError, format_relative, format_timestamp, parse_timestamp};

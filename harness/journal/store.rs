@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::Record;
+use super::{Format, Record, Style};
 
 /// How many bytes of records a journal keeps if nothing else is said.
 const DEFAULT_LIMIT: usize = 256 << 20;
@@ -83,6 +83,17 @@ impl Journal {
             seqnum: start + index as u64,
             record,
             seqnum_id: &self.seqnum_id,
+        })
+    }
+
+    /// Every entry as a line of `journalctl -o json --all`, without the newline: the form in which a journal is kept.
+    pub fn json_lines(&self, version: u32) -> impl Iterator<Item = Vec<u8>> + '_ {
+        let style = Style { all: true, ..Style::new(Format::Json, version) };
+        self.entries().map(move |entry| {
+            let mut line = Vec::new();
+            style.write(&mut line, &entry, None);
+            line.pop();
+            line
         })
     }
 

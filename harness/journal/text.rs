@@ -6,17 +6,18 @@ pub fn is_printable(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_ok_and(|text| !text.chars().any(|c| c.is_control() && c != '\t' && c != '\n'))
 }
 
-/// The length of `bytes` as `journalctl` words it in `[12B blob data]`.
-pub fn printable_len(bytes: &[u8]) -> String {
+/// A number of bytes as systemd prints it: `12B`, `1.5K`.
+pub fn format_bytes(count: u64) -> String {
     const UNITS: [(&str, u64); 6] =
         [("E", 1 << 60), ("P", 1 << 50), ("T", 1 << 40), ("G", 1 << 30), ("M", 1 << 20), ("K", 1 << 10)];
-    let len = bytes.len() as u64;
-    for (unit, factor) in UNITS {
-        if len >= factor {
-            return format!("{}.{}{unit}", len / factor, len % factor * 10 / factor);
+    match UNITS.iter().find(|(_, factor)| count >= *factor) {
+        // The digit after the point is cut off twice: at the next smaller unit, and here.
+        Some((unit, factor)) => {
+            let tenths = count % factor / (factor >> 10) * 10 / 1024;
+            format!("{}.{tenths}{unit}", count / factor)
         }
+        None => format!("{count}B"),
     }
-    format!("{len}B")
 }
 
 /// The message as the short formats show it: tabs become eight blanks, terminal escape sequences go.

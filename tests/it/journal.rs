@@ -3,9 +3,10 @@
 use relapse::ctl::journalctl::{Journalctl, journalctl};
 use relapse::journal::{
     Format, Journal, Line, LineBreak, Machine, ManagerLine, Matcher, Record, StdoutLine, StreamBuffer, Style, Term,
-    format_relative, format_timestamp, parse_timestamp,
+    format_bytes, format_relative, format_timestamp, parse_timestamp,
 };
 use relapse::time::{IncidentTime, Span};
+use relapse::unit::Profile;
 use serde_json::Value;
 
 const UNIT: &str = "lumiera-whatsapp.service";
@@ -258,6 +259,41 @@ fn what_was_written_as_json_is_read_back() {
 }
 
 #[test]
+fn a_kept_journal_is_read_back_whole() {
+    let mut journal = Journal::new("0".repeat(32));
+    let long = "x".repeat(10_000);
+    let record = machine()
+        .manager_record(machine().boot, &ManagerLine { message: &long, ..ManagerLine::default() })
+        .with("BYTES", b"\x00\xff".to_vec());
+    journal.append(record.clone());
+    journal.append(recorded("INFO:     Waiting"));
+    let lines: Vec<String> = journal.json_lines(252).map(|line| String::from_utf8(line).expect("text")).collect();
+    assert!(lines.iter().all(|line| !line.contains('\n')));
+    let mut back = Record::from_json(&lines[0]).expect("our own JSON");
+    let mut want = record;
+    back.fields.sort();
+    want.fields.sort();
+    assert_eq!((back, lines.len()), (want, 2));
+}
+
+#[test]
+fn sizes_are_worded_as_systemd_words_them() {
+    // What the real one printed for messages of these sizes, and the rule beyond them.
+    for (bytes, words) in [
+        (0, "0B"),
+        (6, "6B"),
+        (1023, "1023B"),
+        (1024, "1.0K"),
+        (1536, "1.5K"),
+        (4_206_592, "4.0M"),
+        (8_598_323, "8.1M"),
+        (u64::MAX, "15.9E"),
+    ] {
+        assert_eq!(format_bytes(bytes), words);
+    }
+}
+
+#[test]
 fn what_is_no_record_is_refused_with_a_reason() {
     for (line, reason) in [
         ("", "not a journal record"),
@@ -306,7 +342,7 @@ fn a_follower_sees_the_last_ten_and_then_what_comes() {
     let mut journal = numbered(12, usize::MAX);
     let now = machine().boot;
     let follow = |args: &str| {
-        let mut command = Journalctl::new(&words(args), 252, now, &journal).expect("a command");
+        let mut command = Journalctl::new(&words(args), Profile::V252, now, &journal).expect("a command");
         let first = text(command.run(&journal).stdout);
         (command, first)
     };
@@ -343,7 +379,7 @@ fn options_that_make_no_sense_in_an_incident_are_refused_with_a_reason() {
         (["--vacuum-size", "1M"], "--vacuum-size is not supported: it changes or checks"),
         (["--verif", "-q"], "option '--verif' is ambiguous; possibilities: '--verify' '--verify-key'"),
     ] {
-        let output = journalctl(&args.map(str::to_owned), 252, machine().boot, &journal);
+        let output = journalctl(&args.map(str::to_owned), Profile::V252, machine().boot, &journal);
         let stderr = String::from_utf8(output.stderr).expect("text");
         assert!(stderr.contains(reason) && stderr.ends_with('\n'), "{args:?}: {stderr}");
         assert_eq!(output.code, 1, "{args:?}");

@@ -5,6 +5,7 @@ use relapse::ctl::Output;
 use relapse::ctl::journalctl::journalctl;
 use relapse::journal::{Journal, Record};
 use relapse::time::IncidentTime;
+use relapse::unit::Profile;
 use serde_json::Value;
 
 /// A journal from lines of `journalctl -o json`.
@@ -24,9 +25,9 @@ fn incident() -> Journal {
     load("b919cba8506d486e838445b899ad1af3", include_str!("../../fixtures/logs/incident.journal.json"))
 }
 
-fn run(args: &[&str], version: u32, now: IncidentTime, journal: &Journal) -> Output {
+fn run(args: &[&str], profile: Profile, now: IncidentTime, journal: &Journal) -> Output {
     let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
-    journalctl(&args, version, now, journal)
+    journalctl(&args, profile, now, journal)
 }
 
 /// Takes away what differs between two journals with the same records: cursors, and where the order of fields is
@@ -93,7 +94,7 @@ fn rows(table: &str) -> Vec<(String, Vec<String>, Value)> {
     rows.iter().map(row).collect()
 }
 
-fn compare(rows: &[(String, Vec<String>, Value)], version: u32) {
+fn compare(rows: &[(String, Vec<String>, Value)], profile: Profile) {
     let (formats, incident) = (formats(), incident());
     let mut wrong = Vec::new();
     for (name, args, row) in rows {
@@ -103,7 +104,7 @@ fn compare(rows: &[(String, Vec<String>, Value)], version: u32) {
         }
         let journal = if name == "inc" { &incident } else { &formats };
         let now = IncidentTime::from_micros(row["now_us"].as_u64().expect("now_us"));
-        let got = run(&args, version, now, journal);
+        let got = run(&args, profile, now, journal);
         let want_out: Vec<u8> = match &row["stdout"] {
             Value::String(text) => text.clone().into_bytes(),
             bytes => serde_json::from_value(bytes.clone()).expect("bytes"),
@@ -131,7 +132,7 @@ fn compare(rows: &[(String, Vec<String>, Value)], version: u32) {
 fn every_recorded_command_line_gives_what_systemd_252_gave() {
     let rows = rows(TABLE_252);
     assert!(rows.len() >= 240, "the table has its rows");
-    compare(&rows, 252);
+    compare(&rows, Profile::V252);
 }
 
 #[test]
@@ -142,12 +143,74 @@ fn every_recorded_command_line_gives_what_systemd_257_gave() {
         |row: &(String, Vec<String>, Value)| later.iter().any(|other| (&other.0, &other.1) == (&row.0, &row.1));
     let mut all: Vec<_> = rows(TABLE_252).into_iter().filter(|row| !differs(row)).collect();
     all.extend(later.iter().cloned());
-    compare(&all, 257);
+    compare(&all, Profile::V257);
 }
 
 #[test]
 fn the_recorded_incident_reads_as_it_was_printed() {
     let printed = include_str!("../../fixtures/logs/incident.short-iso-precise.txt");
-    let output = run(&["-o", "short-iso-precise"], 252, IncidentTime::NEVER, &incident());
+    let output = run(&["-o", "short-iso-precise"], Profile::V252, IncidentTime::NEVER, &incident());
     assert_eq!(String::from_utf8_lossy(&output.stdout), printed);
+}
+
+#[test]
+fn no_command_line_brings_it_down() {
+    let words = [
+        "-n",
+        "-",
+        "--",
+        "+",
+        "-b",
+        "-9223372036854775808",
+        "11111111111111111111111111111111+9",
+        "é",
+        "-p",
+        "0..9..1",
+        "-u",
+        "[",
+        "[!",
+        "a[b-",
+        "*?*?*?*?*",
+        "--since",
+        "@99999999999999999",
+        "-o",
+        "json",
+        "short-delta",
+        "verbose",
+        "-g",
+        "(a+)+$",
+        "--until",
+        "9999-12-31",
+        "-f",
+        "-r",
+        "--output-fields",
+        ",,",
+        "-c",
+        "s=;i=;t=zz",
+        "s=a;i=ffffffffffffffff",
+        "=",
+        "A=",
+        "-t",
+        "",
+        "-S",
+        "-0",
+        "--lines=18446744073709551616",
+        "-e",
+        "--list-boots",
+        "-F",
+        "-k",
+    ];
+    let journal = formats();
+    let mut seed = 1u64;
+    for _ in 0..4000 {
+        let mut args = Vec::new();
+        for _ in 0..5 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            args.push(words[usize::try_from(seed >> 33).expect("fits") % words.len()]);
+        }
+        for now in [IncidentTime::default(), IncidentTime::NEVER] {
+            let output = run(&args, Profile::V257, now, &journal);
+            assert!(output.code <= 1, "{args:?}");
+        }
+    }
 }

@@ -699,3 +699,71 @@ fn requests_come_in_the_order_of_the_real_one() {
     }
     insta::assert_snapshot!(text);
 }
+
+#[test]
+fn no_command_line_brings_it_down() {
+    let words = [
+        "start",
+        "status",
+        "show",
+        "is-active",
+        "is-enabled",
+        "cat",
+        "list-units",
+        "list-unit-files",
+        "enable",
+        "kill",
+        "-p",
+        "-P",
+        "--value",
+        "x",
+        "x@",
+        "x@.service",
+        "x@é.service",
+        "*",
+        "[",
+        "",
+        "/dev/x",
+        "/",
+        "a/../b",
+        "-",
+        "--",
+        "--state",
+        "-t",
+        "service",
+        "-n",
+        "0",
+        "-s",
+        "HUP",
+        "--now",
+        "9",
+        "--kill-whom=x",
+        "--all",
+        "-q",
+        "--plain",
+        "--no-legend",
+        "-o",
+        "json",
+        "verbose",
+        "reenable",
+        "mask",
+        "reload-or-restart",
+    ];
+    let odd = "Id=x.service\nLoadState=\nActiveState=odd\nSubState=\nExecStart={ pid= ; status= }\nExecStart=}\nDropInPaths=x /y/z  /
+        LoadError=x\nInactiveExitTimestampMonotonic=99999999999999999999\nActiveEnterTimestampMonotonic=18446744073709551615
+        ExecMainCode=7\nExecMainPID=7\nCPUUsageNSec=18446744073709551615\nMemoryCurrent=18446744073709551615\nTriggers=x.service
+        RuntimeMaxUSec=x\nListen=\nNeedDaemonReload=yes";
+    let mut seed = 7u64;
+    for _ in 0..3000 {
+        let mut command = "systemctl".to_owned();
+        for _ in 0..4 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let word = words[usize::try_from(seed >> 33).expect("fits") % words.len()];
+            command.push_str(&if word.is_empty() { " ''".to_owned() } else { format!(" {word}") });
+        }
+        let mut stage =
+            Stage::at("16:48:00").shown(odd).process("x.service", 5, "", "").log("16:47:00", "x.service", "\u{1}");
+        let (output, _) = stage.run(&command, Profile::V257);
+        assert!(output.code <= 5, "{command}");
+    }
+}

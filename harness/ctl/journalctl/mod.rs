@@ -6,7 +6,8 @@ use crate::journal::{Boot, Entry, Format, Journal, Matcher, Style, Term};
 use crate::time::IncidentTime;
 
 use self::options::{Action, BootChoice, Lines, Options};
-use super::{Output, glob, name};
+use super::{Output, glob, name, version_of};
+use crate::unit::Profile;
 use crate::unit::name::is_glob;
 
 /// A `journalctl` command line, resolved against a journal.
@@ -28,12 +29,13 @@ pub struct Journalctl {
 
 impl Journalctl {
     /// Reads a command line, without the program's name. Patterns of units and the choice of a boot are resolved
-    /// against the journal as it is now. `version` is systemd's major version.
+    /// against the journal as it is now.
     ///
     /// # Errors
     ///
     /// The output of a command line that needs no entries: a mistake, `--help`, `--version`.
-    pub fn new(args: &[String], version: u32, now: IncidentTime, journal: &Journal) -> Result<Self, Output> {
+    pub fn new(args: &[String], profile: Profile, now: IncidentTime, journal: &Journal) -> Result<Self, Output> {
+        let version = version_of(profile);
         let options = Options::parse(args, version, now)?;
         let mut warnings = Vec::new();
         let matcher = matcher(&options, version, journal, &mut warnings)?;
@@ -236,8 +238,8 @@ impl Journalctl {
 }
 
 /// Runs a command line that does not follow: `journalctl` in one call.
-pub fn journalctl(args: &[String], version: u32, now: IncidentTime, journal: &Journal) -> Output {
-    match Journalctl::new(args, version, now, journal) {
+pub fn journalctl(args: &[String], profile: Profile, now: IncidentTime, journal: &Journal) -> Output {
+    match Journalctl::new(args, profile, now, journal) {
         Ok(mut command) => command.run(journal),
         Err(output) => output,
     }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::ctl::journalctl::unit_log;
 use crate::ctl::{Output, UnitProcess, View};
-use crate::journal::{Style, format_relative, format_timestamp};
+use crate::journal::{Style, format_bytes, format_relative, format_timestamp};
 use crate::time::{IncidentTime, Span};
 use crate::unit::{exit_status, signal};
 
@@ -237,18 +237,6 @@ fn pids(text: &mut String, unit: &Properties, processes: &[UnitProcess]) {
     }
 }
 
-/// Bytes as systemd prints them: `8.2M`.
-fn bytes(count: u64) -> String {
-    const UNITS: [(&str, u64); 6] =
-        [("E", 1 << 60), ("P", 1 << 50), ("T", 1 << 40), ("G", 1 << 30), ("M", 1 << 20), ("K", 1 << 10)];
-    match UNITS.iter().find(|(_, factor)| count >= *factor) {
-        Some((unit, factor)) => {
-            format!("{}.{}{unit}", count / factor, (count % factor) / (factor / 1024).max(1) * 10 / 1024)
-        }
-        None => format!("{count}B"),
-    }
-}
-
 /// What the kernel counts; a machine without the controllers has only the CPU time.
 fn resources(text: &mut String, unit: &Properties) {
     if let Some(tasks) = unit.number("TasksCurrent") {
@@ -256,7 +244,7 @@ fn resources(text: &mut String, unit: &Properties) {
         line(text, "Tasks", &format!("{tasks}{limit}"));
     }
     if let Some(memory) = unit.number("MemoryCurrent") {
-        line(text, "Memory", &bytes(memory));
+        line(text, "Memory", &format_bytes(memory));
     }
     if let Some(nanoseconds) = unit.number("CPUUsageNSec") {
         line(text, "CPU", &Span::from_micros(nanoseconds / 1000).format(MILLISECOND));
