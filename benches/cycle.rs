@@ -2,6 +2,8 @@
 //!
 //! Prints ratios; absolute times mean nothing on a shared machine. Ends with 1 if a ratio is over its bound.
 
+#![expect(clippy::print_stdout, reason = "the ratio is what it is for")]
+
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
@@ -31,7 +33,11 @@ fn main() {
     let ratio = ratios[ratios.len() / 2];
     println!("spawn, log, refused bind, exit, wait      {:>9.1?} each (plain loop)", median(&mut plain) / CYCLES);
     println!("the same as an incident cycle in lock-step {:>8.1?} each", median(&mut cycle) / CYCLES);
-    println!("ratio, median of {ROUNDS} pairs: {ratio:.2} (bound 2.00), from {:.2} to {:.2}", ratios[0], ratios[ratios.len() - 1]);
+    println!(
+        "ratio, median of {ROUNDS} pairs: {ratio:.2} (bound 2.00), from {:.2} to {:.2}",
+        ratios[0],
+        ratios[ratios.len() - 1]
+    );
     if ratio > 2.0 {
         std::process::exit(1);
     }
@@ -95,7 +101,9 @@ fn incident() -> Duration {
     let text = include_str!("../scenarios/incident.md");
     let head = text.split("## The loop").next().expect("the first phases");
     let head = head.replace("pid = 3368901", "pid = 3368901\nbudget = \"10d\"");
-    let document = format!("{head}## The loop\n\n```expect\neventually port 8000 owner = [MANUAL]\n{CYCLES}x exit 1 every 14s .. 15s\n```\n");
+    let document = format!(
+        "{head}## The loop\n\n```expect\neventually port 8000 owner = [MANUAL]\n{CYCLES}x exit 1 every 14s .. 15s\n```\n"
+    );
     let scenario = Scenario::parse("benches/cycle.md", &document).expect("a scenario");
     let begin = Instant::now();
     let outcome = scenario.run(&Options::default()).expect("a run");

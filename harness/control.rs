@@ -467,7 +467,7 @@ impl Decoder {
     /// # Errors
     ///
     /// `InvalidData` if the peer speaks another protocol or version, or sends a frame that is too large.
-    pub fn next<T: DeserializeOwned>(&mut self) -> io::Result<Option<T>> {
+    pub fn take<T: DeserializeOwned>(&mut self) -> io::Result<Option<T>> {
         let bytes = &self.buffer[self.start..];
         let Some((head, body)) = bytes.split_at_checked(8) else { return Ok(None) };
         if head[..3] != *b"rlp" {
@@ -496,7 +496,7 @@ pub fn send<T: Serialize>(stream: &mut impl Write, message: &T) -> io::Result<()
 /// Reads one message from a blocking stream; `None` at its end.
 pub fn receive<T: DeserializeOwned>(stream: &mut impl Read, decoder: &mut Decoder) -> io::Result<Option<T>> {
     loop {
-        if let Some(message) = decoder.next()? {
+        if let Some(message) = decoder.take()? {
             return Ok(Some(message));
         }
         let mut chunk = [0u8; 8192];

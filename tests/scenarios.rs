@@ -32,7 +32,8 @@ fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
         let path = entry.path();
         if path.is_dir() {
             collect(&path, files);
-        } else if path.extension().is_some_and(|end| end == "md") && path.file_name().is_some_and(|n| n != "README.md") {
+        } else if path.extension().is_some_and(|end| end == "md") && path.file_name().is_some_and(|n| n != "README.md")
+        {
             files.push(path);
         }
     }

@@ -52,7 +52,10 @@ impl Loader for Disk {
     fn read(&self, path: &str) -> Result<String, String> {
         match std::fs::read(path) {
             Ok(bytes) => String::from_utf8(bytes).map_err(|error| {
-                format!("the file is not UTF-8 (byte {}); scenario files are Markdown in UTF-8", error.utf8_error().valid_up_to())
+                format!(
+                    "the file is not UTF-8 (byte {}); scenario files are Markdown in UTF-8",
+                    error.utf8_error().valid_up_to()
+                )
             }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err("there is no such file".to_owned()),
             Err(error) => Err(error.to_string()),
@@ -172,7 +175,9 @@ fn rewrite(scenario: &Scenario, run: &mut Run) {
     }
     let path = scenario.source.path();
     match std::fs::write(path, text) {
-        Ok(()) => complain(&format!("{path}: outputs rewritten; run it again, a later command may print something else")),
+        Ok(()) => {
+            complain(&format!("{path}: outputs rewritten; run it again, a later command may print something else"))
+        }
         Err(error) => run.outcome.failures.push(Failure::other(format!("{path}: cannot write: {error}"), None)),
     }
 }

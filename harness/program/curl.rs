@@ -53,7 +53,9 @@ pub(super) fn main(link: &mut Link, args: &[String]) -> u8 {
         Ok(response) => response,
         Err(failure) => {
             let (code, text) = match failure {
-                Failure::Refused => (7, format!("Failed to connect to {ip} port {port} after 0 ms: Couldn't connect to server")),
+                Failure::Refused => {
+                    (7, format!("Failed to connect to {ip} port {port} after 0 ms: Couldn't connect to server"))
+                }
                 Failure::Timeout => (28, "Operation timed out".to_owned()),
                 Failure::Reset => (52, "Empty reply from server".to_owned()),
             };

@@ -56,7 +56,8 @@ fn serve(directory: &str) -> io::Result<()> {
     let mut decoder = Decoder::default();
     loop {
         let (run, child) = {
-            let mut fds = [PollFd::new(socket.as_fd(), PollFlags::POLLIN), PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+            let mut fds =
+                [PollFd::new(socket.as_fd(), PollFlags::POLLIN), PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
             match poll(&mut fds, PollTimeout::NONE) {
                 Err(Errno::EINTR) => continue,
                 other => other?,
@@ -79,7 +80,7 @@ fn serve(directory: &str) -> io::Result<()> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(_) => break,
             }
-            while let Some(message) = decoder.next::<ToGuard>()? {
+            while let Some(message) = decoder.take::<ToGuard>()? {
                 match message {
                     ToGuard::Shutdown { keep } => {
                         let killed = kill_all();
@@ -162,7 +163,9 @@ fn spawn(
 fn reap(mut tell: impl FnMut(i32, Status)) {
     loop {
         match waitpid(None::<Pid>, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(pid, code)) => tell(pid.as_raw(), Status::Code(u8::try_from(code & 0xff).unwrap_or(0))),
+            Ok(WaitStatus::Exited(pid, code)) => {
+                tell(pid.as_raw(), Status::Code(u8::try_from(code & 0xff).unwrap_or(0)))
+            }
             Ok(WaitStatus::Signaled(pid, signal, true)) => tell(pid.as_raw(), Status::Dumped(signal as i32)),
             Ok(WaitStatus::Signaled(pid, signal, false)) => tell(pid.as_raw(), Status::Signal(signal as i32)),
             Ok(WaitStatus::StillAlive) | Err(_) => return,

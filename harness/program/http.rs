@@ -28,13 +28,20 @@ pub(super) enum Failure {
 const MAX_ANSWER: usize = 4 << 20;
 
 /// Sends a GET and waits for the end of the answer, until `deadline`.
-pub(super) fn get(link: &mut Link, ip: IpAddr, port: u16, path: &str, deadline: Option<IncidentTime>) -> Result<Response, Failure> {
+pub(super) fn get(
+    link: &mut Link,
+    ip: IpAddr,
+    port: u16,
+    path: &str,
+    deadline: Option<IncidentTime>,
+) -> Result<Response, Failure> {
     let address = SocketAddr::new(ip, link.mapping().host_port(port));
     // The limit is real time and only guards against a full backlog; on loopback connect(2) answers at once.
-    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5)).map_err(|error| match error.kind() {
-        io::ErrorKind::TimedOut => Failure::Timeout,
-        _ => Failure::Refused,
-    })?;
+    let mut stream =
+        TcpStream::connect_timeout(&address, Duration::from_secs(5)).map_err(|error| match error.kind() {
+            io::ErrorKind::TimedOut => Failure::Timeout,
+            _ => Failure::Refused,
+        })?;
     let request = format!("GET {path} HTTP/1.1\r\nhost: {ip}:{port}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).map_err(|_| Failure::Reset)?;
     stream.set_nonblocking(true).map_err(|_| Failure::Reset)?;

@@ -71,8 +71,9 @@ impl Link {
     /// The run is gone, or speaks another version.
     pub fn connect(args: &[String]) -> io::Result<(Link, Role)> {
         let path = std::env::var(ENV_CONTROL).map_err(io::Error::other)?;
-        let mut stream = UnixStream::connect(&path)
-            .map_err(|error| io::Error::new(error.kind(), format!("the run of this process is gone ({path}): {error}")))?;
+        let mut stream = UnixStream::connect(&path).map_err(|error| {
+            io::Error::new(error.kind(), format!("the run of this process is gone ({path}): {error}"))
+        })?;
         let mut decoder = Decoder::default();
         control::send(&mut stream, &ToRun::Hello { thread: 0, argv: args.to_vec() })?;
         let Some(ToProcess::Welcome(welcome)) = control::receive(&mut stream, &mut decoder)? else {
@@ -219,10 +220,8 @@ impl Link {
                         self.now = now;
                         return Woke::Deadline;
                     }
-                    ToProcess::Probe { generation } => {
-                        if self.look(fds, Some(0)).own.is_none() {
-                            self.send(&ToRun::Quiet { generation });
-                        }
+                    ToProcess::Probe { generation } if self.look(fds, Some(0)).own.is_none() => {
+                        self.send(&ToRun::Quiet { generation });
                     }
                     _ => {}
                 }
@@ -257,11 +256,8 @@ impl Link {
             return Ready { run: false, own: None };
         }
         let ready = |fd: &PollFd<'_>| fd.revents().is_some_and(|events| !events.is_empty());
-        let own = if first == 2 && ready(&polled[1]) {
-            Some(None)
-        } else {
-            polled[first..].iter().position(ready).map(Some)
-        };
+        let own =
+            if first == 2 && ready(&polled[1]) { Some(None) } else { polled[first..].iter().position(ready).map(Some) };
         Ready { run: ready(&polled[0]), own }
     }
 

@@ -23,7 +23,9 @@ pub(super) fn main(link: &mut Link, args: &[String]) -> u8 {
             text if text.starts_with("-i") => internet = Some(text[2..].to_owned()),
             text if text.starts_with("-s") => {}
             other => {
-                link.stderr(&format!("lsof: unsupported option argument: {other} (this lsof knows -i [4|6][tcp][:port], -t, -n, -P, -s)"));
+                link.stderr(&format!(
+                    "lsof: unsupported option argument: {other} (this lsof knows -i [4|6][tcp][:port], -t, -n, -P, -s)"
+                ));
                 return 1;
             }
         }
@@ -47,7 +49,9 @@ pub(super) fn main(link: &mut Link, args: &[String]) -> u8 {
             text.push_str(&format!("{pid}\n"));
         }
     } else if !rows.is_empty() {
-        let width = |least: usize, of: &dyn Fn(&SocketRow) -> usize| rows.iter().map(|row| of(row)).max().unwrap_or(0).max(least);
+        let width = |least: usize, of: &dyn Fn(&SocketRow) -> usize| {
+            rows.iter().map(|row| of(row)).max().unwrap_or(0).max(least)
+        };
         let command = width(7, &|row| row.comm.chars().take(9).count());
         let pid = width(3, &|row| row.pid.to_string().len());
         let user = width(4, &|row| row.user.len());

@@ -23,7 +23,19 @@ pub const CLIENT: &str = "relapse-client";
 
 /// The commands that a run puts first in PATH.
 pub const COMMANDS: &[&str] = &[
-    "curl", "date", "journalctl", "kill", "lsof", "pgrep", "pkill", "ps", "sleep", "ss", "sudo", "systemctl", "timeout",
+    "curl",
+    "date",
+    "journalctl",
+    "kill",
+    "lsof",
+    "pgrep",
+    "pkill",
+    "ps",
+    "sleep",
+    "ss",
+    "sudo",
+    "systemctl",
+    "timeout",
     "watch",
 ];
 

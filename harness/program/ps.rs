@@ -47,7 +47,9 @@ pub(super) fn main(link: &mut Link, args: &[String]) -> u8 {
                 }
             }
             other => {
-                link.stderr(&format!("error: unsupported option: {other} (this ps knows aux, -ef, -e, -p, -C, -o, --no-headers)"));
+                link.stderr(&format!(
+                    "error: unsupported option: {other} (this ps knows aux, -ef, -e, -p, -C, -o, --no-headers)"
+                ));
                 return 1;
             }
         }

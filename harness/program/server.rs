@@ -56,9 +56,12 @@ fn address(args: &[String]) -> Result<(String, u16), String> {
             None => (arg.as_str(), None),
         };
         match key {
-            "--host" => host = inline.or_else(|| rest.next().cloned()).ok_or("Error: Option '--host' requires an argument.")?,
+            "--host" => {
+                host = inline.or_else(|| rest.next().cloned()).ok_or("Error: Option '--host' requires an argument.")?
+            }
             "--port" => {
-                let value = inline.or_else(|| rest.next().cloned()).ok_or("Error: Option '--port' requires an argument.")?;
+                let value =
+                    inline.or_else(|| rest.next().cloned()).ok_or("Error: Option '--port' requires an argument.")?;
                 port = value.parse().map_err(|_| {
                     format!("Error: Invalid value for '--port': '{value}' is not a valid integer range.")
                 })?;
@@ -105,7 +108,8 @@ impl Server<'_> {
                 return self.role.exit_on_bind_error;
             }
         };
-        self.link.stderr(&format!("INFO:     Uvicorn running on http://{}:{} (Press CTRL+C to quit)", self.host, self.port));
+        self.link
+            .stderr(&format!("INFO:     Uvicorn running on http://{}:{} (Press CTRL+C to quit)", self.host, self.port));
         // A signal that came during the import: it did bind, and now it dies without a shutdown hook.
         if let Some(signal) = self.deferred {
             self.link.die_by(signal);
@@ -316,5 +320,7 @@ fn bind(host: &str, port: u16) -> Result<TcpListener, Errno> {
 
 fn capital(text: &str) -> String {
     let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars.flat_map(char::to_lowercase)).collect())
+    chars
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().chain(chars.flat_map(char::to_lowercase)).collect())
 }

@@ -89,7 +89,7 @@ impl Guard {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
-        while let Some(message) = self.decoder.next()? {
+        while let Some(message) = self.decoder.take()? {
             self.keep(message);
         }
         Ok(())

@@ -3,12 +3,12 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
+use super::Fault;
 use super::clock::Clock;
 use super::layout::Layout;
 use super::machine::{Machinery, View};
-use super::tree::{Origin, Pending, ProcessId, Report, Start, Tree};
-use super::Fault;
 use super::sessions::Session;
+use super::tree::{Origin, Pending, ProcessId, Report, Start, Tree};
 use crate::control::{Note, Role, ServerRole, Status, Welcome};
 use crate::manager::{Exit, Input};
 use crate::time::{IncidentTime, Span};
@@ -83,7 +83,13 @@ impl Incident {
 
     /// What the manager can look at.
     pub(super) fn view(&self) -> View<'_> {
-        View { tree: &self.tree, layout: &self.layout, files: &self.machinery.files, spent: &self.machinery.spent, next_pid: &self.next_pid }
+        View {
+            tree: &self.tree,
+            layout: &self.layout,
+            files: &self.machinery.files,
+            spent: &self.machinery.spent,
+            next_pid: &self.next_pid,
+        }
     }
 
     pub(super) fn event(&mut self, kind: EventKind) {
@@ -113,7 +119,11 @@ impl Incident {
             }
             let process = self.tree.earliest();
             let manager = self.machinery.next_deadline();
-            let next = [process.map(|(at, _)| at), manager].into_iter().flatten().min().filter(|at| *at != IncidentTime::NEVER);
+            let next = [process.map(|(at, _)| at), manager]
+                .into_iter()
+                .flatten()
+                .min()
+                .filter(|at| *at != IncidentTime::NEVER);
             let target = next.map_or(limit, |next| next.min(limit));
             if target == IncidentTime::NEVER && self.clock.is_virtual() {
                 return Err(Fault::Deadlock { waiting: self.who_waits() });

@@ -13,7 +13,8 @@ use crate::sys::port::Lease;
 use crate::unit::{FileEntry, Files};
 
 /// Where units live, as far as a run can have any.
-const UNIT_DIRECTORIES: &[&str] = &["/etc/systemd", "/run/systemd", "/usr/lib/systemd", "/lib/systemd", "/usr/local/lib/systemd"];
+const UNIT_DIRECTORIES: &[&str] =
+    &["/etc/systemd", "/run/systemd", "/usr/lib/systemd", "/lib/systemd", "/usr/local/lib/systemd"];
 /// Commands that Exec lines name by these directories are ours too.
 const SYSTEM_DIRECTORIES: &[&str] = &["/bin", "/usr/bin", "/usr/sbin", "/sbin"];
 
@@ -30,7 +31,12 @@ pub(super) struct Layout {
 
 impl Layout {
     /// Makes the directories and leases a port for each incident port.
-    pub(super) fn new(directory: &Path, executable: PathBuf, ports: &BTreeSet<u16>, own: Vec<String>) -> io::Result<Layout> {
+    pub(super) fn new(
+        directory: &Path,
+        executable: PathBuf,
+        ports: &BTreeSet<u16>,
+        own: Vec<String>,
+    ) -> io::Result<Layout> {
         let root = directory.join("root");
         for path in ["etc/systemd/system", "run/systemd/system", "var/log", "home"] {
             fs::create_dir_all(root.join(path))?;
@@ -39,11 +45,7 @@ impl Layout {
         fs::create_dir_all(directory.join("bin"))?;
         let mut layout = Layout {
             directory: directory.to_owned(),
-            mapping: Mapping {
-                root: root.to_string_lossy().into_owned(),
-                own,
-                ports: Vec::new(),
-            },
+            mapping: Mapping { root: root.to_string_lossy().into_owned(), own, ports: Vec::new() },
             executable,
             leases: Vec::new(),
             generations: BTreeMap::new(),

@@ -9,7 +9,7 @@ use super::layout::Layout;
 use super::tree::{Origin, Start, Tree};
 use crate::journal::{Journal, LineBreak, Machine, ManagerLine, StdoutLine};
 use crate::manager::{
-    Config, Effect, ExecFailure, Host, Input, Manager, Message, PathKind, Pid, Process, RequestId, Reply, Spawn,
+    Config, Effect, ExecFailure, Host, Input, Manager, Message, PathKind, Pid, Process, Reply, RequestId, Spawn,
 };
 use crate::time::{IncidentTime, Span};
 use crate::timeline::EventKind;
@@ -89,7 +89,15 @@ impl Machinery {
         self.manager.next_deadline()
     }
 
-    pub(super) fn service_line(&mut self, now: IncidentTime, unit: &str, pid: Pid, comm: &str, cmdline: &str, line: &str) {
+    pub(super) fn service_line(
+        &mut self,
+        now: IncidentTime,
+        unit: &str,
+        pid: Pid,
+        comm: &str,
+        cmdline: &str,
+        line: &str,
+    ) {
         let (invocation, identifier) = self.output.get(unit).cloned().unwrap_or_default();
         let exe = cmdline.split(' ').next().unwrap_or_default().to_owned();
         let record = self.machine.stdout_record(
@@ -287,10 +295,9 @@ impl Incident {
             // Whoever asked for it gets the answer, and is gone with the rest once the command line has ended.
             Effect::Reboot => self.reboot_due = true,
             Effect::Poweroff => self.tree.kill_all()?,
-            Effect::Listen { unit, .. } => self.inputs.push_back(Input::Listening {
-                unit,
-                result: Err((String::new(), "Operation not supported".into())),
-            }),
+            Effect::Listen { unit, .. } => self
+                .inputs
+                .push_back(Input::Listening { unit, result: Err((String::new(), "Operation not supported".into())) }),
             Effect::CloseListen { .. } | Effect::Watch { .. } => {}
         }
         Ok(())
@@ -312,7 +319,8 @@ impl Incident {
     }
 
     fn spawn(&mut self, spawn: Spawn) -> Result<(), Fault> {
-        let Spawn { pid, unit, role, path, argv, environment, working_directory, identifier, invocation_id, .. } = spawn;
+        let Spawn { pid, unit, role, path, argv, environment, working_directory, identifier, invocation_id, .. } =
+            spawn;
         let before = self.machinery.output.insert(unit.clone(), (invocation_id.clone(), identifier));
         if before.is_none_or(|(id, _)| id != invocation_id) {
             self.machinery.spent.remove(&unit);
@@ -378,9 +386,11 @@ impl Incident {
         let mut units: BTreeSet<String> = self.machinery.manager.units().into_iter().map(|row| row.name).collect();
         units.extend(self.machinery.told.keys().cloned());
         for unit in units.into_iter().filter(|unit| unit.ends_with(".service") || unit.ends_with(".socket")) {
-            let now = self.machinery.manager.properties(&self.view(), &unit).unwrap_or_else(|| {
-                UNLOADED.iter().map(|(name, value)| (*name, (*value).to_owned())).collect()
-            });
+            let now = self
+                .machinery
+                .manager
+                .properties(&self.view(), &unit)
+                .unwrap_or_else(|| UNLOADED.iter().map(|(name, value)| (*name, (*value).to_owned())).collect());
             let before = self.machinery.told.get(&unit).map_or(&[][..], Vec::as_slice);
             let mut changed = BTreeMap::new();
             for (index, (name, value)) in now.iter().enumerate() {

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::journal::{Format, Journal, Style};
+use crate::journal::Journal;
 use crate::report::{Failure, FailureKind, Loop, Outage, Outcome, Verdict};
 use crate::scenario::{Bindings, Command, Scenario, StepKind};
 use crate::time::Span;
@@ -315,8 +315,12 @@ impl Scenario {
             .collect();
         let directory = base.join(name.trim_matches(['-', '.']));
         std::fs::create_dir_all(&directory)?;
+        let version = u32::from(self.settings.profile.version());
         std::fs::write(directory.join("timeline.jsonl"), run.outcome.timeline.to_jsonl())?;
-        std::fs::write(directory.join("journal.jsonl"), journal_lines(&run.journal))?;
+        std::fs::write(
+            directory.join("journal.jsonl"),
+            run.journal.json_lines(version).flatten().collect::<Vec<u8>>(),
+        )?;
         std::fs::write(directory.join("console.log"), console)?;
         let mut logs = BTreeSet::new();
         for stand_in in &incident.stand_ins {
@@ -341,14 +345,4 @@ fn verdict(result: &Result<(), Fault>, played: &Played, incident: &Incident) -> 
         Ok(()) if played.failures.iter().any(|failure| failure.kind == FailureKind::Error) => Verdict::Error,
         Ok(()) => Verdict::Violated,
     }
-}
-
-/// `journalctl -o json` of the whole journal.
-fn journal_lines(journal: &Journal) -> Vec<u8> {
-    let style = Style::new(Format::Json, 252);
-    let mut out = Vec::new();
-    for entry in journal.entries() {
-        style.write(&mut out, &entry, None);
-    }
-    out
 }

@@ -48,7 +48,8 @@ pub(super) fn stand_in(name: &str, program: &Program) -> StandIn {
     if names.is_empty() {
         names.push(name.to_owned());
     }
-    let startup = program.startup.iter().flat_map(|entry| std::iter::repeat_n(entry.span, entry.times as usize)).collect();
+    let startup =
+        program.startup.iter().flat_map(|entry| std::iter::repeat_n(entry.span, entry.times as usize)).collect();
     StandIn {
         names,
         words: program.module.iter().cloned().collect(),
@@ -133,7 +134,7 @@ impl Player<'_> {
         let scenario = self.scenario;
         for (index, step) in scenario.steps.iter().enumerate() {
             self.inherited = index < scenario.inherited;
-            if !self.inherited && self.played.loop_end.is_none() && index > 0 {
+            if !self.inherited && self.played.loop_end.is_none() && scenario.inherited > 0 {
                 self.played.loop_end = Some(self.incident.timeline.events().len());
                 if !self.loop_is_short_enough() {
                     return Ok(());
@@ -300,13 +301,21 @@ impl Player<'_> {
             let outcome = self.incident.command(number, &command.text, &self.directory, &self.variables, budget)?;
             let now = self.incident.now();
             let Some(outcome) = outcome else {
-                let message = format!("the command did not end within {} of incident time", self.scenario.settings.budget);
+                let message =
+                    format!("the command did not end within {} of incident time", self.scenario.settings.budget);
                 let diagnostic = Diagnostic::new(command.location.span.clone(), message, "still running")
                     .help("put `timeout SPAN` before it, or raise `budget` in the header");
-                self.fail(Failure { kind: FailureKind::Violated, ..Failure::of_document(source, diagnostic, Some(now)) });
+                self.fail(Failure {
+                    kind: FailureKind::Violated,
+                    ..Failure::of_document(source, diagnostic, Some(now))
+                });
                 return Ok(false);
             };
-            self.incident.event(EventKind::CommandEnded { command: command.text.clone(), line, status: outcome.status });
+            self.incident.event(EventKind::CommandEnded {
+                command: command.text.clone(),
+                line,
+                status: outcome.status,
+            });
             self.played.console.push_str(&format!("$ {}\n{}", command.text, outcome.output));
             if !self.inherited {
                 self.answers.push((command.text.clone(), outcome.output.clone()));
@@ -321,7 +330,13 @@ impl Player<'_> {
     }
 
     /// True if the command printed and returned what is written; binds the names in it.
-    fn compare(&mut self, source: &Arc<Source>, command: &Command, outcome: &CommandOutcome, now: IncidentTime) -> bool {
+    fn compare(
+        &mut self,
+        source: &Arc<Source>,
+        command: &Command,
+        outcome: &CommandOutcome,
+        now: IncidentTime,
+    ) -> bool {
         let place = command.location.span.clone();
         let compared = compare(&command.output, &outcome.output, &self.variables);
         if outcome.status != command.status {

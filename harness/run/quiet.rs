@@ -65,14 +65,14 @@ impl Foreign {
         if let Some((look, call, since)) = &self.offender
             && since.elapsed() > PATIENCE
         {
-            return Some(Fault::NotInLockstep {
-                command: process::cmdline(look.pid),
-                call: call.clone(),
-            });
+            return Some(Fault::NotInLockstep { command: process::cmdline(look.pid), call: call.clone() });
         }
         (waited > stall).then(|| Fault::Stalled {
             pid: None,
-            command: self.offender.as_ref().map_or_else(|| "a foreign process".to_owned(), |(look, ..)| process::cmdline(look.pid)),
+            command: self
+                .offender
+                .as_ref()
+                .map_or_else(|| "a foreign process".to_owned(), |(look, ..)| process::cmdline(look.pid)),
             why: "neither waited for a child nor exited".to_owned(),
             after: stall,
         })

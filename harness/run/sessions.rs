@@ -7,7 +7,7 @@ use super::tree::{Origin, ProcessId};
 use crate::control::Answer;
 use crate::ctl::journalctl::Journalctl;
 use crate::ctl::systemctl::{Step, Systemctl};
-use crate::ctl::{self, JobInfo, Output, UnitFile, UnitProcess, Unmet};
+use crate::ctl::{self, JobInfo, Output, UnitProcess, Unmet};
 use crate::journal::{Journal, Machine};
 use crate::manager::{Input, JobId, JobResult};
 use crate::time::IncidentTime;
@@ -54,7 +54,12 @@ impl ctl::View for MachineView<'_> {
             .manager
             .jobs()
             .into_iter()
-            .map(|row| JobInfo { id: row.id, unit: row.unit, job_type: row.kind.to_owned(), state: row.state.to_owned() })
+            .map(|row| JobInfo {
+                id: row.id,
+                unit: row.unit,
+                job_type: row.kind.to_owned(),
+                state: row.state.to_owned(),
+            })
             .collect()
     }
 
@@ -95,15 +100,6 @@ impl ctl::View for MachineView<'_> {
             })
             .collect()
     }
-
-    fn unit_files(&self) -> Vec<UnitFile> {
-        Vec::new()
-    }
-
-    fn unit_file_state(&self, name: &str) -> Option<String> {
-        let _ = name;
-        None
-    }
 }
 
 impl Incident {
@@ -121,25 +117,24 @@ impl Incident {
         let profile = self.machinery.profile;
         let args = argv.get(1..).unwrap_or_default();
         match argv.first().map(String::as_str) {
-            Some("journalctl") => {
-                match Journalctl::new(args, u32::from(profile.version()), now, &self.machinery.journal) {
-                    Err(output) => self.print(id, output, false),
-                    Ok(mut session) => {
-                        let output = session.run(&self.machinery.journal);
-                        let follows = session.follows();
-                        if follows {
-                            self.sessions.insert(id, Session::Follow(Box::new(session)));
-                        }
-                        self.print(id, output, follows)
+            Some("journalctl") => match Journalctl::new(args, profile, now, &self.machinery.journal) {
+                Err(output) => self.print(id, output, false),
+                Ok(mut session) => {
+                    let output = session.run(&self.machinery.journal);
+                    let follows = session.follows();
+                    if follows {
+                        self.sessions.insert(id, Session::Follow(Box::new(session)));
                     }
+                    self.print(id, output, follows)
                 }
-            }
+            },
             Some("systemctl") => {
                 self.sessions.insert(id, Session::Systemctl(Box::new(Systemctl::new(args, profile))));
                 self.drive(id)
             }
             other => {
-                let stderr = format!("{}: the run does not know this command\n", other.unwrap_or_default()).into_bytes();
+                let stderr =
+                    format!("{}: the run does not know this command\n", other.unwrap_or_default()).into_bytes();
                 self.print(id, Output { stderr, code: 127, ..Output::default() }, false)
             }
         }

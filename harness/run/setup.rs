@@ -95,8 +95,7 @@ impl Incident {
             )
             .into());
         }
-        let mut tree =
-            Tree::new(guard, &socket, &layout.streams(), setup.stall, setup.cancel.clone(), setup.start)?;
+        let mut tree = Tree::new(guard, &socket, &layout.streams(), setup.stall, setup.cancel.clone(), setup.start)?;
         tree.watch_ports(layout.mapping.ports.iter().map(|(_, host)| *host).collect());
         let boot = setup.start - UPTIME;
         let machinery = Machinery::new(

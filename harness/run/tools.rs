@@ -113,7 +113,9 @@ impl Incident {
         });
         let target = match (incident, sibling) {
             (Some(one), Some(other)) if one != other => {
-                return Ok(Some(format!("({pid}) - ambiguous: also a process of this shell; name it by its PID in ps")));
+                return Ok(Some(format!(
+                    "({pid}) - ambiguous: also a process of this shell; name it by its PID in ps"
+                )));
             }
             (Some(id), _) | (None, Some(id)) => id,
             (None, None) => return Ok(Some(format!("({pid}) - No such process"))),

@@ -313,7 +313,9 @@ impl Tree {
 
     /// Sends a signal to a live process.
     pub(super) fn signal(&mut self, id: ProcessId, signal: i32) -> Result<bool, Fault> {
-        let Some(process) = self.processes.get_mut(&id).filter(|process| process.end.is_none()) else { return Ok(false) };
+        let Some(process) = self.processes.get_mut(&id).filter(|process| process.end.is_none()) else {
+            return Ok(false);
+        };
         if signal != 0 {
             process.last_signal = Some(signal);
             let host = process.host;
@@ -458,7 +460,7 @@ impl Tree {
         connection.decoder.push(&chunk[..count]);
         loop {
             let Some(connection) = self.connections.get_mut(&id) else { return Ok(()) };
-            let Some(message) = connection.decoder.next::<ToRun>()? else { return Ok(()) };
+            let Some(message) = connection.decoder.take::<ToRun>()? else { return Ok(()) };
             let process = connection.process;
             match (message, process) {
                 (ToRun::Hello { argv, .. }, _) => self.hello(id, argv)?,
@@ -565,7 +567,8 @@ impl Tree {
     /// or at a pipe.
     pub(super) fn settle(&mut self) -> Result<(), Fault> {
         let begin = Instant::now();
-        let stopped: Vec<ProcessId> = self.alive().filter(|process| process.stopped).map(|process| process.id).collect();
+        let stopped: Vec<ProcessId> =
+            self.alive().filter(|process| process.stopped).map(|process| process.id).collect();
         for id in stopped {
             self.is_stopped(id);
         }
@@ -728,8 +731,7 @@ impl Tree {
         let begin = Instant::now();
         let awakenings = self.awakenings;
         for id in &waiting {
-            loop {
-                let Some(process) = self.processes.get(id) else { break };
+            while let Some(process) = self.processes.get(id) {
                 // Whoever woke up may wait again already: its answer to this probe will never come, and it may have
                 // woken others.
                 if self.awakenings != awakenings || !matches!(process.state, State::Waiting { .. }) {
@@ -753,10 +755,8 @@ impl Tree {
             return Ok(false);
         }
         // A message in flight keeps its sender's or receiver's queue filled until it has been read.
-        let talks = self
-            .processes
-            .values()
-            .any(|process| matches!(process.state, State::Waiting { connections: true, .. }));
+        let talks =
+            self.processes.values().any(|process| matches!(process.state, State::Waiting { connections: true, .. }));
         Ok(!(talks && self.foreign.data_in_flight()))
     }
 
@@ -805,7 +805,9 @@ impl Tree {
     fn age(&self, process: &Process) -> Vec<u64> {
         let mut chain = Vec::new();
         let mut host = process.host;
-        while let Some(look) = process::look(host).filter(|_| host.unsigned_abs() != self.guard.pid() && chain.len() < 64) {
+        while let Some(look) =
+            process::look(host).filter(|_| host.unsigned_abs() != self.guard.pid() && chain.len() < 64)
+        {
             // A smaller PID than the parent's: the numbers have wrapped around.
             let wrapped = u64::from(host < look.ppid) << 32;
             chain.push(wrapped | u64::from(host.unsigned_abs()));
@@ -980,7 +982,8 @@ impl Stream {
     fn lines(&mut self, until: Option<u64>, mut line: impl FnMut(String)) -> Result<(), Fault> {
         loop {
             let mut chunk = [0u8; 8192];
-            let room = until.map_or(chunk.len() as u64, |until| until.saturating_sub(self.read).min(chunk.len() as u64));
+            let room =
+                until.map_or(chunk.len() as u64, |until| until.saturating_sub(self.read).min(chunk.len() as u64));
             let want = usize::try_from(room).unwrap_or(chunk.len());
             if want == 0 {
                 return Ok(());

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use super::console::{Command, Console, When};
 use super::error::Error;
 use super::fence::is_clean_path;
-use crate::mapping::is_below;
 use super::output::names;
 use super::shell::{Scan, Target, scan};
 use super::{Kind, Scenario, Step, StepKind};
 use crate::expect::{Claim, ClaimKind, Diagnostic, Source, Window};
+use crate::mapping::is_below;
 use crate::time::{IncidentTime, Span};
 use crate::timeline::brief;
 

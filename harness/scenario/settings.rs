@@ -153,9 +153,9 @@ pub struct Client {
 fn moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<IncidentTime>, D::Error> {
     let text = toml::value::Datetime::deserialize(deserializer)?.to_string();
     let civil = text.parse::<jiff::civil::DateTime>();
-    civil.map(|civil| Some(IncidentTime::from_civil(civil))).map_err(|_| {
-        serde::de::Error::custom("expected a local date-time such as 2026-01-16T12:31:00")
-    })
+    civil
+        .map(|civil| Some(IncidentTime::from_civil(civil)))
+        .map_err(|_| serde::de::Error::custom("expected a local date-time such as 2026-01-16T12:31:00"))
 }
 
 impl Client {

@@ -78,7 +78,9 @@ fn children_by_scan(pid: u32) -> Vec<i32> {
     let mut found: Vec<i32> = entries
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
-        .filter(|candidate| stat(&format!("/proc/{candidate}/stat")).is_some_and(|(ppid, ..)| ppid.unsigned_abs() == pid))
+        .filter(|candidate| {
+            stat(&format!("/proc/{candidate}/stat")).is_some_and(|(ppid, ..)| ppid.unsigned_abs() == pid)
+        })
         .collect();
     found.sort_unstable();
     found
@@ -193,10 +195,15 @@ fn is_pause(_: i64) -> bool {
 
 #[cfg(target_arch = "x86_64")]
 fn named_on_x86_64(number: i64) -> String {
-    [(libc::SYS_poll, "poll"), (libc::SYS_select, "select"), (libc::SYS_epoll_wait, "epoll_wait"), (libc::SYS_accept, "accept")]
-        .into_iter()
-        .find(|(call, _)| *call == number)
-        .map_or_else(|| format!("system call {number}"), |(_, name)| name.to_owned())
+    [
+        (libc::SYS_poll, "poll"),
+        (libc::SYS_select, "select"),
+        (libc::SYS_epoll_wait, "epoll_wait"),
+        (libc::SYS_accept, "accept"),
+    ]
+    .into_iter()
+    .find(|(call, _)| *call == number)
+    .map_or_else(|| format!("system call {number}"), |(_, name)| name.to_owned())
 }
 
 #[cfg(not(target_arch = "x86_64"))]

@@ -21,7 +21,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("control", &[]),
 ];
 
-const PURE: &[&str] = &["time", "mapping", "unit", "manager", "world", "journal", "ctl", "timeline", "expect", "scenario", "report"];
+const PURE: &[&str] =
+    &["time", "mapping", "unit", "manager", "world", "journal", "ctl", "timeline", "expect", "scenario", "report"];
 
 const IMPURE_WORDS: &[&str] =
     &["std::thread", "std::process", "std::net", "std::fs", "std::os", "std::env", "Instant", "SystemTime", "nix::"];
@@ -53,7 +54,9 @@ fn named(code: &str) -> BTreeSet<String> {
         let rest = &code[at + "crate::".len()..];
         let word = |text: &str| text.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect::<String>();
         match rest.strip_prefix('{') {
-            Some(group) => names.extend(group.split('}').next().unwrap_or_default().split(',').map(|item| word(item.trim()))),
+            Some(group) => {
+                names.extend(group.split('}').next().unwrap_or_default().split(',').map(|item| word(item.trim())))
+            }
             None => {
                 names.insert(word(rest));
             }

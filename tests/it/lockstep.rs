@@ -41,11 +41,15 @@ fn holds(outcome: &Outcome) {
     "$ (sleep 2; echo one) & (sleep 2; echo two) & (sleep 1; echo zero) & wait\nzero\none\ntwo"
 )]
 #[case::a_signal_ends_a_sleep("$ sleep 100 & kill $!; wait $!; echo $?; date +%T\n143\n12:00:00")]
-#[case::a_signal_after_a_while("$ sleep 100 & p=$!; (sleep 7; kill -KILL $p) & wait $p 2>/dev/null; echo $?; date +%T\n137\n12:00:07")]
+#[case::a_signal_after_a_while(
+    "$ sleep 100 & p=$!; (sleep 7; kill -KILL $p) & wait $p 2>/dev/null; echo $?; date +%T\n137\n12:00:07"
+)]
 #[case::timeout_is_incident_time("$ timeout 90 sleep 3600; echo $?; date +%T\n124\n12:01:30")]
 #[case::timeout_of_a_quick_command("$ timeout 90 sleep 3; echo $?; date +%T\n0\n12:00:03")]
 #[case::a_stopped_process_is_quiet("$ sleep 2 & kill -STOP $!; sleep 5; kill -CONT $!; wait; date +%T\n12:00:05")]
-#[case::a_child_that_outlives_its_shell("$ (sleep 3; date +%T > /home/late) & true\n$ sleep 4; cat /home/late\n12:00:03")]
+#[case::a_child_that_outlives_its_shell(
+    "$ (sleep 3; date +%T > /home/late) & true\n$ sleep 4; cat /home/late\n12:00:03"
+)]
 #[case::busy_work_takes_no_time("$ i=0; while [ $i -lt 2000 ]; do i=$((i+1)); done; date +%T\n12:00:00")]
 #[case::a_daemon_twice_forked("$ sh -c '(sleep 6; date +%T > /home/daemon) &' ; sleep 7; cat /home/daemon\n12:00:06")]
 fn a_command_takes_exactly_its_incident_time(#[case] lines: &str) {

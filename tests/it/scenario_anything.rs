@@ -1,7 +1,8 @@
 //! Whatever text comes in: no panic, no endless time, and a few laws that hold of all of it.
 
 use relapse::expect::{Context, Monitor, Verdict, parse};
-use relapse::scenario::{Bindings, Mapping, Scenario, StepKind, absolute_paths, compare, scan, update, whole_numbers};
+use relapse::mapping::{Mapping, absolute_paths, whole_numbers};
+use relapse::scenario::{Bindings, Scenario, StepKind, compare, scan, update};
 use relapse::time::{IncidentTime, Span};
 use relapse::timeline::{Event, EventKind, Timeline, render};
 
