@@ -15,7 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("ctl", &["unit", "manager", "journal"]),
     ("timeline", &[]),
     ("expect", &["timeline"]),
-    ("scenario", &["expect", "unit"]),
+    ("scenario", &["expect", "timeline", "unit"]),
     ("report", &["timeline", "expect", "scenario"]),
     ("sys", &[]),
     ("control", &[]),
