@@ -196,7 +196,7 @@ impl Incident {
         }
     }
 
-    fn ended(&mut self, id: ProcessId, status: Status) -> Result<(), Fault> {
+    pub(super) fn ended(&mut self, id: ProcessId, status: Status) -> Result<(), Fault> {
         self.listeners.retain(|listener| listener.process != id);
         self.sessions.remove(&id);
         self.waiting.remove(&id);
@@ -218,10 +218,12 @@ impl Incident {
                 self.machinery.account(&unit, cpu);
                 if let Some(pid) = pid {
                     self.event(EventKind::Exit { unit: Some(unit.clone()), role: Some(role), pid, ended });
-                    self.input(Input::Exited { pid, exit })?;
+                    if !self.reboot_due {
+                        self.input(Input::Exited { pid, exit })?;
+                    }
                 }
                 let left = self.tree.alive().any(|p| matches!(&p.origin, Origin::Unit { unit: u, .. } if *u == unit));
-                if !left {
+                if !left && !self.reboot_due {
                     self.input(Input::CgroupEmpty { unit })?;
                 }
             }

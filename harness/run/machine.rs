@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::Fault;
 use super::incident::{Incident, comm_of};
 use super::layout::Layout;
-use super::tree::{Origin, Start, Tree};
+use super::tree::{Origin, Pending, Start, Tree};
 use crate::journal::{Journal, LineBreak, Machine, ManagerLine, StdoutLine};
 use crate::manager::{
     Config, Effect, ExecFailure, Host, Input, Manager, Message, PathKind, Pid, Process, Reply, RequestId, Spawn,
@@ -305,8 +305,14 @@ impl Incident {
 
     /// The machine goes down, with everything that runs, and comes up again.
     pub(super) fn reboot(&mut self) -> Result<(), Fault> {
-        self.reboot_due = false;
         self.tree.kill_all()?;
+        // They die with the machine: no manager is there to hear of it.
+        while let Some(pending) = self.tree.pending() {
+            if let Pending::Ended(id, status) = pending {
+                self.ended(id, status)?;
+            }
+        }
+        self.reboot_due = false;
         self.listeners.clear();
         self.sessions.clear();
         self.waiting.clear();

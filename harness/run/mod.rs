@@ -3,6 +3,7 @@
 
 mod clock;
 mod console;
+mod disk;
 mod guard;
 mod incident;
 mod layout;

@@ -159,7 +159,8 @@ pub(super) struct Tree {
     by_host: HashMap<i32, ProcessId>,
     streams: Vec<Stream>,
     stream_directory: PathBuf,
-    stream_of: HashMap<ProcessId, usize>,
+    /// Every process that was started here, also those that have ended: where it came from and where it wrote.
+    started: HashMap<ProcessId, (Origin, usize)>,
     socket: String,
     next_process: ProcessId,
     next_connection: ConnectionId,
@@ -202,7 +203,7 @@ impl Tree {
             by_host: HashMap::new(),
             streams: Vec::new(),
             stream_directory: streams.to_owned(),
-            stream_of: HashMap::new(),
+            started: HashMap::new(),
             socket: socket.to_string_lossy().into_owned(),
             next_process: 1,
             next_connection: 1,
@@ -298,7 +299,7 @@ impl Tree {
             Ok(host) => host,
             Err(why) => return Ok(Err(why)),
         };
-        self.stream_of.insert(id, index);
+        self.started.insert(id, (origin.clone(), index));
         self.next_process += 1;
         let mut process = Process::new(id, host, origin, argv, self.now);
         process.pid = pid;
@@ -545,15 +546,14 @@ impl Tree {
     fn discover(&mut self, host: i32) -> Option<ProcessId> {
         let origin = process::environment(host, crate::control::ENV_ORIGIN)?.parse::<ProcessId>().ok()?;
         let look = process::look(host)?;
-        let ancestor = self.processes.get(&origin)?;
-        let (origin, stream) = (ancestor.origin.clone(), ancestor.stream);
+        let (origin, stream) = self.started.get(&origin)?.clone();
         let parent = self.by_host.get(&look.ppid).copied();
         let id = self.next_provisional;
         self.next_provisional += 1;
         let argv = process::cmdline(host).split(' ').map(str::to_owned).collect();
         let mut found = Process::new(id, host, origin, argv, self.now);
         found.parent = parent;
-        found.stream = stream;
+        found.stream = Some(stream);
         found.direct = look.ppid.unsigned_abs() == self.guard.pid();
         self.by_host.insert(host, id);
         self.processes.insert(id, found);
@@ -883,7 +883,7 @@ impl Tree {
 
     /// Everything that was written so far where the process `id` writes; it may have ended.
     pub(super) fn stream_of(&self, id: ProcessId) -> Result<Vec<u8>, Fault> {
-        let index = self.stream_of.get(&id).ok_or_else(|| io::Error::other("no such process"))?;
+        let (_, index) = self.started.get(&id).ok_or_else(|| io::Error::other("no such process"))?;
         Ok(std::fs::read(&self.streams[*index].path)?)
     }
 
