@@ -148,7 +148,7 @@ pub enum Query {
     Sockets,
     /// Run this command of the manager's or journal's, given as argv; may take incident time.
     Tool {
-        /// argv, argv[0] is `systemctl` or `journalctl`.
+        /// argv, `argv[0]` is `systemctl` or `journalctl`.
         argv: Vec<String>,
     },
     /// Go on with a command that had more to say ([`Answer::Output`] with `more`).
@@ -203,7 +203,7 @@ pub struct Welcome {
 /// What a process is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Role {
-    /// A command such as `ps`, known by argv[0].
+    /// A command such as `ps`, known by `argv[0]`.
     Tool,
     /// A stand-in server.
     Server(Box<ServerRole>),
@@ -353,7 +353,7 @@ pub enum ToGuard {
         id: u64,
         /// File to execute.
         program: String,
-        /// argv, argv[0] first.
+        /// argv, `argv[0]` first.
         argv: Vec<String>,
         /// The whole environment.
         environment: Vec<(String, String)>,

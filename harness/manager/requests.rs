@@ -207,7 +207,7 @@ impl Step<'_> {
         Ok(())
     }
 
-    /// Looks up UnitFileState once per load: that reads the file again for its [Install] section, with a warning
+    /// Looks up UnitFileState once per load: that reads the file again for its `[Install]` section, with a warning
     /// for whatever stands in no section that it knows.
     fn look_up_file_state(&mut self, unit: UnitId) {
         if std::mem::replace(&mut self.unit_mut(unit).file_state_known, true) {
@@ -218,7 +218,7 @@ impl Step<'_> {
         self.warn_of_sections(&name, &def);
     }
 
-    /// What reading a unit file for its [Install] section alone complains about.
+    /// What reading a unit file for its `[Install]` section alone complains about.
     pub(super) fn warn_of_sections(&mut self, name: &str, def: &Unit) {
         let again = def.warnings.iter().filter(|warning| {
             warning.line.is_some()

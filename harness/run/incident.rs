@@ -17,7 +17,7 @@ use crate::timeline::{Answer, Ended, EventKind, Timeline};
 /// A stand-in server of the scenario.
 #[derive(Clone, Debug)]
 pub(super) struct StandIn {
-    /// argv[0] must end in one of these names.
+    /// `argv[0]` must end in one of these names.
     pub(super) names: Vec<String>,
     /// All of these words must be among the arguments.
     pub(super) words: Vec<String>,
