@@ -4,5 +4,6 @@ mod time;
 mod unit;
 mod unit_exec;
 mod unit_install;
+mod unit_load;
 mod unit_names;
 mod unit_versions;
