@@ -32,5 +32,6 @@ mod timeline;
 mod unit;
 mod unit_exec;
 mod unit_install;
+mod unit_load;
 mod unit_names;
 mod unit_versions;
