@@ -98,7 +98,7 @@ impl Step<'_> {
             JobVerb::Start => this.def.refuse_manual_start,
             JobVerb::Stop => this.def.refuse_manual_stop,
             JobVerb::Restart | JobVerb::TryRestart => this.def.refuse_manual_start || this.def.refuse_manual_stop,
-            JobVerb::ReloadOrRestart => this.def.refuse_manual_start && !state.is_up(),
+            JobVerb::ReloadOrRestart => this.def.refuse_manual_start && !state.is_up_or_coming(),
             JobVerb::Reload | JobVerb::TryReloadOrRestart => false,
         };
         if refused {
@@ -114,10 +114,10 @@ impl Step<'_> {
             JobVerb::Stop => JobType::Stop,
             JobVerb::Reload => JobType::Reload,
             JobVerb::Restart => JobType::Restart,
-            JobVerb::TryRestart if state.is_up() => JobType::Restart,
-            JobVerb::ReloadOrRestart if state.is_up() => JobType::Reload,
+            JobVerb::TryRestart if state.is_up_or_coming() => JobType::Restart,
+            JobVerb::ReloadOrRestart if state.is_up_or_coming() => JobType::Reload,
             JobVerb::ReloadOrRestart => JobType::Start,
-            JobVerb::TryReloadOrRestart if state.is_up() => JobType::Reload,
+            JobVerb::TryReloadOrRestart if state.is_up_or_coming() => JobType::Reload,
             // Nothing runs, so there is nothing to try: a job that does nothing.
             JobVerb::TryRestart | JobVerb::TryReloadOrRestart => {
                 if loaded == LoadState::NotFound {

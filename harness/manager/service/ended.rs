@@ -313,16 +313,14 @@ impl Step<'_> {
             ServiceState::Start if config.exit_type == ExitType::Cgroup && main != Some(true) => {
                 self.enter_start_post(unit);
             }
-            state @ (ServiceState::Start | ServiceState::StartPost) => {
-                // A daemon that dies before anybody knows it is missed by the start timeout alone.
-                if waits_for_pid {
-                    self.log(unit, level::WARNING, "Daemon never wrote its PID file. Failing.");
-                    self.unit_mut(unit).service.awaits_pid_file = false;
-                    if state == ServiceState::Start {
-                        self.enter_stop_post(unit, ServiceResult::Protocol);
-                    } else {
-                        self.enter_stop(unit, ServiceResult::Protocol);
-                    }
+            // A daemon that dies before anybody knows it is missed by the start timeout alone.
+            state @ (ServiceState::Start | ServiceState::StartPost) if waits_for_pid => {
+                self.log(unit, level::WARNING, "Daemon never wrote its PID file. Failing.");
+                self.unit_mut(unit).service.awaits_pid_file = false;
+                if state == ServiceState::Start {
+                    self.enter_stop_post(unit, ServiceResult::Protocol);
+                } else {
+                    self.enter_stop(unit, ServiceResult::Protocol);
                 }
             }
             ServiceState::Running => self.enter_running(unit, ServiceResult::Success),
