@@ -1,3 +1,9 @@
 //! The `relapse` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // A run starts this executable under other names, too.
+    relapse::init();
+    relapse::cli::main()
+}

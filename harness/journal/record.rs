@@ -22,21 +22,42 @@ impl Record {
     /// Adds a field.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Vec<u8>>) -> Self {
-        self.fields.push((name.to_owned(), value.into()));
+        self.push(name, value);
         self
+    }
+
+    /// Adds a field.
+    pub fn push(&mut self, name: &str, value: impl Into<Vec<u8>>) {
+        self.fields.push((name.to_owned(), value.into()));
+    }
+
+    /// The bytes of the first value of a field.
+    pub fn bytes(&self, name: &str) -> Option<&[u8]> {
+        self.fields.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_slice())
     }
 
     /// The first value of a field, if it is UTF-8.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.fields.iter().find(|(n, _)| n == name).and_then(|(_, v)| std::str::from_utf8(v).ok())
+        self.bytes(name).and_then(|v| std::str::from_utf8(v).ok())
+    }
+
+    /// Whether the record has this value of this field.
+    pub fn has(&self, name: &str, value: &[u8]) -> bool {
+        self.fields.iter().any(|(n, v)| n == name && v == value)
     }
 
     /// MESSAGE, lossily.
     pub fn message(&self) -> String {
-        self.fields
-            .iter()
-            .find(|(n, _)| n == "MESSAGE")
-            .map(|(_, v)| String::from_utf8_lossy(v).into_owned())
-            .unwrap_or_default()
+        self.bytes("MESSAGE").map(|v| String::from_utf8_lossy(v).into_owned()).unwrap_or_default()
+    }
+
+    /// `PRIORITY`, if it is one.
+    pub fn priority(&self) -> Option<u8> {
+        self.get("PRIORITY").and_then(|p| p.parse().ok()).filter(|p| *p <= 7)
+    }
+
+    /// `_BOOT_ID`, empty if the record has none.
+    pub fn boot_id(&self) -> &str {
+        self.get("_BOOT_ID").unwrap_or_default()
     }
 }

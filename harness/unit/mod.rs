@@ -7,6 +7,7 @@ mod disk;
 pub mod environment;
 mod exec;
 pub mod exit_status;
+pub mod install;
 mod keys;
 mod lines;
 mod load;
@@ -24,6 +25,7 @@ mod types;
 mod words;
 
 pub use environment::{expand, parse_environment_file};
+pub use install::{UnitFileState, unit_file_state};
 pub use keys::{all as known_keys, since as key_since};
 pub use load::{Loader, SEARCH_PATH, load};
 pub use name::{NameKind, UnitType};

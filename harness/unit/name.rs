@@ -280,6 +280,67 @@ pub fn is_glob(text: &str) -> bool {
     text.contains(['*', '?', '['])
 }
 
+/// Whether a name matches a shell pattern with `*`, `?` and `[…]` (glob(7), without escapes).
+pub fn glob_matches(pattern: &str, text: &str) -> bool {
+    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    let (mut at, mut place) = (0, 0);
+    // Where to go on if the match fails: after the last star, one character further than the last try.
+    let mut retry: Option<(usize, usize)> = None;
+    while place < text.len() {
+        let step = match pattern.get(at) {
+            Some('*') => {
+                retry = Some((at + 1, place));
+                at += 1;
+                continue;
+            }
+            Some('?') => Some(1),
+            Some('[') => class_matches(&pattern[at..], text[place]),
+            Some(c) if *c == text[place] => Some(1),
+            _ => None,
+        };
+        match (step, retry) {
+            (Some(length), _) => {
+                at += length;
+                place += 1;
+            }
+            (None, Some((star, tried))) => {
+                at = star;
+                place = tried + 1;
+                retry = Some((star, place));
+            }
+            (None, None) => return false,
+        }
+    }
+    pattern[at..].iter().all(|c| *c == '*')
+}
+
+/// The length of the class a pattern starts with, if it holds the character. A bracket that is never closed stands for
+/// itself.
+fn class_matches(pattern: &[char], c: char) -> Option<usize> {
+    let negated = matches!(pattern.get(1), Some('!' | '^'));
+    let first = if negated { 2 } else { 1 };
+    // A closing bracket right at the beginning belongs to the class.
+    let Some(length) = pattern.iter().skip(first + 1).position(|c| *c == ']') else {
+        return (c == '[').then_some(1);
+    };
+    let class = &pattern[first..=first + length];
+    let mut holds = false;
+    let mut index = 0;
+    while let Some(&low) = class.get(index) {
+        match (class.get(index + 1), class.get(index + 2)) {
+            (Some('-'), Some(&high)) => {
+                holds |= (low..=high).contains(&c);
+                index += 3;
+            }
+            _ => {
+                holds |= low == c;
+                index += 1;
+            }
+        }
+    }
+    (holds != negated).then_some(first + length + 2)
+}
+
 /// Makes a unit name of what a user typed, as `systemctl` and `systemd-escape --mangle` do: appends `suffix`
 /// (`.service`) if there is none, maps paths to mount and device units, escapes what cannot stand in a name.
 ///

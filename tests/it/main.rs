@@ -1,5 +1,14 @@
 //! All integration tests, one binary: a module per part of the harness.
 
+mod arrows;
+mod controls;
+mod expect;
+mod expect_state;
+mod expect_tables;
+mod journal;
+mod journalctl;
+mod leaks;
+mod lockstep;
 mod manager;
 mod manager_cases;
 mod manager_dependencies;
@@ -9,8 +18,19 @@ mod manager_shell;
 mod manager_sockets;
 mod manager_tables;
 mod manager_versions;
+mod report;
+mod scenario;
+mod scenario_anything;
+mod scenario_output;
+mod scenario_shell;
+mod systemctl;
+mod systemctl_cases;
+mod systemctl_stage;
+mod systemctl_table;
 mod time;
+mod timeline;
 mod unit;
 mod unit_exec;
+mod unit_install;
 mod unit_names;
 mod unit_versions;

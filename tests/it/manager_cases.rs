@@ -13,7 +13,7 @@ use crate::manager::{BOOT, without_pids};
 use crate::manager_shell::{launch, shell};
 
 /// Where the recordings had `@DIR@`.
-const DIR: &str = "/case";
+pub const DIR: &str = "/case";
 
 /// How much later or earlier than recorded something may happen: the recordings are of a machine with other work.
 const TOLERANCE_MS: u64 = 300;
@@ -23,7 +23,7 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 }
 
 /// The case's own program: a preamble, and what the n-th run does.
-fn program(script: &str, spawn: &Spawn, machine: &mut Machine) -> Launch {
+pub fn program(script: &str, spawn: &Spawn, machine: &mut Machine) -> Launch {
     let counter = format!("{DIR}/n");
     let before = machine.files.get(&counter).and_then(|bytes| std::str::from_utf8(bytes).ok()?.trim().parse().ok());
     let n = before.unwrap_or(0u32) + 1;
@@ -376,7 +376,7 @@ impl<'a> Run<'a> {
     }
 }
 
-fn script_marker() -> Vec<u8> {
+pub fn script_marker() -> Vec<u8> {
     b"#!/bin/sh\n".to_vec()
 }
 

@@ -1,0 +1,246 @@
+//! `relapse run`: scenario files in, verdicts out.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use super::USAGE;
+use crate::expect::Style;
+use crate::report::{self, Failure, Outcome, Verdict};
+use crate::run::{Cancel, ClockKind, Fault, Options, Run};
+use crate::scenario::{Scenario, update};
+use crate::time::Span;
+use crate::timeline::Timeline;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Scenario files, or directories of them
+    #[arg(value_name = "PATH", default_value = "scenarios")]
+    paths: Vec<PathBuf>,
+    /// virtual (lock-step), scaled:N (wall clock, N times as fast) or real
+    #[arg(long, value_name = "CLOCK", default_value = "virtual")]
+    clock: ClockKind,
+    /// How to print verdicts
+    #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = ["text", "json", "junit"])]
+    format: String,
+    /// Keep timeline.jsonl, journal.jsonl and logs below DIR, a directory per scenario
+    #[arg(long, value_name = "DIR")]
+    artifacts: Option<PathBuf>,
+    /// Rewrite the outputs of console blocks as they come
+    #[arg(long)]
+    update: bool,
+    /// Keep each run's own directory and say where it is
+    #[arg(long)]
+    keep: bool,
+    /// Runs at a time; 0 for one per processor
+    #[arg(short, value_name = "N", default_value_t = 0)]
+    jobs: usize,
+    /// Real seconds after which a process that does not come back is a stall
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    stall: u64,
+}
+
+pub(super) fn main(args: &Args) -> u8 {
+    let style = if io::stderr().is_terminal() { Style::Coloured } else { Style::Plain };
+    let files = match find(&args.paths) {
+        Ok(files) => files,
+        Err(message) => {
+            complain(&message);
+            return USAGE;
+        }
+    };
+    // Everything is read before anything is started.
+    let mut scenarios = VecDeque::new();
+    let mut wrong = false;
+    for file in &files {
+        match Scenario::load(file) {
+            Ok(scenario) => scenarios.push_back(scenario),
+            Err(error) => {
+                complain(&error.render(style));
+                wrong = true;
+            }
+        }
+    }
+    if wrong {
+        return USAGE;
+    }
+    let cancel = Cancel::default();
+    watch_signals(&cancel);
+    let options = Options {
+        clock: args.clock,
+        artifacts: args.artifacts.clone(),
+        keep: args.keep,
+        update: args.update,
+        stall: Duration::from_secs(args.stall.max(1)),
+        cancel: cancel.clone(),
+        ..Options::default()
+    };
+    let jobs = match args.jobs {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        jobs => jobs,
+    };
+    let colours = args.format == "text" && io::stderr().is_terminal();
+    let style = if colours { Style::Coloured } else { Style::Plain };
+    let outcomes = run_all(scenarios, &options, jobs, args, style);
+    if args.format == "junit" {
+        say(&report::junit(&outcomes));
+    }
+    complain(&report::summary(&outcomes, style));
+    match SIGNAL.load(Ordering::SeqCst) {
+        0 => report::exit_code(&outcomes),
+        signal => u8::try_from(128 + signal).unwrap_or(255),
+    }
+}
+
+/// Runs all scenarios, `jobs` at a time, and reports them in the order of the files, whoever was first.
+fn run_all(scenarios: VecDeque<Scenario>, options: &Options, jobs: usize, args: &Args, style: Style) -> Vec<Outcome> {
+    let total = scenarios.len();
+    let queue = Mutex::new(scenarios.into_iter().enumerate().collect::<VecDeque<_>>());
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let mut outcomes = Vec::new();
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.clamp(1, 64).min(total.max(1)) {
+            let (sender, queue) = (sender.clone(), &queue);
+            scope.spawn(move || {
+                loop {
+                    let next = queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop_front();
+                    let Some((index, scenario)) = next.filter(|_| !options.cancel.is_set()) else { return };
+                    let run = scenario.record(options);
+                    if sender.send((index, scenario, run)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let mut early = BTreeMap::new();
+        for (index, scenario, run) in receiver {
+            early.insert(index, (scenario, run));
+            while let Some((scenario, run)) = early.remove(&outcomes.len()) {
+                outcomes.push(report_one(&scenario, run, args, style));
+            }
+        }
+    });
+    outcomes
+}
+
+fn report_one(scenario: &Scenario, run: Result<Run, Fault>, args: &Args, style: Style) -> Outcome {
+    let outcome = match run {
+        Ok(mut run) => {
+            if args.update {
+                rewrite(scenario, &mut run);
+            }
+            run.outcome
+        }
+        Err(fault) => not_begun(scenario, &fault, args),
+    };
+    match args.format.as_str() {
+        "json" => say(&report::json(&outcome)),
+        "junit" => {}
+        _ => complain(&report::text(&outcome, style)),
+    }
+    outcome
+}
+
+/// `--update`: what came instead of what is written is written, in the scenario's own document.
+fn rewrite(scenario: &Scenario, run: &mut Run) {
+    let outputs: Vec<_> =
+        run.outputs.iter().map(|output| (&output.command, output.text.as_str(), &output.bound)).collect();
+    let text = update(&scenario.source, &outputs);
+    if text == scenario.source.text() {
+        return;
+    }
+    let path = scenario.source.path();
+    match std::fs::write(path, text) {
+        Ok(()) => {
+            complain(&format!("{path}: outputs rewritten; run it again, a later command may print something else"))
+        }
+        Err(error) => run.outcome.failures.push(Failure::other(format!("{path}: cannot write: {error}"), None)),
+    }
+}
+
+fn not_begun(scenario: &Scenario, fault: &Fault, args: &Args) -> Outcome {
+    Outcome {
+        scenario: scenario.source.path().to_owned(),
+        title: scenario.title.clone(),
+        kind: scenario.kind.as_str().to_owned(),
+        verdict: Verdict::Error,
+        clock: args.clock.to_string(),
+        manager: "embedded".to_owned(),
+        profile: scenario.settings.profile.version().to_string(),
+        incident: Span::ZERO,
+        wall_us: 0,
+        claims: Vec::new(),
+        cycles: None,
+        outage: None,
+        artifacts: None,
+        phases: Vec::new(),
+        failures: vec![Failure::other(fault.to_string(), None)],
+        timeline: Timeline::default(),
+        rerun: format!("relapse run {}", scenario.source.path()),
+    }
+}
+
+/// Machine formats go to standard output.
+fn say(text: &str) {
+    let mut out = io::stdout().lock();
+    // A reader that went away is not our error.
+    let _ = writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush());
+}
+
+fn complain(text: &str) {
+    let _ = writeln!(io::stderr(), "{}", text.trim_end());
+}
+
+/// Scenario files in a stable order: what is named, and every `.md` but README.md below directories.
+fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
+    let mut found = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            let before = found.len();
+            walk(path, &mut found)?;
+            if found.len() == before {
+                return Err(format!("error: {}: there is no scenario (*.md) in this directory", path.display()));
+            }
+            found[before..].sort();
+        } else if path.is_file() {
+            found.push(path.clone());
+        } else {
+            return Err(format!("error: {}: there is no such file or directory", path.display()));
+        }
+    }
+    Ok(found)
+}
+
+fn walk(directory: &Path, found: &mut Vec<PathBuf>) -> Result<(), String> {
+    let entries = std::fs::read_dir(directory).map_err(|error| format!("error: {}: {error}", directory.display()))?;
+    for entry in entries.flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            walk(&path, found)?;
+        } else if path.extension().is_some_and(|extension| extension == "md")
+            && path.file_name().is_some_and(|name| name != "README.md")
+        {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// The signal that asked us to end, or 0.
+static SIGNAL: LazyLock<Arc<AtomicUsize>> = LazyLock::new(Arc::default);
+
+/// SIGINT, SIGTERM and SIGHUP end the runs in good order: the processes of every run are gone before we are.
+fn watch_signals(cancel: &Cancel) {
+    for signal in [Signal::SIGHUP, Signal::SIGTERM, Signal::SIGINT] {
+        let number = signal as usize;
+        // Only a signal that the kernel does not know could be refused.
+        let _ = signal_hook::flag::register_usize(signal as i32, Arc::clone(&SIGNAL), number);
+        let _ = signal_hook::flag::register(signal as i32, cancel.flag());
+    }
+}

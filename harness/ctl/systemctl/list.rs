@@ -1,0 +1,206 @@
+//! The lists: `list-units`, `list-unit-files`, `list-jobs`, and what the manager says of itself.
+
+use crate::ctl::{Output, UnitFile, View, glob};
+use crate::unit::name::suffix;
+
+use super::options::Options;
+use super::properties::Properties;
+use super::table::lay_out;
+
+/// What is on disk for the default target (systemd.special(7)).
+const DEFAULT_TARGET: &str = "default.target";
+
+/// A loaded unit as the lists show it.
+pub(super) struct Row {
+    pub(super) unit: String,
+    load: String,
+    active: String,
+    sub: String,
+    job: String,
+    description: String,
+}
+
+/// The loaded units that the options and patterns select, in the order of the lists.
+pub(super) fn select(options: &Options, all: bool, patterns: &[String], view: &dyn View) -> Vec<Row> {
+    let jobs = view.jobs();
+    let mut rows: Vec<Row> = view
+        .units()
+        .into_iter()
+        .filter(|unit| matches_any(patterns, unit))
+        .filter(|unit| {
+            options.types.is_empty() || options.types.iter().any(|t| suffix(unit).trim_start_matches('.') == t)
+        })
+        .map(|unit| {
+            let properties = Properties::of(view, &unit);
+            let get = |key: &str| properties.get(key).to_owned();
+            let job = jobs.iter().find(|job| job.unit == unit).map(|job| job.job_type.clone()).unwrap_or_default();
+            Row {
+                load: get("LoadState"),
+                active: get("ActiveState"),
+                sub: get("SubState"),
+                description: get("Description"),
+                job,
+                unit,
+            }
+        })
+        .filter(|row| match options.states.as_slice() {
+            [] => all || !row.job.is_empty() || row.active != "inactive",
+            states => states.iter().any(|state| [&row.load, &row.active, &row.sub].contains(&state)),
+        })
+        .collect();
+    rows.sort_by_key(|row| order(&row.unit));
+    rows
+}
+
+/// By type, then by name, both without regard to case.
+fn order(unit: &str) -> (String, String) {
+    (suffix(unit).to_ascii_lowercase(), unit.to_ascii_lowercase())
+}
+
+fn matches_any(patterns: &[String], name: &str) -> bool {
+    patterns.is_empty() || patterns.iter().any(|pattern| glob::matches(pattern, name))
+}
+
+/// `list-units`.
+pub(super) fn units(output: &mut Output, options: &Options, version: u32, view: &dyn View) {
+    let rows = select(options, options.all, &options.operands, view);
+    let with_jobs = rows.iter().any(|row| !row.job.is_empty());
+    let mut cells: Vec<Vec<String>> = Vec::new();
+    let mut push = |row: [&str; 7]| {
+        let shown = row.iter().enumerate().filter(|(n, _)| (*n > 0 || !options.plain) && (*n != 5 || with_jobs));
+        cells.push(shown.map(|(_, cell)| if cell.is_empty() { "-".to_owned() } else { (*cell).to_owned() }).collect());
+    };
+    if options.legend {
+        push([" ", "UNIT", "LOAD", "ACTIVE", "SUB", "JOB", "DESCRIPTION"]);
+    }
+    for row in &rows {
+        let bad = matches!(row.load.as_str(), "error" | "not-found" | "bad-setting" | "masked");
+        let mark = if bad || row.active == "failed" { "●" } else { " " };
+        push([mark, &row.unit, &row.load, &row.active, &row.sub, &row.job, &row.description]);
+    }
+    for line in lay_out(&cells) {
+        output.say(line);
+    }
+    if options.legend {
+        legend(output, options, version, rows.len(), with_jobs);
+    }
+}
+
+fn legend(output: &mut Output, options: &Options, version: u32, count: usize, with_jobs: bool) {
+    const LOAD: &str = "Reflects whether the unit definition was properly loaded.";
+    const ACTIVE: &str = "The high-level unit activation state, i.e. generalization of SUB.";
+    const SUB: &str = "The low-level unit activation state, values depend on unit type.";
+    const JOB: &str = "Pending job for the unit.";
+    let columns = [("LOAD", LOAD), ("ACTIVE", ACTIVE), ("SUB", SUB), ("JOB", JOB)];
+    let columns = &columns[..if with_jobs { 4 } else { 3 }];
+    if count > 0 {
+        output.say("");
+        for (number, (column, meaning)) in columns.iter().enumerate() {
+            output.say(match (version >= 254, number) {
+                (false, _) => format!("{column:<6} = {meaning}"),
+                (true, 0) => format!("Legend: {column:<6} → {meaning}"),
+                (true, _) => format!("        {column:<6} → {meaning}"),
+            });
+        }
+        if with_jobs && version < 254 {
+            output.say("");
+        }
+    }
+    if version >= 254 {
+        output.say("");
+    }
+    let hint = "To show all installed unit files use 'systemctl list-unit-files'.";
+    if options.all || options.states.iter().any(|state| state == "inactive") {
+        output.say(format!("{count} loaded units listed."));
+        output.say(hint);
+    } else if options.states.is_empty() {
+        output.say(format!("{count} loaded units listed. Pass --all to see loaded but inactive units, too."));
+        output.say(hint);
+    } else {
+        output.say(format!("{count} loaded units listed."));
+    }
+}
+
+/// `list-unit-files`; says how many.
+pub(super) fn unit_files(output: &mut Output, options: &Options, view: &dyn View) -> usize {
+    let mut files: Vec<UnitFile> = view
+        .unit_files()
+        .into_iter()
+        .filter(|file| matches_any(&options.operands, &file.name))
+        .filter(|file| options.states.is_empty() || options.states.contains(&file.state))
+        .filter(|file| {
+            options.types.is_empty() || options.types.iter().any(|t| suffix(&file.name).trim_start_matches('.') == t)
+        })
+        .collect();
+    files.sort_by_key(|file| order(&file.name));
+    let mut cells: Vec<Vec<String>> = Vec::new();
+    if options.legend {
+        cells.push(["UNIT FILE", "STATE", "PRESET"].map(str::to_owned).to_vec());
+    }
+    for file in &files {
+        cells.push(vec![file.name.clone(), file.state.clone(), file.preset.clone().unwrap_or_else(|| "-".to_owned())]);
+    }
+    for line in lay_out(&cells) {
+        output.say(line);
+    }
+    if options.legend {
+        output.say("");
+        output.say(format!("{} unit files listed.", files.len()));
+    }
+    files.len()
+}
+
+/// `list-jobs`.
+pub(super) fn jobs(output: &mut Output, options: &Options, view: &dyn View) {
+    let all = view.jobs();
+    let listed: Vec<_> = all.iter().filter(|job| matches_any(&options.operands, &job.unit)).collect();
+    if listed.is_empty() {
+        if options.legend {
+            output.say(if all.is_empty() { "No jobs running." } else { "No jobs listed." });
+        }
+        return;
+    }
+    let mut cells: Vec<Vec<String>> = Vec::new();
+    if options.legend {
+        cells.push(["JOB", "UNIT", "TYPE", "STATE"].map(str::to_owned).to_vec());
+    }
+    for job in &listed {
+        cells.push(vec![job.id.to_string(), job.unit.clone(), job.job_type.clone(), job.state.clone()]);
+    }
+    for line in lay_out(&cells) {
+        output.say(line);
+    }
+    if options.legend {
+        output.say("");
+        output.say(format!("{} jobs listed.", listed.len()));
+    }
+}
+
+/// How many loaded units have failed.
+pub(super) fn failed_units(view: &dyn View) -> usize {
+    view.units().iter().filter(|unit| Properties::of(view, unit).get("ActiveState") == "failed").count()
+}
+
+/// The state of the system: `running`, or `degraded` while a unit is failed.
+pub(super) fn system_state(view: &dyn View) -> &'static str {
+    if failed_units(view) > 0 { "degraded" } else { "running" }
+}
+
+/// What `systemctl show` says without a unit: the manager's own properties, as far as there is something to say.
+pub(super) fn manager_properties(version: u32, view: &dyn View) -> Vec<(&'static str, String)> {
+    vec![
+        ("Version", crate::ctl::package_version(version)),
+        ("NNames", view.units().len().to_string()),
+        ("NFailedUnits", failed_units(view).to_string()),
+        ("NJobs", view.jobs().len().to_string()),
+        ("SystemState", system_state(view).to_owned()),
+    ]
+}
+
+/// `get-default`: what the default target is a link to.
+pub(super) fn default_target(view: &dyn View) -> String {
+    let target =
+        crate::unit::SEARCH_PATH.iter().find_map(|dir| view.files().canonical(&format!("{dir}/{DEFAULT_TARGET}")));
+    let name = target.as_deref().and_then(|path| path.rsplit('/').next()).unwrap_or("multi-user.target");
+    name.to_owned()
+}

@@ -1,0 +1,435 @@
+//! `systemctl`: a command line to requests and output (systemctl(1)).
+//!
+//! A command may have to wait: for the manager's answer to a request, for jobs to end. So it is a session that is
+//! asked for its [`Step`] again and again.
+
+mod jobs;
+mod list;
+mod look;
+mod options;
+mod properties;
+mod status;
+mod table;
+
+use std::collections::VecDeque;
+
+use crate::manager::{JobId, JobResult, Reply, Request};
+use crate::unit::Profile;
+use crate::unit::name::{NameKind, is_glob, kind};
+
+use self::jobs::JobAction;
+use self::options::Options;
+use self::properties::Properties;
+use super::{Output, View, name, version_of};
+
+/// What a session needs next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Pass this to the manager and give the reply to [`Systemctl::answer`].
+    Ask(Request),
+    /// Tell [`Systemctl::job_removed`] of every job that ends, until these have.
+    WaitJobs(Vec<JobId>),
+    /// It is over.
+    Exit(Output),
+}
+
+/// One `systemctl` command.
+#[derive(Clone, Debug)]
+pub struct Systemctl {
+    options: Options,
+    version: u32,
+    output: Output,
+    tasks: VecDeque<Task>,
+    /// The task whose request is with the manager, and its reply once that is there.
+    asked: Option<(Task, Option<Reply>)>,
+    /// Jobs that the command waits for.
+    jobs: Vec<JobId>,
+    /// Jobs that have ended and were not looked at yet.
+    removed: Vec<(JobId, String, JobResult)>,
+    /// Units whose stop was enqueued.
+    stopped: Vec<String>,
+    /// Whether something was printed that the next unit is set apart from.
+    printed: bool,
+    tally: Tally,
+}
+
+/// What several units add up to.
+#[derive(Clone, Debug, Default)]
+struct Tally {
+    /// One of them is in the state that was asked for.
+    good: bool,
+    /// One of them is known at all.
+    known: bool,
+}
+
+/// One thing to do.
+#[derive(Clone, Debug)]
+enum Task {
+    /// Make the patterns of the operands names, then do the verb for each.
+    Expand(Vec<String>),
+    /// Load the unit, then look at it.
+    Look(String),
+    /// Enqueue a job.
+    Job(&'static JobAction, String),
+    /// Wait for the jobs, then say what can start the stopped units again.
+    WaitJobs,
+    /// A request that is done or refused; a refusal is reported as `Failed to WHAT: MESSAGE`.
+    Request { request: Request, what: String },
+    /// Say of each of the units if it does not exist.
+    Exists(String),
+    /// A change of unit files.
+    UnitFiles { verb: String, request: Request },
+    /// `is-enabled` of one name, by its file.
+    IsEnabled(String),
+    /// The same of a unit that has no file on disk, by what the manager knows.
+    IsEnabledLoaded(String),
+    /// Say so if none of the units has anything that could be enabled.
+    InstallHint(Vec<String>),
+    /// What needs no request.
+    Now(Listing),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Listing {
+    Units,
+    UnitFiles,
+    Jobs,
+    Machine,
+    SystemState,
+    IsSystemFailed,
+    ManagerProperties,
+    DefaultTarget,
+    /// The exit code of what the units added up to.
+    Tally,
+}
+
+impl Systemctl {
+    /// Reads a command line, without the program's name.
+    pub fn new(args: &[String], profile: Profile) -> Self {
+        let version = version_of(profile);
+        let mut session = match Options::parse(args, version) {
+            Ok(options) => Self::with(options, version, Output::default()),
+            Err(output) => Self::with(Options::none(), version, output),
+        };
+        session.plan();
+        session
+    }
+
+    fn with(options: Options, version: u32, output: Output) -> Self {
+        Self {
+            options,
+            version,
+            output,
+            tasks: VecDeque::new(),
+            asked: None,
+            jobs: Vec::new(),
+            removed: Vec::new(),
+            stopped: Vec::new(),
+            printed: false,
+            tally: Tally::default(),
+        }
+    }
+
+    /// Takes the manager's reply to the request of the last step.
+    pub fn answer(&mut self, reply: Reply) {
+        if let Some((_, slot)) = &mut self.asked {
+            *slot = Some(reply);
+        }
+    }
+
+    /// Takes the end of a job, of whichever: the session knows its own.
+    pub fn job_removed(&mut self, job: JobId, unit: &str, result: JobResult) {
+        // Before the manager has answered, a job cannot be told from those of others.
+        if self.jobs.contains(&job) || self.asked.is_some() {
+            self.removed.push((job, unit.to_owned(), result));
+        }
+    }
+
+    /// What comes next. After [`Step::Ask`] it is the same step until the answer is there.
+    pub fn next(&mut self, view: &dyn View) -> Step {
+        loop {
+            if let Some((task, reply)) = self.asked.take() {
+                match reply {
+                    Some(reply) => self.answered(task, reply, view),
+                    None => {
+                        let step = self.request(&task).map(Step::Ask);
+                        self.asked = Some((task, None));
+                        if let Some(step) = step {
+                            return step;
+                        }
+                        self.asked = None;
+                    }
+                }
+                continue;
+            }
+            let Some(task) = self.tasks.pop_front() else {
+                return Step::Exit(std::mem::take(&mut self.output));
+            };
+            if let Task::WaitJobs = task {
+                self.report_jobs(view);
+                if !self.jobs.is_empty() {
+                    self.tasks.push_front(task);
+                    return Step::WaitJobs(self.jobs.clone());
+                }
+                self.warn_of_triggers(view);
+                continue;
+            }
+            match self.request(&task) {
+                Some(request) => {
+                    self.asked = Some((task, None));
+                    return Step::Ask(request);
+                }
+                None => self.perform(task, view),
+            }
+        }
+    }
+
+    /// The tasks that a command line begins with.
+    fn plan(&mut self) {
+        let operands = self.options.operands.clone();
+        let listing = match self.options.verb.as_str() {
+            "" => return,
+            "list-units" => Listing::Units,
+            "list-unit-files" => Listing::UnitFiles,
+            "list-jobs" => Listing::Jobs,
+            "is-system-running" => Listing::SystemState,
+            "get-default" => Listing::DefaultTarget,
+            "is-failed" if operands.is_empty() => Listing::IsSystemFailed,
+            "status" if operands.is_empty() => Listing::Machine,
+            "show" if operands.is_empty() && self.options.states.is_empty() && self.options.types.is_empty() => {
+                Listing::ManagerProperties
+            }
+            "daemon-reload" | "daemon-reexec" => {
+                let what = "reload daemon".to_owned();
+                return self.tasks.push_back(Task::Request { request: Request::DaemonReload, what });
+            }
+            "reboot" => {
+                let what = "reboot system via systemd".to_owned();
+                return self.tasks.push_back(Task::Request { request: Request::Reboot, what });
+            }
+            "reset-failed" if operands.is_empty() => {
+                let what = "reset failed state".to_owned();
+                let request = Request::ResetFailed { unit: None };
+                return self.tasks.push_back(Task::Request { request, what });
+            }
+            "enable" | "disable" | "reenable" | "mask" | "unmask" | "is-enabled" => {
+                return self.plan_unit_files(&operands);
+            }
+            _ => return self.tasks.push_back(Task::Expand(operands)),
+        };
+        self.tasks.push_back(Task::Now(listing));
+    }
+
+    fn plan_unit_files(&mut self, operands: &[String]) {
+        let verb = self.options.verb.clone();
+        let Some(units) = operands.iter().map(|word| self.mangle(word)).collect::<Option<Vec<String>>>() else {
+            self.output.code = 1;
+            return;
+        };
+        let runtime = self.options.runtime;
+        let mut requests = VecDeque::new();
+        match verb.as_str() {
+            "is-enabled" => {
+                self.tasks.extend(units.into_iter().map(Task::IsEnabled));
+                return self.tasks.push_back(Task::Now(Listing::Tally));
+            }
+            "disable" => requests.push_back(Request::Disable { units: units.clone(), runtime }),
+            "mask" => requests.push_back(Request::Mask { units: units.clone(), runtime }),
+            "unmask" => requests.push_back(Request::Unmask { units: units.clone(), runtime }),
+            "reenable" => {
+                requests.push_back(Request::Disable { units: units.clone(), runtime });
+                requests.push_back(Request::Enable { units: units.clone(), runtime });
+            }
+            _ => requests.push_back(Request::Enable { units: units.clone(), runtime }),
+        }
+        if matches!(verb.as_str(), "mask" | "unmask") {
+            self.tasks.extend(units.iter().cloned().map(Task::Exists));
+        }
+        self.tasks.extend(requests.into_iter().map(|request| Task::UnitFiles { verb: verb.clone(), request }));
+        if !self.options.no_reload {
+            let what = "reload daemon".to_owned();
+            self.tasks.push_back(Task::Request { request: Request::DaemonReload, what });
+        }
+        // Up to 252 only who enables is told; a unit that cannot be enabled cannot be disabled either.
+        if matches!(verb.as_str(), "enable" | "reenable") || (verb == "disable" && self.version >= 253) {
+            self.tasks.push_back(Task::InstallHint(units.clone()));
+        }
+        if self.options.now {
+            let job = match verb.as_str() {
+                "enable" => "start",
+                "disable" | "mask" => "stop",
+                _ => return,
+            };
+            self.plan_jobs(job, units);
+        }
+    }
+
+    /// The request that a task begins with, if it needs the manager.
+    fn request(&self, task: &Task) -> Option<Request> {
+        match task {
+            // Reading all properties is more than looking at the state.
+            Task::Look(unit) if matches!(self.options.verb.as_str(), "status" | "show") => {
+                Some(Request::Show { unit: unit.clone() })
+            }
+            // A template is no unit; `cat` and `mask` look for its file.
+            Task::Look(unit) if loadable(unit) || self.options.verb != "cat" => {
+                Some(Request::Load { unit: unit.clone() })
+            }
+            Task::Exists(unit) | Task::IsEnabledLoaded(unit) if loadable(unit) => {
+                Some(Request::Load { unit: unit.clone() })
+            }
+            Task::Job(action, unit) => Some(Request::Job { verb: action.job, unit: unit.clone() }),
+            Task::Request { request, .. } | Task::UnitFiles { request, .. } => Some(request.clone()),
+            _ => None,
+        }
+    }
+
+    /// Does a task that needs no answer.
+    fn perform(&mut self, task: Task, view: &dyn View) {
+        match task {
+            Task::Expand(words) => {
+                if let Some(units) = self.expand(&words, view) {
+                    self.expanded(units);
+                }
+            }
+            Task::Look(unit) => self.look(&unit, view),
+            Task::Exists(unit) => self.exists(&unit, view),
+            Task::IsEnabled(unit) => match view.unit_file_state(&unit) {
+                Some(state) => self.is_enabled(&unit, Some(state)),
+                None => self.tasks.push_front(Task::IsEnabledLoaded(unit)),
+            },
+            Task::IsEnabledLoaded(unit) => self.is_enabled(&unit, None),
+            Task::InstallHint(units) => self.install_hint(&units, view),
+            Task::Now(listing) => self.list(listing, view),
+            Task::Job(..) | Task::WaitJobs | Task::Request { .. } | Task::UnitFiles { .. } => {}
+        }
+    }
+
+    /// What to do with the units of a verb that takes units.
+    fn expanded(&mut self, units: Vec<String>) {
+        let verb = self.options.verb.clone();
+        match verb.as_str() {
+            "kill" => {
+                let Some(whom) = self.options.whom() else {
+                    let word = self.options.kill_whom.clone();
+                    for unit in units {
+                        self.output.complain(format!("Failed to kill unit {unit}: Invalid who argument {word}"));
+                        self.fail(1);
+                    }
+                    return;
+                };
+                let signal = self.options.signal;
+                self.tasks.extend(units.into_iter().map(|unit| Task::Request {
+                    what: format!("kill unit {unit}"),
+                    request: Request::Kill { unit, whom, signal },
+                }));
+            }
+            "reset-failed" => self.tasks.extend(units.into_iter().map(|unit| Task::Request {
+                what: format!("reset failed state of unit {unit}"),
+                request: Request::ResetFailed { unit: Some(unit) },
+            })),
+            "status" | "show" | "cat" => self.tasks.extend(units.into_iter().map(Task::Look)),
+            "is-active" | "check" | "is-failed" => {
+                self.tasks.extend(units.into_iter().map(Task::Look));
+                self.tasks.push_back(Task::Now(Listing::Tally));
+            }
+            _ => self.plan_jobs(&verb, units),
+        }
+    }
+
+    /// Goes on with a task whose request was answered.
+    fn answered(&mut self, task: Task, reply: Reply, view: &dyn View) {
+        match (task, reply) {
+            (Task::Look(unit), _) => self.look(&unit, view),
+            (Task::Exists(unit), _) => self.exists(&unit, view),
+            (Task::IsEnabledLoaded(unit), _) => {
+                let state = Properties::of(view, &unit).some("UnitFileState").map(str::to_owned);
+                self.is_enabled(&unit, state);
+            }
+            (Task::Job(action, unit), reply) => self.enqueued(action, unit, reply, view),
+            (Task::Request { what, .. }, Reply::Error(error)) => {
+                self.fail(1);
+                self.output.complain(format!("Failed to {what}: {}", error.message));
+            }
+            (Task::UnitFiles { verb, .. }, Reply::Error(error)) => {
+                self.fail(1);
+                self.output.complain(format!("Failed to {verb} unit: {}", error.message));
+                // Neither the reload nor --now happens after that.
+                self.tasks.clear();
+            }
+            (Task::UnitFiles { .. }, Reply::UnitFiles(lines)) if !self.options.quiet => {
+                for line in lines {
+                    self.output.complain(line);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn warn_changed(&mut self, unit: &str) {
+        self.output.complain(format!(
+            "Warning: The unit file, source configuration file or drop-ins of {unit} changed on disk. \
+             Run 'systemctl daemon-reload' to reload units."
+        ));
+    }
+
+    /// The first failure decides the exit code.
+    fn fail(&mut self, code: u8) {
+        if self.output.code == 0 {
+            self.output.code = code;
+        }
+    }
+
+    /// A word of the command line as a unit name; what is wrong with it goes to standard error.
+    fn mangle(&mut self, word: &str) -> Option<String> {
+        match name::mangle(word) {
+            Some(mangled) => {
+                if let Some(hint) = mangled.hint.filter(|_| !self.options.quiet) {
+                    self.output.complain(hint);
+                }
+                Some(mangled.name)
+            }
+            None => {
+                self.output.complain("Failed to mangle name: Invalid argument");
+                None
+            }
+        }
+    }
+
+    /// Names first, then the loaded units that match a pattern.
+    fn expand(&mut self, words: &[String], view: &dyn View) -> Option<Vec<String>> {
+        let mut names = Vec::new();
+        let mut patterns = Vec::new();
+        for word in words {
+            // A number is the unit that this process belongs to.
+            let by_pid = if self.options.verb == "status" { word.parse::<u32>().ok() } else { None };
+            if let Some(pid) = by_pid {
+                match view.units().into_iter().find(|unit| view.processes(unit).iter().any(|p| p.pid == pid)) {
+                    Some(unit) => names.push(unit),
+                    None => {
+                        self.fail(1);
+                        self.output.complain(format!(
+                            "Failed to get unit for PID {pid}: PID {pid} does not belong to any loaded unit."
+                        ));
+                    }
+                }
+                continue;
+            }
+            let Some(name) = self.mangle(word) else {
+                self.output.code = 1;
+                return None;
+            };
+            if is_glob(&name) { patterns.push(name) } else { names.push(name) }
+        }
+        if words.is_empty() || !patterns.is_empty() {
+            let all = self.options.all || self.options.verb == "cat";
+            names.extend(list::select(&self.options, all, &patterns, view).into_iter().map(|row| row.unit));
+        }
+        Some(names)
+    }
+}
+
+/// Whether the manager can load a unit of this name: a template it cannot.
+fn loadable(unit: &str) -> bool {
+    kind(unit) != Some(NameKind::Template)
+}

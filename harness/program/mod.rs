@@ -1,0 +1,110 @@
+//! What a process of a run becomes by its argv[0]: the guard, a stand-in server, the polling client, or one of the
+//! commands an operator types. All of them are this one executable.
+
+mod client;
+mod curl;
+mod guard;
+mod http;
+mod link;
+mod lsof;
+mod ps;
+mod server;
+mod ss;
+mod time_commands;
+mod tool;
+
+use crate::control::Role;
+use link::Link;
+
+/// argv[0] of the guard.
+pub const GUARD: &str = "relapse-guard";
+/// argv[0] of the polling client.
+pub const CLIENT: &str = "relapse-client";
+
+/// The commands that a run puts first in PATH.
+pub const COMMANDS: &[&str] = &[
+    "curl",
+    "date",
+    "journalctl",
+    "kill",
+    "lsof",
+    "pgrep",
+    "pkill",
+    "ps",
+    "sleep",
+    "ss",
+    "sudo",
+    "systemctl",
+    "timeout",
+    "watch",
+];
+
+/// Those of them that run another command.
+const PASS_ON: &[&str] = &["sudo", "timeout", "watch"];
+
+/// If this process was started by a run, does what it was started for and ends; else returns.
+///
+/// Call it first in `main` of a program that calls [`crate::Scenario::run`], so that the program itself can serve
+/// as its runs' helpers.
+pub fn init() {
+    let mut args: Vec<String> = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let Some(first) = args.first() else { return };
+    let name = first.rsplit('/').next().unwrap_or(first).to_owned();
+    if name == GUARD {
+        std::process::exit(i32::from(guard::main(&args)));
+    }
+    let alone = std::env::var(crate::control::ENV_ALONE).ok();
+    if alone.is_none() && std::env::var_os(crate::control::ENV_CONTROL).is_none() {
+        crate::run::setup::can_be_helper();
+        return;
+    }
+    let connected = match alone {
+        Some(json) => serde_json::from_str(&json).map(Link::alone).map_err(std::io::Error::from),
+        None => Link::connect(&args),
+    };
+    let (mut link, role) = match connected {
+        Ok(connected) => connected,
+        Err(error) => {
+            eprintln!("{name}: {error}");
+            std::process::exit(125);
+        }
+    };
+    // What a shell was given in host coordinates, our programs take in the incident's; but what they only pass on to
+    // other programs must stay the host's.
+    if !PASS_ON.contains(&name.as_str()) {
+        for arg in args.iter_mut().skip(1) {
+            *arg = link.mapping().to_incident(arg);
+        }
+    }
+    let code = match role {
+        Role::Server(role) => server::main(&mut link, &args, *role),
+        Role::Client(role) => client::main(&mut link, &role),
+        Role::Tool => command(&mut link, &name, &args),
+    };
+    link.exiting(code);
+    std::process::exit(i32::from(code));
+}
+
+fn command(link: &mut Link, name: &str, args: &[String]) -> u8 {
+    match name {
+        "curl" => curl::main(link, args),
+        "date" => time_commands::date(link, args),
+        "sleep" => time_commands::sleep(link, args),
+        "timeout" => time_commands::timeout(link, args),
+        "watch" => time_commands::watch(link, args),
+        "systemctl" | "journalctl" => tool::forward(link, args),
+        "kill" => tool::kill(link, args),
+        "pkill" | "pgrep" => ps::pkill(link, name, args),
+        "sudo" => tool::sudo(link, args),
+        "ps" => ps::main(link, args),
+        "lsof" => lsof::main(link, args),
+        "ss" => ss::main(link, args),
+        other => {
+            eprintln!(
+                "{other}: no program block of the scenario describes `{}`; add one, or give it a match",
+                args.join(" ")
+            );
+            127
+        }
+    }
+}

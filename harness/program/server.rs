@@ -1,0 +1,326 @@
+//! The stand-in server: behaves as uvicorn does, fact by fact (`incident-facts`: order proven by strace).
+//!
+//! Import, then the application's start-up hook, then bind, then serve. A refused bind comes *after* the hook; the
+//! shutdown hook runs, and the process exits. All six lines go to standard error.
+
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, sockopt};
+
+use crate::control::{Note, ServerRole, Sigterm};
+use crate::program::link::{Link, Woke};
+use crate::time::{IncidentTime, Span};
+
+const BACKLOG: i32 = 2048;
+/// How often a healthy server looks whether it should end.
+const TICK: Span = Span::from_millis(100);
+
+struct Server<'a> {
+    link: &'a mut Link,
+    role: ServerRole,
+    host: String,
+    port: u16,
+    /// SIGTERM came while it could not be obeyed.
+    deferred: Option<Signal>,
+    started: IncidentTime,
+}
+
+pub(super) fn main(link: &mut Link, args: &[String], role: ServerRole) -> u8 {
+    let (host, port) = match address(args) {
+        Ok(address) => address,
+        Err(message) => {
+            link.stderr(&message);
+            return 2;
+        }
+    };
+    if let Err(error) = link.take_signals(&[Signal::SIGTERM, Signal::SIGINT]) {
+        link.stderr(&format!("cannot take signals: {error}"));
+        return 1;
+    }
+    let started = link.now();
+    Server { link, role, host, port, deferred: None, started }.run()
+}
+
+/// `--host` and `--port` as uvicorn takes them.
+fn address(args: &[String]) -> Result<(String, u16), String> {
+    let mut host = "127.0.0.1".to_owned();
+    let mut port = 8000;
+    let mut rest = args.iter().skip(1);
+    while let Some(arg) = rest.next() {
+        let (key, inline) = match arg.split_once('=') {
+            Some((key, value)) => (key, Some(value.to_owned())),
+            None => (arg.as_str(), None),
+        };
+        match key {
+            "--host" => {
+                host = inline.or_else(|| rest.next().cloned()).ok_or("Error: Option '--host' requires an argument.")?
+            }
+            "--port" => {
+                let value =
+                    inline.or_else(|| rest.next().cloned()).ok_or("Error: Option '--port' requires an argument.")?;
+                port = value.parse().map_err(|_| {
+                    format!("Error: Invalid value for '--port': '{value}' is not a valid integer range.")
+                })?;
+            }
+            _ => {}
+        }
+    }
+    Ok((host, port))
+}
+
+impl Server<'_> {
+    fn run(mut self) -> u8 {
+        let mut listener = None;
+        if self.role.bind_before_startup {
+            match self.listen() {
+                Ok(bound) => listener = Some(bound),
+                Err(errno) => {
+                    self.link.stderr(&format!("ERROR:    [Errno {}] {}", errno as i32, capital(errno.desc())));
+                    return self.role.exit_on_bind_error;
+                }
+            }
+        }
+        // The import: busy, and before any line is written.
+        self.pass_time(self.role.startup, self.role.startup_cpu);
+        let pid = self.link.pid();
+        self.link.stderr(&format!("INFO:     Started server process [{pid}]"));
+        self.link.stderr("INFO:     Waiting for application startup.");
+        for line in self.role.on_start.clone() {
+            self.log(&line);
+        }
+        self.link.stderr("INFO:     Application startup complete.");
+        let listener = match listener.map_or_else(|| self.listen(), Ok) {
+            Ok(listener) => listener,
+            Err(errno) => {
+                self.link.stderr(&format!(
+                    "ERROR:    [Errno {}] error while attempting to bind on address ('{}', {}): {}",
+                    errno as i32,
+                    self.host,
+                    self.port,
+                    errno.desc().to_lowercase()
+                ));
+                self.shut_down_hook();
+                self.pass_time(self.role.teardown, 0);
+                return self.role.exit_on_bind_error;
+            }
+        };
+        self.link
+            .stderr(&format!("INFO:     Uvicorn running on http://{}:{} (Press CTRL+C to quit)", self.host, self.port));
+        // A signal that came during the import: it did bind, and now it dies without a shutdown hook.
+        if let Some(signal) = self.deferred {
+            self.link.die_by(signal);
+        }
+        self.serve(listener)
+    }
+
+    /// Lets incident time pass while starting or ending, with the reaction to SIGTERM that belongs there.
+    fn pass_time(&mut self, span: Span, cpu: u8) {
+        let until = self.link.now() + span;
+        loop {
+            match self.link.wait(Some(until), cpu, false, &[]) {
+                Woke::Deadline => return,
+                Woke::Signal(signal) => {
+                    let handlers = self.link.now() >= self.started + self.role.handlers_after;
+                    match self.role.sigterm {
+                        Sigterm::Ignore if handlers => {}
+                        Sigterm::Defer if handlers => self.deferred = Some(signal),
+                        _ => self.link.die_by(signal),
+                    }
+                }
+                Woke::Readable(_) => {}
+            }
+        }
+    }
+
+    fn shut_down_hook(&mut self) {
+        self.link.stderr("INFO:     Waiting for application shutdown.");
+        for line in self.role.on_shutdown.clone() {
+            self.log(&line);
+        }
+        self.link.stderr("INFO:     Application shutdown complete.");
+    }
+
+    /// Appends a line to the application's log, with the incident time.
+    fn log(&mut self, text: &str) {
+        let Some(path) = self.role.log_file.clone() else { return };
+        let line = format!("{} | {text}", self.link.now().strftime("%Y-%m-%d %H:%M:%S"));
+        let file = self.link.mapping().host_path(&path);
+        let written = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&file)
+            .and_then(|mut file| file.write_all(format!("{line}\n").as_bytes()));
+        match written {
+            Ok(()) => self.link.note(Note::Log { path, line }),
+            Err(error) => self.link.stderr(&format!("cannot write {path}: {error}")),
+        }
+    }
+
+    fn listen(&mut self) -> Result<TcpListener, Errno> {
+        match bind(&self.host, self.link.mapping().host_port(self.port)) {
+            Ok(listener) => {
+                let fd = listener.as_raw_fd();
+                self.link.note(Note::Listening {
+                    address: self.host.clone(),
+                    port: self.port,
+                    backlog: BACKLOG.unsigned_abs(),
+                    fd,
+                });
+                Ok(listener)
+            }
+            Err(errno) => {
+                self.link.note(Note::Refused {
+                    address: self.host.clone(),
+                    port: self.port,
+                    errno: format!("{errno:?}"),
+                });
+                Err(errno)
+            }
+        }
+    }
+
+    fn serve(&mut self, listener: TcpListener) -> u8 {
+        if let Err(error) = listener.set_nonblocking(true) {
+            self.link.stderr(&format!("cannot serve: {error}"));
+            return 1;
+        }
+        let since = self.link.now();
+        let mut listener = Some(listener);
+        let mut connections: Vec<Connection> = Vec::new();
+        let mut stop: Option<(Signal, IncidentTime)> = None;
+        let mut served = 0u16;
+        loop {
+            if let Some((signal, at)) = stop
+                && self.link.now() >= at
+            {
+                if listener.take().is_some() {
+                    self.link.stderr("INFO:     Shutting down");
+                    self.link.note(Note::Closed { address: self.host.clone(), port: self.port });
+                }
+                if connections.is_empty() {
+                    self.shut_down_hook();
+                    let pid = self.link.pid();
+                    self.link.stderr(&format!("INFO:     Finished server process [{pid}]"));
+                    self.link.die_by(signal);
+                }
+            }
+            let deadline = stop.filter(|_| listener.is_some()).map(|(_, at)| at);
+            let fds: Vec<BorrowedFd<'_>> = listener
+                .iter()
+                .map(AsFd::as_fd)
+                .chain(connections.iter().map(|connection| connection.stream.as_fd()))
+                .collect();
+            match self.link.wait(deadline, 0, !connections.is_empty(), &fds) {
+                Woke::Deadline => {}
+                Woke::Signal(_) if self.role.sigterm == Sigterm::Ignore => {}
+                Woke::Signal(signal) => {
+                    // It looks every 100 ms since it began to serve.
+                    let at = self.link.now().ceil_to_grid(since, TICK, Span::ZERO);
+                    let at = if at == self.link.now() { at + TICK } else { at };
+                    stop.get_or_insert((signal, at));
+                }
+                Woke::Readable(0) if listener.is_some() => {
+                    if let Some(listener) = &listener {
+                        while let Ok((stream, _)) = listener.accept() {
+                            if stream.set_nonblocking(true).is_ok() {
+                                connections.push(Connection { stream, request: Vec::new() });
+                            }
+                        }
+                    }
+                }
+                Woke::Readable(index) => {
+                    let index = index - usize::from(listener.is_some());
+                    if self.converse(&mut connections[index], &mut served) {
+                        connections.remove(index);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads what has come and answers a whole request; true when the connection is done with.
+    fn converse(&mut self, connection: &mut Connection, served: &mut u16) -> bool {
+        let mut chunk = [0u8; 4096];
+        match connection.stream.read(&mut chunk) {
+            Ok(0) => return true,
+            Ok(count) => connection.request.extend_from_slice(&chunk[..count]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+            Err(_) => return true,
+        }
+        let (method, path, status) = match request_line(&connection.request) {
+            Request::Partial => return false,
+            Request::Bad => (String::new(), String::new(), "400 Bad Request"),
+            Request::Whole { method, path } => {
+                let known = path.split('?').next() == Some("/health");
+                (method, path, if known { "200 OK" } else { "404 Not Found" })
+            }
+        };
+        let pid = self.link.pid();
+        let body = if status.starts_with("200") { "{\"status\":\"ok\"}" } else { "{\"detail\":\"Not Found\"}" };
+        let answer = format!(
+            "HTTP/1.1 {status}\r\nserver: uvicorn\r\nx-process-id: {pid}\r\ncontent-length: {}\r\n\
+             content-type: application/json\r\nconnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        let _ = connection.stream.write_all(answer.as_bytes());
+        // The client's own port is the host's; the incident numbers its clients in order.
+        let port = 45_000 + 2 * (*served % 10_000);
+        *served = served.wrapping_add(1);
+        let line = format!("INFO:     127.0.0.1:{port} - \"{method} {path} HTTP/1.1\" {status}\n");
+        self.link.stdout(line.as_bytes());
+        true
+    }
+}
+
+struct Connection {
+    stream: TcpStream,
+    request: Vec<u8>,
+}
+
+enum Request {
+    Partial,
+    Bad,
+    Whole { method: String, path: String },
+}
+
+fn request_line(bytes: &[u8]) -> Request {
+    let mut headers = [httparse::EMPTY_HEADER; 64];
+    let mut request = httparse::Request::new(&mut headers);
+    match request.parse(bytes) {
+        Ok(httparse::Status::Complete(_)) => Request::Whole {
+            method: request.method.unwrap_or("GET").to_owned(),
+            path: request.path.unwrap_or("/").to_owned(),
+        },
+        Ok(httparse::Status::Partial) if bytes.len() < 65_536 => Request::Partial,
+        _ => Request::Bad,
+    }
+}
+
+/// socket, SO_REUSEADDR, bind, listen: what asyncio does, IPV6_V6ONLY included.
+fn bind(host: &str, port: u16) -> Result<TcpListener, Errno> {
+    let ip: IpAddr = match host {
+        "localhost" => Ipv4Addr::LOCALHOST.into(),
+        "" => Ipv4Addr::UNSPECIFIED.into(),
+        text => text.parse().map_err(|_| Errno::EADDRNOTAVAIL)?,
+    };
+    let family = if ip.is_ipv6() { AddressFamily::Inet6 } else { AddressFamily::Inet };
+    let fd = socket::socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    socket::setsockopt(&fd, sockopt::ReuseAddr, &true)?;
+    if ip.is_ipv6() {
+        socket::setsockopt(&fd, sockopt::Ipv6V6Only, &true)?;
+    }
+    socket::bind(fd.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(ip, port)))?;
+    socket::listen(&fd, Backlog::new(BACKLOG)?)?;
+    Ok(TcpListener::from(fd))
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().chain(chars.flat_map(char::to_lowercase)).collect())
+}

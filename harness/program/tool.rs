@@ -1,0 +1,106 @@
+//! Commands that the run answers (`systemctl`, `journalctl`), `kill` and `sudo`.
+
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use nix::sys::signal::Signal;
+
+use crate::control::{Answer, Note, Query};
+use crate::program::link::Link;
+
+/// Sends argv to the run and prints what comes back, until it is done.
+pub(super) fn forward(link: &mut Link, args: &[String]) -> u8 {
+    let name = args[0].rsplit('/').next().unwrap_or_default().to_owned();
+    let mut argv = args.to_vec();
+    argv[0] = name;
+    let mut answer = link.ask(Query::Tool { argv });
+    loop {
+        let Answer::Output { stdout, stderr, code, more, .. } = answer else { return 1 };
+        link.stdout(&stdout);
+        for line in String::from_utf8_lossy(&stderr).lines() {
+            link.stderr(line);
+        }
+        if !more {
+            return code;
+        }
+        answer = link.ask(Query::More);
+    }
+}
+
+/// kill(1) as shells have it.
+pub(super) fn kill(link: &mut Link, args: &[String]) -> u8 {
+    let mut signal = Signal::SIGTERM as i32;
+    let mut pids = Vec::new();
+    let mut words = args[1..].iter();
+    let mut options = true;
+    while let Some(word) = words.next() {
+        let name = match word.as_str() {
+            "--" if options => {
+                options = false;
+                continue;
+            }
+            "-s" | "-n" if options => words.next().cloned().unwrap_or_default(),
+            text if options && text.starts_with('-') && text.len() > 1 => text[1..].to_owned(),
+            text => {
+                pids.push(text.to_owned());
+                continue;
+            }
+        };
+        match signal_by_name(&name) {
+            Some(number) => signal = number,
+            None => {
+                link.stderr(&format!("kill: {name}: invalid signal specification"));
+                return 1;
+            }
+        }
+    }
+    if pids.is_empty() {
+        link.stderr("kill: usage: kill [-s sigspec | -signum | -sigspec] pid ...");
+        return 2;
+    }
+    let mut code = 0;
+    for text in pids {
+        let refused = match text.parse::<u32>() {
+            Ok(pid) => match link.ask(Query::Kill { pid, signal }) {
+                Answer::Killed(refused) => refused,
+                _ => Some("no answer".to_owned()),
+            },
+            Err(_) => Some(format!("{text}: arguments must be process IDs (process groups are not known here)")),
+        };
+        if let Some(reason) = refused {
+            link.stderr(&format!("kill: {reason}"));
+            code = 1;
+        }
+    }
+    code
+}
+
+/// A signal by number or name, with or without SIG; 0 is allowed.
+pub(super) fn signal_by_name(name: &str) -> Option<i32> {
+    if let Ok(number) = name.parse::<i32>() {
+        return (number == 0 || Signal::try_from(number).is_ok()).then_some(number);
+    }
+    let upper = name.to_ascii_uppercase();
+    let full = if upper.starts_with("SIG") { upper } else { format!("SIG{upper}") };
+    full.parse::<Signal>().ok().map(|signal| signal as i32)
+}
+
+/// sudo(8): whoever may run a scenario may do what it says; the options are accepted and dropped.
+pub(super) fn sudo(link: &mut Link, args: &[String]) -> u8 {
+    let mut words = args[1..].iter().peekable();
+    while let Some(word) = words.next_if(|word| word.starts_with('-') || word.contains('=')) {
+        if matches!(word.as_str(), "-u" | "-g" | "--user" | "--group") {
+            words.next();
+        }
+    }
+    let command: Vec<String> = words.cloned().collect();
+    let Some((program, rest)) = command.split_first() else {
+        link.stderr("usage: sudo command [arg ...]");
+        return 1;
+    };
+    link.note(Note::Foreign);
+    link.flush();
+    let error = Command::new(program).args(rest).exec();
+    link.stderr(&format!("sudo: {program}: {error}"));
+    if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 }
+}

@@ -1,0 +1,89 @@
+//! Numbers from a timeline: the loop and the outage.
+
+use serde::Serialize;
+
+use crate::expect::is_main_start;
+use crate::time::{IncidentTime, Span};
+use crate::timeline::{Answer, Event, EventKind};
+
+/// The loop of a unit: the starts of its main process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Loop {
+    /// Whole cycles: from one start to the next.
+    pub cycles: u64,
+    /// How long they were; `None` without a whole cycle.
+    #[serde(rename = "period_us")]
+    pub period: Option<Period>,
+}
+
+/// The lengths of the cycles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Period {
+    /// The shortest.
+    pub min: Span,
+    /// The one in the middle; between two of them, halfway.
+    pub median: Span,
+    /// The longest.
+    pub max: Span,
+}
+
+impl Loop {
+    /// The loop of a unit in some events. Pass those up to the moment that is to have ended the loop: a start
+    /// long after it would count as a very long cycle.
+    pub fn of(events: &[Event], unit: &str) -> Self {
+        let starts: Vec<IncidentTime> =
+            events.iter().filter(|event| is_main_start(event, unit)).map(|event| event.at).collect();
+        let mut gaps: Vec<Span> = starts.windows(2).map(|pair| pair[1].since(pair[0])).collect();
+        gaps.sort_unstable();
+        Self { cycles: gaps.len() as u64, period: Period::of(&gaps) }
+    }
+}
+
+impl Period {
+    /// Of lengths in ascending order.
+    fn of(sorted: &[Span]) -> Option<Self> {
+        let (min, max) = (*sorted.first()?, *sorted.last()?);
+        let upper = sorted[sorted.len() / 2];
+        let lower = sorted[(sorted.len() - 1) / 2];
+        let median = lower + Span::from_micros(upper.saturating_sub(lower).as_micros() / 2);
+        Some(Self { min, median, max })
+    }
+}
+
+/// What the polling client saw.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Outage {
+    /// How long nobody answered: each time from the sending of the first request that failed to the first answer
+    /// after it, or to the last failure if none came.
+    #[serde(rename = "us")]
+    pub length: Span,
+    /// How many requests were made.
+    pub requests: u64,
+    /// How many of them nobody answered.
+    pub failed: u64,
+}
+
+impl Outage {
+    /// The outage in some events; `None` if no client made a request.
+    pub fn of(events: &[Event]) -> Option<Self> {
+        let mut outage = Self::default();
+        let mut down: Option<(IncidentTime, IncidentTime)> = None;
+        for event in events {
+            let EventKind::Request { answer, sent, .. } = &event.kind else { continue };
+            outage.requests += 1;
+            if matches!(answer, Answer::Status(_)) {
+                if let Some((since, _)) = down.take() {
+                    outage.length = outage.length + event.at.since(since);
+                }
+            } else {
+                outage.failed += 1;
+                let since = down.map_or(*sent, |(since, _)| since);
+                down = Some((since, event.at));
+            }
+        }
+        if let Some((since, last)) = down {
+            outage.length = outage.length + last.since(since);
+        }
+        (outage.requests > 0).then_some(outage)
+    }
+}

@@ -1,0 +1,60 @@
+//! What an operator types: run by /bin/sh, with our commands first in PATH.
+
+use std::collections::BTreeMap;
+
+use super::Fault;
+use super::incident::{Incident, Reached};
+use crate::control::Status;
+use crate::time::IncidentTime;
+
+/// `kill` is a shell builtin, so only a function can put ours in its place.
+const PRELUDE: &str = "kill() { \"$RELAPSE_KILL\" \"$@\"; }\n";
+
+/// What a command has done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct CommandOutcome {
+    /// Standard output and error, in incident coordinates.
+    pub(super) output: String,
+    /// Exit status as the shell shows it.
+    pub(super) status: u8,
+}
+
+impl Incident {
+    /// Runs a command to its end; background processes it leaves go on.
+    pub(super) fn command(
+        &mut self,
+        number: u32,
+        text: &str,
+        directory: &str,
+        variables: &BTreeMap<String, String>,
+        budget: IncidentTime,
+    ) -> Result<Option<CommandOutcome>, Fault> {
+        let script = self.layout.directory.join(format!("command-{number}"));
+        std::fs::write(&script, format!("{PRELUDE}{}\n", self.layout.mapping.to_host(text)))?;
+        let mut environment: Vec<(String, String)> = vec![
+            ("PATH".into(), self.layout.path_variable("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")),
+            ("HOME".into(), self.layout.resolve(directory).to_string_lossy().into_owned()),
+            ("USER".into(), self.console_user.clone()),
+            ("LANG".into(), "C.UTF-8".into()),
+            ("LC_ALL".into(), "C.UTF-8".into()),
+            ("TZ".into(), "UTC".into()),
+            ("RELAPSE_KILL".into(), self.layout.directory.join("bin/kill").to_string_lossy().into_owned()),
+        ];
+        environment.extend(variables.iter().map(|(name, value)| (name.clone(), value.clone())));
+        let id = self.start_command(number, &script, directory, environment)?;
+        let reached = self.run_until(budget, |incident| incident.commands.contains_key(&number))?;
+        if reached == Reached::Limit {
+            return Ok(None);
+        }
+        let status = match self.commands.get(&number) {
+            Some(Status::Code(code)) => *code,
+            Some(Status::Signal(signal) | Status::Dumped(signal)) => u8::try_from(128 + signal).unwrap_or(255),
+            None => 255,
+        };
+        let bytes = self.tree.stream_of(id)?;
+        let script_name = script.to_string_lossy().into_owned();
+        // The shell names its script in its own error messages; an interactive one says `bash`.
+        let text = String::from_utf8_lossy(&bytes).replace(&format!("{script_name}: "), "bash: ");
+        Ok(Some(CommandOutcome { output: self.layout.mapping.to_incident(&text), status }))
+    }
+}

@@ -1,0 +1,167 @@
+//! The run's end of its guard process (`program::guard`).
+
+use std::collections::VecDeque;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::control::{Decoder, ENV_CONTROL, FromGuard, Status, ToGuard, send};
+use crate::program::GUARD;
+use crate::sys;
+
+/// The guard and what it has said.
+#[derive(Debug)]
+pub(super) struct Guard {
+    child: Child,
+    socket: UnixStream,
+    decoder: Decoder,
+    ended: VecDeque<(i32, Status)>,
+    next: u64,
+    gone: bool,
+    /// Where the run listens: what all its processes have in their environment.
+    control: String,
+    directory: PathBuf,
+}
+
+impl Guard {
+    /// Starts a guard for the run in `directory`.
+    pub(super) fn start(executable: &Path, directory: &Path, control: &Path) -> io::Result<Guard> {
+        let (ours, theirs) = UnixStream::pair()?;
+        let child = Command::new(executable)
+            .arg0(GUARD)
+            .arg(directory)
+            .env_clear()
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::null())
+            .stderr(Stdio::inherit())
+            .process_group(0)
+            .spawn()?;
+        Ok(Guard {
+            child,
+            socket: ours,
+            decoder: Decoder::default(),
+            ended: VecDeque::new(),
+            next: 0,
+            gone: false,
+            control: control.to_string_lossy().into_owned(),
+            directory: directory.to_owned(),
+        })
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(super) fn socket(&self) -> &UnixStream {
+        &self.socket
+    }
+
+    fn lost() -> io::Error {
+        io::Error::new(io::ErrorKind::BrokenPipe, "the guard process of the run is gone; was it killed?")
+    }
+
+    /// Starts a program; `Ok(Err((chdir, errno)))` if the program itself cannot be started.
+    pub(super) fn spawn(&mut self, make: impl FnOnce(u64) -> ToGuard) -> io::Result<Result<i32, (bool, i32)>> {
+        self.next += 1;
+        let wanted = self.next;
+        send(&mut self.socket, &make(wanted))?;
+        loop {
+            match self.receive()? {
+                FromGuard::Spawned { id, pid } if id == wanted => return Ok(Ok(pid)),
+                FromGuard::SpawnFailed { id, chdir, errno } if id == wanted => return Ok(Err((chdir, errno))),
+                other => self.keep(other),
+            }
+        }
+    }
+
+    pub(super) fn signal(&mut self, pid: i32, signal: i32) -> io::Result<()> {
+        send(&mut self.socket, &ToGuard::Signal { pid, signal })
+    }
+
+    /// Waits until every end that has been reaped so far is told.
+    pub(super) fn sync(&mut self) -> io::Result<()> {
+        send(&mut self.socket, &ToGuard::Ping)?;
+        loop {
+            match self.receive()? {
+                FromGuard::Pong => return Ok(()),
+                other => self.keep(other),
+            }
+        }
+    }
+
+    /// Reads what is there, which poll(2) has announced.
+    pub(super) fn read(&mut self) -> io::Result<()> {
+        let mut chunk = [0u8; 8192];
+        match self.socket.read(&mut chunk) {
+            Ok(0) => return Err(Self::lost()),
+            Ok(count) => self.decoder.push(&chunk[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        while let Some(message) = self.decoder.take()? {
+            self.keep(message);
+        }
+        Ok(())
+    }
+
+    /// The next process that was reaped.
+    pub(super) fn next_ended(&mut self) -> Option<(i32, Status)> {
+        self.ended.pop_front()
+    }
+
+    fn keep(&mut self, message: FromGuard) {
+        if let FromGuard::Exited { pid, status } = message {
+            self.ended.push_back((pid, status));
+        }
+    }
+
+    fn receive(&mut self) -> io::Result<FromGuard> {
+        crate::control::receive(&mut self.socket, &mut self.decoder)?.ok_or_else(Self::lost)
+    }
+
+    /// Kills the whole tree, waits for it, and removes the run's directory unless it is kept.
+    pub(super) fn shut_down(&mut self, keep: bool) -> io::Result<()> {
+        if self.gone {
+            return Ok(());
+        }
+        send(&mut self.socket, &ToGuard::Shutdown { keep })?;
+        self.socket.set_read_timeout(Some(Duration::from_secs(30)))?;
+        let told = loop {
+            match self.receive() {
+                Ok(FromGuard::Gone { .. }) => break Ok(()),
+                Ok(_) => {}
+                Err(error) => break Err(error),
+            }
+        };
+        told?;
+        self.gone = true;
+        self.child.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if self.gone {
+            return;
+        }
+        // The closing socket is the order to kill everything; wait so that nothing is left when we are done.
+        let _ = self.socket.shutdown(std::net::Shutdown::Both);
+        let clean = self.child.wait().is_ok_and(|status| status.success());
+        if clean {
+            return;
+        }
+        // Somebody killed the guard: what it guarded has lost its parent, but not its environment.
+        loop {
+            let left = sys::process::with_environment(ENV_CONTROL, &self.control);
+            if !left.into_iter().any(|pid| sys::kill(pid, 9)) {
+                break;
+            }
+        }
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}

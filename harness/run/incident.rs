@@ -1,0 +1,413 @@
+//! The incident as it runs: the loop that joins clock, processes and manager.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use super::Fault;
+use super::clock::Clock;
+use super::layout::Layout;
+use super::machine::{Machinery, View};
+use super::sessions::Session;
+use super::tree::{Origin, Pending, ProcessId, Report, Start, Tree};
+use crate::control::{Note, Role, ServerRole, Status, Welcome};
+use crate::manager::{Exit, Input};
+use crate::time::{IncidentTime, Span};
+use crate::timeline::{Answer, Ended, EventKind, Timeline};
+
+/// A stand-in server of the scenario.
+#[derive(Clone, Debug)]
+pub(super) struct StandIn {
+    /// argv[0] must end in one of these names.
+    pub(super) names: Vec<String>,
+    /// All of these words must be among the arguments.
+    pub(super) words: Vec<String>,
+    /// How it behaves; `startup` is overwritten from the list.
+    pub(super) role: ServerRole,
+    /// Import times, one entry per start, the last repeats.
+    pub(super) startup: Vec<Span>,
+    /// How often it was started.
+    pub(super) starts: usize,
+}
+
+/// A listening socket that a process reported.
+#[derive(Clone, Debug)]
+pub(super) struct Listener {
+    pub(super) process: ProcessId,
+    pub(super) address: String,
+    pub(super) port: u16,
+    pub(super) backlog: u32,
+    pub(super) fd: i32,
+    pub(super) device: u32,
+}
+
+/// How far [`Incident::run_until`] came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reached {
+    /// The goal.
+    Goal,
+    /// The limit in time.
+    Limit,
+}
+
+pub(super) struct Incident {
+    pub(super) clock: Clock,
+    pub(super) tree: Tree,
+    pub(super) layout: Layout,
+    pub(super) machinery: Machinery,
+    pub(super) timeline: Timeline,
+    pub(super) stand_ins: Vec<StandIn>,
+    pub(super) client: Option<crate::control::ClientRole>,
+    pub(super) listeners: Vec<Listener>,
+    pub(super) sessions: HashMap<ProcessId, Session>,
+    /// Sessions whose command waits for more.
+    pub(super) waiting: std::collections::BTreeSet<ProcessId>,
+    pub(super) inputs: VecDeque<Input>,
+    /// Ends of console commands: number → status.
+    pub(super) commands: BTreeMap<u32, Status>,
+    pub(super) next_pid: Cell<u32>,
+    pub(super) next_device: u32,
+    pub(super) console_user: String,
+    pub(super) boot: IncidentTime,
+    /// The machine goes down as soon as no command runs.
+    pub(super) reboot_due: bool,
+    /// A refused port that nobody of the run holds: somebody outside took it.
+    pub(super) intruder: Option<u16>,
+}
+
+impl Incident {
+    pub(super) fn now(&mut self) -> IncidentTime {
+        let now = self.clock.now();
+        self.tree.now = now;
+        now
+    }
+
+    /// What the manager can look at.
+    pub(super) fn view(&self) -> View<'_> {
+        View {
+            tree: &self.tree,
+            layout: &self.layout,
+            files: &self.machinery.files,
+            spent: &self.machinery.spent,
+            next_pid: &self.next_pid,
+        }
+    }
+
+    pub(super) fn event(&mut self, kind: EventKind) {
+        let now = self.now();
+        self.timeline.push(now, kind);
+    }
+
+    pub(super) fn fork(&mut self) -> u32 {
+        let pid = self.next_pid.get();
+        self.next_pid.set(pid + 1);
+        pid
+    }
+
+    /// Lets the incident go on until the goal is reached (looked at whenever nobody runs) or the limit in time.
+    pub(super) fn run_until(
+        &mut self,
+        limit: IncidentTime,
+        mut goal: impl FnMut(&mut Incident) -> bool,
+    ) -> Result<Reached, Fault> {
+        loop {
+            self.quiesce()?;
+            if goal(self) {
+                return Ok(Reached::Goal);
+            }
+            if self.clock.is_virtual() && !self.tree.barrier()? {
+                continue;
+            }
+            let process = self.tree.earliest();
+            let manager = self.machinery.next_deadline();
+            let next = [process.map(|(at, _)| at), manager]
+                .into_iter()
+                .flatten()
+                .min()
+                .filter(|at| *at != IncidentTime::NEVER);
+            let target = next.map_or(limit, |next| next.min(limit));
+            if target == IncidentTime::NEVER && self.clock.is_virtual() {
+                return Err(Fault::Deadlock { waiting: self.who_waits() });
+            }
+            if let Some(wait) = self.clock.until(target)
+                && !wait.is_zero()
+            {
+                // Never long: an orphan's end is only seen by looking.
+                self.tree.pump(wait.min(std::time::Duration::from_millis(50)))?;
+                continue;
+            }
+            // At the limit itself everything that is due comes first.
+            if next.is_none_or(|next| next > limit) {
+                self.clock.reach(limit);
+                self.now();
+                return Ok(Reached::Limit);
+            }
+            self.clock.reach(target);
+            self.now();
+            match process {
+                Some((at, id)) if at == target => self.tree.wake(id)?,
+                _ => self.input(Input::Elapsed)?,
+            }
+        }
+    }
+
+    /// Serves everybody until nobody runs and nobody wants anything.
+    fn quiesce(&mut self) -> Result<(), Fault> {
+        loop {
+            self.now();
+            if self.clock.is_virtual() {
+                self.tree.settle()?;
+            } else {
+                self.tree.pump(std::time::Duration::ZERO)?;
+                self.tree.look_for_orphans()?;
+                self.now();
+            }
+            self.take_reports()?;
+            match self.tree.pending() {
+                Some(pending) => self.serve(pending)?,
+                None if self.reboot_due && !self.tree.alive().any(|process| process.is_command) => self.reboot()?,
+                None => {
+                    self.tree.forget_ended();
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn who_waits(&self) -> String {
+        let waiting: Vec<String> = self
+            .tree
+            .alive()
+            .filter(|process| process.origin != Origin::Client)
+            .map(|process| format!("`{}`", process.argv.join(" ")))
+            .collect();
+        match waiting.as_slice() {
+            [] => "no process is left and no timer is armed".to_owned(),
+            list => format!("{} wait(s) for ever", list.join(", ")),
+        }
+    }
+
+    // ---- serving ----
+
+    fn serve(&mut self, pending: Pending) -> Result<(), Fault> {
+        match pending {
+            Pending::Ended(id, status) => self.ended(id, status),
+            Pending::Hello(id) => self.hello(id),
+            Pending::Ask(id, query) => self.ask(id, query),
+        }
+    }
+
+    pub(super) fn ended(&mut self, id: ProcessId, status: Status) -> Result<(), Fault> {
+        self.listeners.retain(|listener| listener.process != id);
+        self.sessions.remove(&id);
+        self.waiting.remove(&id);
+        let Some(process) = self.tree.get(id) else { return Ok(()) };
+        let (pid, origin, server) = (process.pid, process.origin.clone(), process.server);
+        let cpu = self.tree.cpu(process);
+        let ended = match status {
+            Status::Code(code) => Ended::Exited(code),
+            Status::Signal(signal) => Ended::Killed(signal),
+            Status::Dumped(signal) => Ended::Dumped(signal),
+        };
+        let exit = match status {
+            Status::Code(code) => Exit::Code(code),
+            Status::Signal(signal) => Exit::Signal(signal),
+            Status::Dumped(signal) => Exit::Dumped(signal),
+        };
+        match origin {
+            Origin::Unit { unit, role } => {
+                self.machinery.account(&unit, cpu);
+                if let Some(pid) = pid {
+                    self.event(EventKind::Exit { unit: Some(unit.clone()), role: Some(role), pid, ended });
+                    if !self.reboot_due {
+                        self.input(Input::Exited { pid, exit })?;
+                    }
+                }
+                let left = self.tree.alive().any(|p| matches!(&p.origin, Origin::Unit { unit: u, .. } if *u == unit));
+                if !left && !self.reboot_due {
+                    self.input(Input::CgroupEmpty { unit })?;
+                }
+            }
+            Origin::Console(number) => {
+                if let (Some(pid), true) = (pid, server) {
+                    self.event(EventKind::Exit { unit: None, role: None, pid, ended });
+                }
+                if self.tree.get(id).is_some_and(|process| process.is_command) {
+                    self.commands.insert(number, status);
+                }
+            }
+            Origin::Client => {}
+        }
+        Ok(())
+    }
+
+    fn hello(&mut self, id: ProcessId) -> Result<(), Fault> {
+        let Some(process) = self.tree.get(id) else { return Ok(()) };
+        let (argv, origin, known) = (process.argv.clone(), process.origin.clone(), process.pid);
+        let role = match (&origin, &self.client) {
+            (Origin::Client, Some(client)) => Role::Client(client.clone()),
+            _ => match self.stand_in(&argv) {
+                Some(role) => Role::Server(Box::new(role)),
+                None => Role::Tool,
+            },
+        };
+        let mut pid = known.unwrap_or(0);
+        if matches!(role, Role::Server(_)) && known.is_none() {
+            pid = self.fork();
+            let unit = match origin {
+                Origin::Unit { unit, .. } => Some(unit),
+                _ => None,
+            };
+            let cmdline = self.layout.mapping.to_incident(&argv.join(" "));
+            self.event(EventKind::Start { unit, role: None, pid, ppid: 1, cmdline });
+            if let Some(process) = self.tree.get_mut(id) {
+                process.pid = Some(pid);
+            }
+        }
+        let now = self.now();
+        let welcome = Welcome {
+            now,
+            pid,
+            role,
+            mapping: self.layout.mapping.clone(),
+            wall_scale: self.clock.wall_scale(),
+            hostname: self.machinery.hostname().to_owned(),
+        };
+        self.tree.welcome(id, welcome)
+    }
+
+    /// The stand-in that a command line means, with the start-up time that is due.
+    fn stand_in(&mut self, argv: &[String]) -> Option<ServerRole> {
+        let name = argv.first()?.rsplit('/').next()?;
+        let stand_in = self.stand_ins.iter_mut().find(|stand_in| {
+            stand_in.names.iter().any(|known| known == name)
+                && stand_in.words.iter().all(|word| argv[1..].iter().any(|arg| arg == word))
+        })?;
+        let mut role = stand_in.role.clone();
+        if let Some(span) = stand_in.startup.get(stand_in.starts).or(stand_in.startup.last()) {
+            role.startup = *span;
+        }
+        stand_in.starts += 1;
+        Some(role)
+    }
+
+    // ---- reports ----
+
+    fn take_reports(&mut self) -> Result<(), Fault> {
+        let mut lines = false;
+        for (id, report) in self.tree.reports()? {
+            let Some(process) = self.tree.get(id) else { continue };
+            let (pid, server) = (process.pid, process.server);
+            let unit = match &process.origin {
+                Origin::Unit { unit, .. } => Some(unit.clone()),
+                _ => None,
+            };
+            match report {
+                Report::Line(line) => {
+                    if unit.is_none() && !server {
+                        continue;
+                    }
+                    let line = self.layout.mapping.to_incident(&line);
+                    if let Some(unit) = &unit {
+                        let comm = comm_of(&process.argv);
+                        let cmdline = process.argv.join(" ");
+                        self.machinery.service_line(self.tree.now, unit, pid.unwrap_or(0), &comm, &cmdline, &line);
+                    }
+                    self.event(EventKind::Log { unit, pid, stream: "stdout".into(), line });
+                    lines = true;
+                }
+                Report::Note(note) => self.note(id, pid, unit, note),
+            }
+        }
+        // Somebody may follow the journal.
+        if lines { self.progress_sessions() } else { Ok(()) }
+    }
+
+    fn note(&mut self, id: ProcessId, pid: Option<u32>, unit: Option<String>, note: Note) {
+        let own = pid.unwrap_or(0);
+        match note {
+            Note::Log { path, line } => self.event(EventKind::Log { unit, pid, stream: path, line }),
+            Note::Listening { address, port, backlog, fd } => {
+                let device = self.next_device;
+                self.next_device += 7;
+                self.listeners.push(Listener { process: id, address: address.clone(), port, backlog, fd, device });
+                self.event(EventKind::Listening { unit, pid: own, address, port });
+            }
+            Note::Closed { address, port } => {
+                self.listeners.retain(|l| !(l.process == id && l.port == port && l.address == address));
+                self.event(EventKind::Closed { pid: own, address, port });
+            }
+            Note::Refused { address, port, errno } => {
+                if errno == "EADDRINUSE" && !self.listeners.iter().any(|listener| listener.port == port) {
+                    self.intruder = Some(port);
+                }
+                self.event(EventKind::Refused { unit, pid: own, address, port, errno });
+            }
+            Note::Request { port, status, error, by, sent } => {
+                let answer = match error.as_str() {
+                    "" => Answer::Status(status),
+                    "refused" => Answer::Refused,
+                    "timeout" => Answer::Timeout,
+                    _ => Answer::Reset,
+                };
+                self.event(EventKind::Request { port, answer, pid: by, sent });
+            }
+            Note::Exiting { .. } | Note::Foreign => {}
+        }
+    }
+
+    // ---- starting things that are not the manager's ----
+
+    /// Starts a console command: a shell that runs a script of the run's own.
+    pub(super) fn start_command(
+        &mut self,
+        number: u32,
+        script: &std::path::Path,
+        directory: &str,
+        environment: Vec<(String, String)>,
+    ) -> Result<ProcessId, Fault> {
+        let start = Start {
+            program: "/bin/sh".into(),
+            argv: vec!["bash".into(), script.to_string_lossy().into_owned()],
+            environment,
+            directory: self.layout.resolve(directory).to_string_lossy().into_owned(),
+            origin: Origin::Console(number),
+            ours: false,
+            pid: None,
+        };
+        match self.tree.start(start)? {
+            Ok(id) => {
+                if let Some(process) = self.tree.get_mut(id) {
+                    process.is_command = true;
+                }
+                Ok(id)
+            }
+            Err((true, _)) => {
+                Err(std::io::Error::other(format!("the console's directory {directory} does not exist")).into())
+            }
+            Err((false, errno)) => Err(std::io::Error::from_raw_os_error(errno).into()),
+        }
+    }
+
+    /// Starts the polling client.
+    pub(super) fn start_client(&mut self) -> Result<(), Fault> {
+        let start = Start {
+            program: self.layout.executable.to_string_lossy().into_owned(),
+            argv: vec![crate::program::CLIENT.into()],
+            environment: Vec::new(),
+            directory: "/".into(),
+            origin: Origin::Client,
+            ours: true,
+            pid: None,
+        };
+        match self.tree.start(start)? {
+            Ok(_) => Ok(()),
+            Err((_, errno)) => Err(std::io::Error::from_raw_os_error(errno).into()),
+        }
+    }
+}
+
+/// The kernel's name of a program.
+pub(super) fn comm_of(argv: &[String]) -> String {
+    let name = argv.first().map(|first| first.rsplit('/').next().unwrap_or(first)).unwrap_or_default();
+    name.chars().take(15).collect()
+}

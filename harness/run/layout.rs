@@ -1,0 +1,208 @@
+//! The run's directory: the incident's root, the commands first in PATH, and where the two worlds meet.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use crate::control::Mapping;
+use crate::manager::PathKind;
+use crate::program::COMMANDS;
+use crate::sys::port::Lease;
+use crate::unit::{FileEntry, Files};
+
+/// Where units live, as far as a run can have any.
+const UNIT_DIRECTORIES: &[&str] =
+    &["/etc/systemd", "/run/systemd", "/usr/lib/systemd", "/lib/systemd", "/usr/local/lib/systemd"];
+/// Commands that Exec lines name by these directories are ours too.
+const SYSTEM_DIRECTORIES: &[&str] = &["/bin", "/usr/bin", "/usr/sbin", "/sbin"];
+
+/// Where things of a run are.
+#[derive(Debug)]
+pub(super) struct Layout {
+    pub(super) directory: PathBuf,
+    pub(super) mapping: Mapping,
+    pub(super) executable: PathBuf,
+    leases: Vec<Lease>,
+    /// (modification time, generation) of unit files, to notice rewrites.
+    generations: BTreeMap<String, ((i64, i64), u64)>,
+}
+
+impl Layout {
+    /// Makes the directories and leases a port for each incident port.
+    pub(super) fn new(
+        directory: &Path,
+        executable: PathBuf,
+        ports: &BTreeSet<u16>,
+        own: Vec<String>,
+    ) -> io::Result<Layout> {
+        let root = directory.join("root");
+        for path in ["etc/systemd/system", "run/systemd/system", "var/log", "home"] {
+            fs::create_dir_all(root.join(path))?;
+        }
+        fs::create_dir_all(directory.join("out"))?;
+        fs::create_dir_all(directory.join("bin"))?;
+        let mut layout = Layout {
+            directory: directory.to_owned(),
+            mapping: Mapping { root: root.to_string_lossy().into_owned(), own, ports: Vec::new() },
+            executable,
+            leases: Vec::new(),
+            generations: BTreeMap::new(),
+        };
+        for command in COMMANDS {
+            symlink(&layout.executable, directory.join("bin").join(command))?;
+        }
+        for port in ports {
+            let lease = Lease::new()?;
+            layout.mapping.ports.push((*port, lease.port()));
+            layout.leases.push(lease);
+        }
+        Ok(layout)
+    }
+
+    pub(super) fn socket(&self) -> PathBuf {
+        self.directory.join("control")
+    }
+
+    pub(super) fn streams(&self) -> PathBuf {
+        self.directory.join("out")
+    }
+
+    /// A path below the run's root.
+    fn below(&self, path: &str) -> PathBuf {
+        Path::new(&self.mapping.root).join(path.trim_start_matches('/'))
+    }
+
+    /// Makes a path of the incident one of our executables.
+    pub(super) fn install(&self, path: &str) -> io::Result<()> {
+        let file = self.below(path);
+        if let Some(parent) = file.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        match symlink(&self.executable, &file) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes a file of the incident, executable if it begins with `#!`.
+    pub(super) fn write(&self, path: &str, content: &[u8]) -> io::Result<()> {
+        let file = self.below(path);
+        if let Some(parent) = file.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        fs::write(&file, content)?;
+        if content.starts_with(b"#!") {
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o755))?;
+        }
+        Ok(())
+    }
+
+    /// Makes a directory of the incident.
+    pub(super) fn make_directory(&self, path: &str) -> io::Result<()> {
+        fs::create_dir_all(self.below(path))
+    }
+
+    pub(super) fn symlink(&self, path: &str, target: &str) -> io::Result<()> {
+        let link = self.below(path);
+        if let Some(parent) = link.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        let _ = fs::remove_file(&link);
+        symlink(target, link)
+    }
+
+    pub(super) fn remove(&self, path: &str) -> io::Result<()> {
+        let file = self.below(path);
+        fs::remove_file(&file)?;
+        if let Some(parent) = file.parent()
+            && [".wants", ".requires", ".upholds"].iter().any(|end| parent.to_string_lossy().ends_with(end))
+        {
+            // Only goes when empty, which is what is wanted.
+            let _ = fs::remove_dir(parent);
+        }
+        Ok(())
+    }
+
+    /// The host's path for an incident path: below the run's root if it is there or belongs there, else as it is.
+    pub(super) fn resolve(&self, path: &str) -> PathBuf {
+        if let Some((system, name)) = path.rsplit_once('/')
+            && SYSTEM_DIRECTORIES.contains(&system)
+            && COMMANDS.contains(&name)
+        {
+            return self.directory.join("bin").join(name);
+        }
+        let ours = self.below(path);
+        if ours.symlink_metadata().is_ok() || self.mapping.is_own(path) { ours } else { PathBuf::from(path) }
+    }
+
+    /// Whether the host path is one of our own executables.
+    pub(super) fn is_ours(&self, path: &Path) -> bool {
+        path.starts_with(&self.directory) && fs::read_link(path).is_ok_and(|target| target == self.executable)
+    }
+
+    /// PATH with our commands first, mapped to the host.
+    pub(super) fn path_variable(&self, path: &str) -> String {
+        let mapped: Vec<String> =
+            path.split(':').filter(|part| !part.is_empty()).map(|part| self.mapping.host_path(part)).collect();
+        format!("{}:{}", self.directory.join("bin").to_string_lossy(), mapped.join(":"))
+    }
+
+    pub(super) fn read(&self, path: &str) -> Option<Vec<u8>> {
+        let bytes = fs::read(self.resolve(path)).ok()?;
+        Some(self.back(bytes))
+    }
+
+    pub(super) fn stat(&self, path: &str) -> Option<PathKind> {
+        let file = self.resolve(path);
+        let meta = fs::metadata(&file).or_else(|_| fs::symlink_metadata(&file)).ok()?;
+        Some(if meta.is_dir() {
+            PathKind::Directory { empty: fs::read_dir(&file).is_ok_and(|mut entries| entries.next().is_none()) }
+        } else if meta.is_file() {
+            PathKind::File { executable: meta.mode() & 0o111 != 0, empty: meta.len() == 0 }
+        } else if meta.is_symlink() {
+            PathKind::Symlink
+        } else {
+            PathKind::Other
+        })
+    }
+
+    /// What a console or script has written, in incident coordinates again.
+    fn back(&self, bytes: Vec<u8>) -> Vec<u8> {
+        match String::from_utf8(bytes) {
+            Ok(text) => self.mapping.to_incident(&text).into_bytes(),
+            Err(error) => error.into_bytes(),
+        }
+    }
+
+    /// The unit directories as they are now.
+    pub(super) fn unit_files(&mut self) -> io::Result<Files> {
+        let mut files = Files::default();
+        let mut open: Vec<(String, PathBuf)> =
+            UNIT_DIRECTORIES.iter().map(|&path| (path.to_owned(), self.below(path))).collect();
+        while let Some((path, host)) = open.pop() {
+            let Ok(entries) = fs::read_dir(&host) else { continue };
+            for entry in entries.flatten() {
+                let path = format!("{path}/{}", entry.file_name().to_string_lossy());
+                let meta = entry.metadata()?;
+                if meta.is_dir() {
+                    open.push((path, entry.path()));
+                } else if meta.is_symlink() {
+                    let target = fs::read_link(entry.path())?.to_string_lossy().into_owned();
+                    let target = self.mapping.to_incident(&target);
+                    files.entries.insert(path, FileEntry::Symlink { target });
+                } else if meta.is_file() {
+                    let content = self.back(fs::read(entry.path())?);
+                    let time = (meta.mtime(), meta.mtime_nsec());
+                    let known = self.generations.entry(path.clone()).or_insert((time, 1));
+                    if known.0 != time {
+                        *known = (time, known.1 + 1);
+                    }
+                    files.entries.insert(path, FileEntry::Regular { content, generation: known.1 });
+                }
+            }
+        }
+        Ok(files)
+    }
+}

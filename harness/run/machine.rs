@@ -1,0 +1,428 @@
+//! The machine of the incident: the manager and the journal, and what the manager's effects do to real processes.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::Fault;
+use super::incident::{Incident, comm_of};
+use super::layout::Layout;
+use super::tree::{Origin, Pending, Start, Tree};
+use crate::journal::{Journal, LineBreak, Machine, ManagerLine, StdoutLine};
+use crate::manager::{
+    Config, Effect, ExecFailure, Host, Input, Manager, Message, PathKind, Pid, Process, Reply, RequestId, Spawn,
+};
+use crate::time::{IncidentTime, Span};
+use crate::timeline::EventKind;
+use crate::unit::{Files, Profile};
+
+/// Properties that change all the time or say what other events say: they are not part of the timeline.
+fn is_noise(name: &str) -> bool {
+    name.contains("Timestamp") || name.starts_with("Exec") && !name.starts_with("ExecMain") || name == "CPUUsageNSec"
+}
+
+/// What `systemctl show` says of a unit that was unloaded because nothing needs it.
+const UNLOADED: &[(&str, &str)] = &[
+    ("ActiveState", "inactive"),
+    ("SubState", "dead"),
+    ("Result", "success"),
+    ("NRestarts", "0"),
+    ("MainPID", "0"),
+    ("ControlPID", "0"),
+    ("ExecMainPID", "0"),
+    ("ExecMainCode", "0"),
+    ("ExecMainStatus", "0"),
+];
+
+/// The manager, the journal, and what belongs to them.
+pub(super) struct Machinery {
+    pub(super) manager: Manager,
+    pub(super) journal: Journal,
+    pub(super) machine: Machine,
+    pub(super) files: Files,
+    /// unit → what the timeline has been told of it.
+    told: BTreeMap<String, Vec<(&'static str, String)>>,
+    /// unit → (invocation ID, identifier) of its last spawn.
+    output: HashMap<String, (String, String)>,
+    /// unit → CPU time of those of its processes that have ended, since its last start.
+    pub(super) spent: HashMap<String, Span>,
+    pub(super) replies: HashMap<RequestId, Reply>,
+    pub(super) next_request: RequestId,
+    boots: u32,
+    pub(super) profile: Profile,
+}
+
+impl Machinery {
+    pub(super) fn new(config: Config, hostname: String) -> Machinery {
+        let profile = config.profile;
+        let machine = Machine {
+            hostname,
+            machine_id: "4c1f0e5b7d3a4b68a2e19d5c8f7b6a01".into(),
+            boot_id: boot_id(0),
+            boot: config.boot,
+        };
+        Machinery {
+            manager: Manager::new(config),
+            journal: Journal::new("8d2c6a5f0b1e4d7793a4c5e6f7081920"),
+            machine,
+            files: Files::default(),
+            told: BTreeMap::new(),
+            output: HashMap::new(),
+            spent: HashMap::new(),
+            replies: HashMap::new(),
+            next_request: 1,
+            boots: 0,
+            profile,
+        }
+    }
+
+    pub(super) fn hostname(&self) -> &str {
+        &self.machine.hostname
+    }
+
+    /// Counts what a process of the unit has used up to its end.
+    pub(super) fn account(&mut self, unit: &str, cpu: Span) {
+        let spent = self.spent.entry(unit.to_owned()).or_default();
+        *spent = *spent + cpu;
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<IncidentTime> {
+        self.manager.next_deadline()
+    }
+
+    pub(super) fn service_line(
+        &mut self,
+        now: IncidentTime,
+        unit: &str,
+        pid: Pid,
+        comm: &str,
+        cmdline: &str,
+        line: &str,
+    ) {
+        let (invocation, identifier) = self.output.get(unit).cloned().unwrap_or_default();
+        let exe = cmdline.split(' ').next().unwrap_or_default().to_owned();
+        let record = self.machine.stdout_record(
+            now,
+            &StdoutLine {
+                unit,
+                invocation_id: &invocation,
+                pid,
+                comm,
+                exe: &exe,
+                cmdline,
+                uid: 0,
+                gid: 0,
+                identifier: &identifier,
+                stream_id: &format!("{:032x}", u128::from(pid)),
+                line: line.as_bytes(),
+                line_break: LineBreak::default(),
+            },
+        );
+        if let Some(record) = record {
+            self.journal.append(record);
+        }
+    }
+
+    fn log(&mut self, now: IncidentTime, message: &Message) {
+        let record = self.machine.manager_record(
+            now,
+            &ManagerLine {
+                priority: message.priority,
+                message: &message.text,
+                message_id: message.message_id,
+                unit: message.unit.as_deref(),
+                invocation_id: message.invocation_id.as_deref(),
+                fields: &message.fields,
+                child: message.child.as_ref().map(|(pid, identifier)| (*pid, identifier.as_str())),
+            },
+        );
+        self.journal.append(record);
+    }
+}
+
+/// Boot IDs are the incident's: the same in every run.
+fn boot_id(boots: u32) -> String {
+    format!("b7e4c2d19f3a4e5c8d6f{:012x}", 0x1a2b_3c4d_5e6fu64 + u64::from(boots))
+}
+
+/// What the manager can look at.
+pub(super) struct View<'a> {
+    pub(super) tree: &'a Tree,
+    pub(super) layout: &'a Layout,
+    pub(super) files: &'a Files,
+    pub(super) spent: &'a HashMap<String, Span>,
+    pub(super) next_pid: &'a Cell<u32>,
+}
+
+impl Host for View<'_> {
+    fn fork(&mut self) -> Pid {
+        let pid = self.next_pid.get();
+        self.next_pid.set(pid + 1);
+        pid
+    }
+
+    fn unit_files(&self) -> &Files {
+        self.files
+    }
+
+    fn read(&self, path: &str) -> Option<Vec<u8>> {
+        self.layout.read(path)
+    }
+
+    fn stat(&self, path: &str) -> Option<PathKind> {
+        self.layout.stat(path)
+    }
+
+    fn processes(&self, unit: &str) -> Vec<Process> {
+        let mut found: Vec<Process> = self
+            .tree
+            .alive()
+            .filter(|process| matches!(&process.origin, Origin::Unit { unit: u, .. } if u == unit))
+            .filter_map(|process| {
+                let parent = self.tree.parent(process).and_then(|parent| parent.pid).unwrap_or(1);
+                Some(Process { pid: process.pid?, comm: comm_of(&process.argv), parent })
+            })
+            .collect();
+        found.sort_by_key(|process| process.pid);
+        found
+    }
+
+    fn cpu_time(&self, unit: &str) -> Span {
+        let before = self.spent.get(unit).copied().unwrap_or_default();
+        self.tree
+            .alive()
+            .filter(|process| matches!(&process.origin, Origin::Unit { unit: u, .. } if u == unit))
+            .fold(before, |sum, process| sum + self.tree.cpu(process))
+    }
+
+    fn has_account(&self, _: &str) -> bool {
+        // Whoever is named in User= or Group= is there: accounts are not what this incident is about.
+        true
+    }
+}
+
+impl Incident {
+    /// Reads the unit directories again.
+    pub(super) fn refresh_files(&mut self) -> Result<(), Fault> {
+        self.machinery.files = self.layout.unit_files()?;
+        Ok(())
+    }
+
+    /// Tells the manager, does what it says, and whatever follows from that.
+    pub(super) fn input(&mut self, input: Input) -> Result<(), Fault> {
+        self.inputs.push_back(input);
+        while let Some(input) = self.inputs.pop_front() {
+            if matches!(input, Input::Request { .. } | Input::Boot) {
+                self.refresh_files()?;
+            }
+            let unknown = self.unnumbered_processes();
+            for id in unknown {
+                let pid = self.fork();
+                if let Some(process) = self.tree.get_mut(id) {
+                    process.pid = Some(pid);
+                }
+            }
+            let now = self.now();
+            let mut view = View {
+                tree: &self.tree,
+                layout: &self.layout,
+                files: &self.machinery.files,
+                spent: &self.machinery.spent,
+                next_pid: &self.next_pid,
+            };
+            // What changes without any effect is what clients and notifications set.
+            let silent = matches!(input, Input::Request { .. } | Input::Notify { .. } | Input::Boot);
+            let effects = self.machinery.manager.step(now, &mut view, input);
+            let changed = silent || !effects.is_empty();
+            for effect in effects {
+                self.apply(effect)?;
+            }
+            if changed {
+                self.tell_properties();
+            }
+        }
+        self.progress_sessions()
+    }
+
+    /// Descendants of units that have no PID yet: the manager may want to see or signal them.
+    fn unnumbered_processes(&mut self) -> Vec<super::tree::ProcessId> {
+        let strangers =
+            self.tree.alive().any(|process| process.pid.is_none() && matches!(process.origin, Origin::Unit { .. }));
+        if !strangers {
+            return Vec::new();
+        }
+        self.tree.serve_all();
+        self.tree
+            .alive()
+            .filter(|process| process.pid.is_none() && matches!(process.origin, Origin::Unit { .. }))
+            .map(|process| process.id)
+            .collect()
+    }
+
+    fn apply(&mut self, effect: Effect) -> Result<(), Fault> {
+        match effect {
+            Effect::Journal(message) => {
+                let now = self.now();
+                self.machinery.log(now, &message);
+                self.event(EventKind::Journal {
+                    unit: message.unit,
+                    priority: message.priority,
+                    message_id: message.message_id.map(str::to_owned),
+                    message: message.text,
+                });
+            }
+            Effect::Spawn(spawn) => self.spawn(*spawn)?,
+            Effect::Signal { pid, signal } => {
+                if let Some(id) = self.tree.by_pid(pid).map(|process| process.id) {
+                    self.tree.signal(id, signal)?;
+                    self.event(EventKind::Signal { by: "systemd".into(), pid, signal });
+                }
+            }
+            Effect::Reply { id, reply } => {
+                self.machinery.replies.insert(id, reply);
+            }
+            Effect::JobRemoved { job, unit, result } => {
+                self.job_removed(job, &unit, result);
+            }
+            Effect::Symlink { path, target } => {
+                self.layout.symlink(&path, &target)?;
+                self.refresh_files()?;
+            }
+            Effect::Remove { path } => {
+                // Somebody may have been quicker.
+                let _ = self.layout.remove(&path);
+                self.refresh_files()?;
+            }
+            // Whoever asked for it gets the answer, and is gone with the rest once the command line has ended.
+            Effect::Reboot => self.reboot_due = true,
+            Effect::Poweroff => self.tree.kill_all()?,
+            Effect::Listen { unit, .. } => self
+                .inputs
+                .push_back(Input::Listening { unit, result: Err((String::new(), "Operation not supported".into())) }),
+            Effect::CloseListen { .. } | Effect::Watch { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// The machine goes down, with everything that runs, and comes up again.
+    pub(super) fn reboot(&mut self) -> Result<(), Fault> {
+        self.tree.kill_all()?;
+        // They die with the machine: no manager is there to hear of it.
+        while let Some(pending) = self.tree.pending() {
+            if let Pending::Ended(id, status) = pending {
+                self.ended(id, status)?;
+            }
+        }
+        self.reboot_due = false;
+        self.listeners.clear();
+        self.sessions.clear();
+        self.waiting.clear();
+        self.machinery.boots += 1;
+        let now = self.now();
+        self.machinery.machine.boot_id = boot_id(self.machinery.boots);
+        self.machinery.machine.boot = now;
+        self.boot = now;
+        self.input(Input::Boot)
+    }
+
+    fn spawn(&mut self, spawn: Spawn) -> Result<(), Fault> {
+        let Spawn { pid, unit, role, path, argv, environment, working_directory, identifier, invocation_id, .. } =
+            spawn;
+        let before = self.machinery.output.insert(unit.clone(), (invocation_id.clone(), identifier));
+        if before.is_none_or(|(id, _)| id != invocation_id) {
+            self.machinery.spent.remove(&unit);
+        }
+        let failed = |failure| Input::ExecFailed { pid, failure };
+        let program = self.layout.resolve(&path);
+        let ours = self.layout.is_ours(&program);
+        let directory = working_directory.as_ref().map_or("/", |(path, _)| path.as_str());
+        let missing_ok = working_directory.as_ref().is_some_and(|(_, missing_ok)| *missing_ok);
+        let mut host_directory = self.layout.resolve(directory);
+        if !host_directory.is_dir() {
+            if !missing_ok {
+                self.inputs.push_back(failed(ExecFailure::Chdir("No such file or directory".into())));
+                return Ok(());
+            }
+            host_directory = "/".into();
+        }
+        let mapping = &self.layout.mapping;
+        let host_argv = if ours { argv.clone() } else { argv.iter().map(|arg| mapping.to_host(arg)).collect() };
+        let mut host_environment: Vec<(String, String)> = environment
+            .iter()
+            .filter(|(name, _)| name != "PATH")
+            .map(|(name, value)| (name.clone(), mapping.to_host(value)))
+            .collect();
+        let path_variable =
+            environment.iter().find(|(name, _)| name == "PATH").map_or("/usr/local/bin:/usr/bin:/bin", |(_, v)| v);
+        host_environment.push(("PATH".into(), self.layout.path_variable(path_variable)));
+        let start = Start {
+            program: program.to_string_lossy().into_owned(),
+            argv: host_argv,
+            environment: host_environment,
+            directory: host_directory.to_string_lossy().into_owned(),
+            origin: Origin::Unit { unit: unit.clone(), role: role.as_str().to_owned() },
+            ours,
+            pid: Some(pid),
+        };
+        match self.tree.start(start)? {
+            Ok(id) => {
+                if let Some(process) = self.tree.get_mut(id) {
+                    process.argv.clone_from(&argv);
+                }
+                let cmdline = argv.join(" ");
+                self.event(EventKind::Start {
+                    unit: Some(unit),
+                    role: Some(role.as_str().to_owned()),
+                    pid,
+                    ppid: 1,
+                    cmdline,
+                });
+                self.inputs.push_back(Input::Executed { pid });
+            }
+            Err((chdir, errno)) => {
+                let text = nix::errno::Errno::from_raw(errno).desc().to_owned();
+                let failure = if chdir { ExecFailure::Chdir(text) } else { ExecFailure::Exec(text) };
+                self.inputs.push_back(failed(failure));
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the timeline which properties of which units have changed.
+    fn tell_properties(&mut self) {
+        let mut units: BTreeSet<String> = self.machinery.manager.units().into_iter().map(|row| row.name).collect();
+        units.extend(self.machinery.told.keys().cloned());
+        for unit in units.into_iter().filter(|unit| unit.ends_with(".service") || unit.ends_with(".socket")) {
+            let now = self
+                .machinery
+                .manager
+                .properties(&self.view(), &unit)
+                .unwrap_or_else(|| UNLOADED.iter().map(|(name, value)| (*name, (*value).to_owned())).collect());
+            let before = self.machinery.told.get(&unit).map_or(&[][..], Vec::as_slice);
+            let mut changed = BTreeMap::new();
+            for (index, (name, value)) in now.iter().enumerate() {
+                // Nearly always the property stands where it stood.
+                let was = match before.get(index).filter(|(known, _)| known == name) {
+                    Some((_, was)) => Some(was),
+                    None => before.iter().find(|(known, _)| known == name).map(|(_, was)| was),
+                };
+                if was != Some(value) && !is_noise(name) {
+                    changed.insert((*name).to_owned(), value.clone());
+                }
+            }
+            if changed.is_empty() {
+                continue;
+            }
+            let value_of = |wanted: &str| now.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value);
+            let delay = changed
+                .get("SubState")
+                .filter(|state| *state == "auto-restart")
+                .and_then(|_| value_of("RestartUSecNext").or(value_of("RestartUSec")))
+                .and_then(|text| Span::parse(text).ok());
+            self.machinery.told.insert(unit.clone(), now);
+            self.event(EventKind::Properties { unit: unit.clone(), changed });
+            if let Some(delay) = delay {
+                self.event(EventKind::RestartIn { unit, delay });
+            }
+        }
+    }
+}

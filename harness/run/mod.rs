@@ -1,0 +1,349 @@
+//! The only place that joins the pure half (manager, timeline, claims) and the real half (processes, sockets).
+//! The clocks live here.
+
+mod clock;
+mod console;
+mod disk;
+mod guard;
+mod incident;
+mod layout;
+mod machine;
+mod play;
+mod quiet;
+mod sessions;
+pub(crate) mod setup;
+mod tools;
+mod tree;
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::journal::Journal;
+use crate::report::{Failure, FailureKind, Loop, Outage, Outcome, Verdict};
+use crate::scenario::{Bindings, Command, Scenario, StepKind};
+use crate::time::Span;
+use incident::Incident;
+use play::Played;
+
+pub use clock::ClockKind;
+
+/// Set from outside to end a run early.
+#[derive(Clone, Debug, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    /// Asks the run to end: its processes are killed, its directory is removed or kept as asked.
+    pub fn set(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// The flag itself, for a signal handler to set.
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
+    }
+
+    /// Whether it was asked.
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// Why a run could not go on. None of these is a verdict on a claim.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// The operating system refused something.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// It was asked to end.
+    #[error("the run was asked to end")]
+    Canceled,
+    /// A process of ours did not come back to the protocol, or a foreign one went on and on.
+    #[error(
+        "stall: {}`{command}` {why} within {} s of real time; raise --stall if the machine is that slow",
+        pid.map(|pid| format!("pid {pid} ")).unwrap_or_default(),
+        after.as_secs()
+    )]
+    Stalled {
+        /// Incident PID.
+        pid: Option<u32>,
+        /// Its command line.
+        command: String,
+        /// What it did not do.
+        why: String,
+        /// The watchdog's patience.
+        after: Duration,
+    },
+    /// A foreign process has a clock of its own.
+    #[error(
+        "`{command}` cannot run in lock-step: it sleeps on its own timer or serves by itself (in {call}); \
+         use the commands that a run provides (sleep, timeout, watch, curl), describe it with a program block, \
+         or run with --clock real"
+    )]
+    NotInLockstep {
+        /// Its command line.
+        command: String,
+        /// The system call it sleeps in.
+        call: String,
+    },
+    /// Somebody outside the run took a leased port.
+    #[error("a process outside this run took the host port leased for incident port {port}; run it again")]
+    Intruder {
+        /// The incident port.
+        port: u16,
+    },
+    /// Nobody runs and nobody waits for a moment.
+    #[error("nothing can happen any more: {waiting}")]
+    Deadlock {
+        /// Who waits for what.
+        waiting: String,
+    },
+}
+
+/// How to run a scenario.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Which clock.
+    pub clock: ClockKind,
+    /// The executable that serves as helper; found by itself if this program calls [`crate::init`].
+    pub helper: Option<PathBuf>,
+    /// Keep artefacts below this directory, in one directory per scenario.
+    pub artifacts: Option<PathBuf>,
+    /// Keep the run's own directory.
+    pub keep: bool,
+    /// Take what commands print as it comes: for `--update`.
+    pub update: bool,
+    /// Real time after which a process that does not come back is a stall.
+    pub stall: Duration,
+    /// Ends the run from outside.
+    pub cancel: Cancel,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            clock: ClockKind::Virtual,
+            helper: None,
+            artifacts: None,
+            keep: false,
+            update: false,
+            stall: Duration::from_secs(30),
+            cancel: Cancel::default(),
+        }
+    }
+}
+
+/// A run and all that it leaves behind.
+#[derive(Debug)]
+pub struct Run {
+    /// What has become of the scenario.
+    pub outcome: Outcome,
+    /// Everything that was logged.
+    pub journal: Journal,
+    /// What each command of the scenario's own document printed, for [`crate::scenario::update`].
+    pub outputs: Vec<Output>,
+}
+
+/// What one command printed.
+#[derive(Debug)]
+pub struct Output {
+    /// The command.
+    pub command: Command,
+    /// What it printed, in incident coordinates.
+    pub text: String,
+    /// What names stood for before it ran.
+    pub bound: Bindings,
+}
+
+/// The scenario files' first incident PID, if they do not say.
+const FIRST_PID: u32 = 1001;
+
+impl Scenario {
+    /// Runs the scenario with real processes against the embedded manager.
+    ///
+    /// # Errors
+    ///
+    /// A [`Fault`] if the run cannot even begin; once it has begun, faults are failures of the [`Outcome`].
+    pub fn run(&self, options: &Options) -> Result<Outcome, Fault> {
+        self.record(options).map(|run| run.outcome)
+    }
+
+    /// As [`Scenario::run`], and keeps what was logged and printed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Scenario::run`].
+    pub fn record(&self, options: &Options) -> Result<Run, Fault> {
+        let begin = Instant::now();
+        let executable = setup::helper(options.helper.as_deref())?;
+        let directory = tempfile::Builder::new().prefix("relapse-").tempdir()?;
+        // From here on the guard removes it, also when this process is killed.
+        let directory = directory.keep();
+        let mut incident = Incident::begin(self.setup(options), &directory, executable)?;
+        let mut played = Played::default();
+        let result = play::play(self, &mut incident, &mut played, options.update);
+        let end = incident.now();
+        if let Err(fault) = &result {
+            played.failures.push(Failure::other(fault.to_string(), Some(end)));
+        }
+        if let Some(port) = incident.intruder
+            && !played.failures.is_empty()
+        {
+            played.failures.insert(0, Failure::other(Fault::Intruder { port }.to_string(), Some(end)));
+        }
+        let verdict = verdict(&result, &played, &incident);
+        let timeline = std::mem::take(&mut incident.timeline);
+        let unit = self.unit.clone().unwrap_or_default();
+        let loop_end = played.loop_end.unwrap_or(timeline.events().len());
+        let cycles = Some(Loop::of(&timeline.events()[..loop_end], &unit)).filter(|seen| seen.cycles > 0);
+        let mut run = Run {
+            outcome: Outcome {
+                scenario: self.source.path().to_owned(),
+                title: self.title.clone(),
+                kind: self.kind.as_str().to_owned(),
+                verdict,
+                clock: options.clock.to_string(),
+                manager: "embedded".to_owned(),
+                profile: self.settings.profile.version().to_string(),
+                incident: end.since(self.settings.clock),
+                wall_us: 0,
+                claims: played.claims,
+                cycles,
+                outage: Outage::of(timeline.events()),
+                artifacts: None,
+                phases: played.phases,
+                failures: played.failures,
+                timeline,
+                rerun: self.rerun(options),
+            },
+            journal: std::mem::replace(&mut incident.machinery.journal, Journal::new("")),
+            outputs: played.outputs,
+        };
+        if let Some(base) = &options.artifacts {
+            let kept = self.keep_artifacts(base, &incident, &run, &played.console)?;
+            run.outcome.artifacts = Some(kept.to_string_lossy().into_owned());
+        }
+        incident.end(options.keep)?;
+        run.outcome.wall_us = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
+        Ok(run)
+    }
+
+    fn rerun(&self, options: &Options) -> String {
+        let clock = match options.clock {
+            ClockKind::Virtual => String::new(),
+            other => format!("--clock {other} "),
+        };
+        format!("relapse run {clock}{}", self.source.path())
+    }
+
+    fn setup(&self, options: &Options) -> setup::Setup {
+        let settings = &self.settings;
+        let mut directories: Vec<String> = settings.directory.iter().cloned().collect();
+        let logs = self.programs().filter_map(|block| block.program.log_file.as_deref()?.rsplit_once('/'));
+        directories.extend(logs.map(|(parent, _)| parent.to_owned()));
+        directories.extend(self.files().filter_map(|file| Some(file.path.rsplit_once('/')?.0.to_owned())));
+        for unit in self.units() {
+            directories.extend(
+                unit.text()
+                    .lines()
+                    .filter_map(|line| line.strip_prefix("WorkingDirectory="))
+                    .filter(|path| path.starts_with('/'))
+                    .map(|path| path.trim().to_owned()),
+            );
+        }
+        setup::Setup {
+            clock: options.clock,
+            start: settings.clock,
+            profile: settings.profile,
+            timer_phase: settings.timer_phase.unwrap_or(Span::ZERO),
+            hostname: settings.hostname.clone(),
+            first_pid: settings.first_pid.unwrap_or(FIRST_PID),
+            ports: self.ports(),
+            stand_ins: Vec::new(),
+            executables: self.programs().flat_map(|block| block.program.path.iter().cloned()).collect(),
+            own_paths: self.own_paths(),
+            directories: directories.into_iter().filter(|path| path.len() > 1).collect(),
+            client: settings.client.as_ref().map(|client| crate::control::ClientRole {
+                port: client.port,
+                every: client.every,
+                path: client.path.clone(),
+                timeout: client.timeout,
+                from: client.from.unwrap_or(settings.clock),
+            }),
+            console_user: settings.user.clone(),
+            stall: options.stall,
+            cancel: options.cancel.clone(),
+        }
+    }
+
+    /// Incident ports: those the header names, and every number that stands where a port does.
+    fn ports(&self) -> BTreeSet<u16> {
+        let mut ports: BTreeSet<u16> = self.settings.ports.iter().copied().collect();
+        ports.extend(self.settings.client.iter().map(|client| client.port));
+        let mut scan = |text: &str| {
+            let words: Vec<&str> = text.split(|c: char| c.is_whitespace() || "=:\"'(),".contains(c)).collect();
+            for pair in words.windows(2) {
+                if matches!(pair[0], "--port" | "port" | "listening" | "refused" | "ListenStream")
+                    && let Ok(port) = pair[1].parse::<u16>()
+                {
+                    ports.insert(port);
+                }
+            }
+        };
+        for step in &self.steps {
+            match &step.kind {
+                StepKind::Unit(unit) => scan(unit.text()),
+                StepKind::File(file) => scan(file.text()),
+                StepKind::Console(console) => console.commands.iter().for_each(|command| scan(&command.text)),
+                StepKind::Expect(expect) => expect.claims.iter().for_each(|claim| scan(&claim.text)),
+                StepKind::Program(_) => {}
+            }
+        }
+        ports.remove(&0);
+        ports
+    }
+
+    fn keep_artifacts(&self, base: &Path, incident: &Incident, run: &Run, console: &str) -> Result<PathBuf, Fault> {
+        let name: String = self
+            .source
+            .path()
+            .trim_end_matches(".md")
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' })
+            .collect();
+        let directory = base.join(name.trim_matches(['-', '.']));
+        std::fs::create_dir_all(&directory)?;
+        let version = u32::from(self.settings.profile.version());
+        std::fs::write(directory.join("timeline.jsonl"), run.outcome.timeline.to_jsonl())?;
+        std::fs::write(
+            directory.join("journal.jsonl"),
+            run.journal.json_lines(version).flatten().collect::<Vec<u8>>(),
+        )?;
+        std::fs::write(directory.join("console.log"), console)?;
+        let mut logs = BTreeSet::new();
+        for stand_in in &incident.stand_ins {
+            logs.extend(stand_in.role.log_file.clone());
+        }
+        for path in logs {
+            if let (Some(bytes), Some(name)) = (incident.layout.read(&path), Path::new(&path).file_name()) {
+                std::fs::write(directory.join(name), bytes)?;
+            }
+        }
+        Ok(directory)
+    }
+}
+
+fn verdict(result: &Result<(), Fault>, played: &Played, incident: &Incident) -> Verdict {
+    match result {
+        Err(Fault::Stalled { .. } | Fault::NotInLockstep { .. } | Fault::Deadlock { .. }) => Verdict::Stalled,
+        Err(_) => Verdict::Error,
+        Ok(()) if played.failures.is_empty() => Verdict::Holds,
+        Ok(()) if incident.intruder.is_some() || incident.clock.is_late() => Verdict::Inconclusive,
+        Ok(()) if played.failed_before_own => Verdict::SetupFailed,
+        Ok(()) if played.failures.iter().any(|failure| failure.kind == FailureKind::Error) => Verdict::Error,
+        Ok(()) => Verdict::Violated,
+    }
+}

@@ -1,0 +1,131 @@
+//! Answers to what commands ask: the process table, the sockets, signals.
+
+use super::Fault;
+use super::incident::{Incident, comm_of};
+use super::tree::{Origin, ProcessId};
+use crate::control::{Answer, ProcessRow, Query, SocketRow};
+use crate::timeline::EventKind;
+
+impl Incident {
+    pub(super) fn ask(&mut self, id: ProcessId, query: Query) -> Result<(), Fault> {
+        match query {
+            Query::Processes => {
+                let answer = self.processes(id);
+                self.tree.answer(id, answer)
+            }
+            Query::Sockets => {
+                let answer = self.sockets();
+                self.tree.answer(id, answer)
+            }
+            Query::Kill { pid, signal } => {
+                let refused = self.kill(id, pid, signal)?;
+                self.tree.answer(id, Answer::Killed(refused))
+            }
+            Query::Tool { argv } => self.begin_session(id, &argv),
+            Query::More => self.drive(id),
+        }
+    }
+
+    /// The incident's process table: everybody has a PID from here on.
+    fn processes(&mut self, asker: ProcessId) -> Answer {
+        self.tree.serve_all();
+        let unnamed: Vec<ProcessId> = self
+            .tree
+            .alive()
+            .filter(|process| process.pid.is_none() && process.origin != Origin::Client)
+            .map(|process| process.id)
+            .collect();
+        for id in unnamed {
+            let pid = self.fork();
+            if let Some(process) = self.tree.get_mut(id) {
+                process.pid = Some(pid);
+            }
+        }
+        let now = self.now();
+        let mut rows: Vec<ProcessRow> = Vec::new();
+        for process in self.tree.alive() {
+            let Some(pid) = process.pid else { continue };
+            let argv = self.tree.current_argv(process);
+            let service = matches!(process.origin, Origin::Unit { .. });
+            let unit = match &process.origin {
+                Origin::Unit { unit, .. } => Some(unit.clone()),
+                _ => None,
+            };
+            let user = match &unit {
+                Some(unit) => self.user_of(unit),
+                None => self.console_user.clone(),
+            };
+            let running = process.id == asker || self.tree.is_busy(process);
+            let ppid = self.tree.parent(process).and_then(|parent| parent.pid).unwrap_or(1);
+            rows.push(ProcessRow {
+                pid,
+                ppid,
+                user,
+                comm: comm_of(&argv).trim_start_matches('-').to_owned(),
+                cmdline: self.layout.mapping.to_incident(&argv.join(" ")),
+                stat: format!("{}{}", if running { "R" } else { "S" }, if service { "s" } else { "" }),
+                started: process.started,
+                cpu: self.tree.cpu(process),
+                unit,
+            });
+        }
+        rows.sort_by_key(|row| row.pid);
+        let you = self.tree.get(asker).and_then(|process| process.pid).unwrap_or(0);
+        Answer::Processes { now, you, rows }
+    }
+
+    fn user_of(&self, unit: &str) -> String {
+        let user = self.machinery.manager.property(&self.view(), unit, "User");
+        user.filter(|user| !user.is_empty()).unwrap_or_else(|| "root".to_owned())
+    }
+
+    fn sockets(&self) -> Answer {
+        let mut rows: Vec<SocketRow> = Vec::new();
+        for listener in &self.listeners {
+            let Some(process) = self.tree.get(listener.process) else { continue };
+            let user = match &process.origin {
+                Origin::Unit { unit, .. } => self.user_of(unit),
+                _ => self.console_user.clone(),
+            };
+            rows.push(SocketRow {
+                pid: process.pid.unwrap_or(0),
+                comm: comm_of(&process.argv),
+                user,
+                fd: listener.fd,
+                address: listener.address.clone(),
+                port: listener.port,
+                backlog: listener.backlog,
+                device: listener.device,
+            });
+        }
+        rows.sort_by_key(|row| (row.port, row.pid));
+        Answer::Sockets { rows }
+    }
+
+    /// Sends a signal for somebody; `Some` says why not.
+    fn kill(&mut self, by: ProcessId, pid: u32, signal: i32) -> Result<Option<String>, Fault> {
+        let incident = self.tree.by_pid(pid).map(|process| process.id);
+        // `$!` of a shell is the host's PID; it counts only for a process that the same shell has started.
+        let sibling = i32::try_from(pid).ok().and_then(|host| {
+            let process = self.tree.by_host_pid(host)?;
+            let asker = self.tree.get(by)?;
+            (process.origin == asker.origin && matches!(process.origin, Origin::Console(_))).then_some(process.id)
+        });
+        let target = match (incident, sibling) {
+            (Some(one), Some(other)) if one != other => {
+                return Ok(Some(format!(
+                    "({pid}) - ambiguous: also a process of this shell; name it by its PID in ps"
+                )));
+            }
+            (Some(id), _) | (None, Some(id)) => id,
+            (None, None) => return Ok(Some(format!("({pid}) - No such process"))),
+        };
+        if !self.tree.signal(target, signal)? {
+            return Ok(Some(format!("({pid}) - No such process")));
+        }
+        if let (Some(pid), true) = (self.tree.get(target).and_then(|process| process.pid), signal != 0) {
+            self.event(EventKind::Signal { by: "kill".into(), pid, signal });
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,222 @@
+//! What the kernel says about processes (/proc, see proc_pid_stat(5) and its siblings).
+
+use std::fs;
+
+use nix::libc;
+
+/// A process as seen in one look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// Host PID.
+    pub pid: i32,
+    /// Parent's host PID.
+    pub ppid: i32,
+    /// `R`, `S`, `D`, `T`, `Z`, …: the least quiet of its threads.
+    pub state: char,
+    /// Start time in clock ticks since boot.
+    pub start: u64,
+    /// Context switches of all threads: equal in two looks means that it did not run in between.
+    pub switches: u64,
+    /// Threads.
+    pub threads: usize,
+}
+
+/// Reads state, parent and start time; `None` if the process is gone.
+pub fn look(pid: i32) -> Option<Look> {
+    let (ppid, state, start) = stat(&format!("/proc/{pid}/stat"))?;
+    let mut look = Look { pid, ppid, state, start, switches: 0, threads: 0 };
+    for task in fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten() {
+        let path = task.path();
+        let Some(text) = read_small(path.join("status")) else { continue };
+        look.threads += 1;
+        for line in text.lines() {
+            if let Some(rest) = line.strip_prefix("State:") {
+                let state = rest.trim_start().chars().next().unwrap_or('?');
+                if matches!(state, 'R' | 'D') {
+                    look.state = state;
+                }
+            } else if line.contains("ctxt_switches") {
+                look.switches += line.rsplit('\t').next().and_then(|n| n.trim().parse::<u64>().ok()).unwrap_or(0);
+            }
+        }
+    }
+    Some(look)
+}
+
+fn read_small(path: impl AsRef<std::path::Path>) -> Option<String> {
+    fs::read(path).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn stat(path: &str) -> Option<(i32, char, u64)> {
+    let text = read_small(path)?;
+    // The name stands in parentheses and may hold anything; the last one closes it.
+    let rest = text.get(text.rfind(')')? + 2..)?;
+    let mut fields = rest.split(' ');
+    let state = fields.next()?.chars().next()?;
+    let ppid = fields.next()?.parse().ok()?;
+    let start = fields.nth(17)?.parse().ok()?;
+    Some((ppid, state, start))
+}
+
+/// The children of a process, in order of PID.
+pub fn children(pid: u32) -> Vec<i32> {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    let mut found = Vec::new();
+    for task in tasks.flatten() {
+        match read_small(task.path().join("children")) {
+            Some(text) => found.extend(text.split_ascii_whitespace().filter_map(|n| n.parse::<i32>().ok())),
+            // A kernel without that file: look at everybody's parent.
+            None => return children_by_scan(pid),
+        }
+    }
+    found.sort_unstable();
+    found
+}
+
+fn children_by_scan(pid: u32) -> Vec<i32> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let mut found: Vec<i32> = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
+        .filter(|candidate| {
+            stat(&format!("/proc/{candidate}/stat")).is_some_and(|(ppid, ..)| ppid.unsigned_abs() == pid)
+        })
+        .collect();
+    found.sort_unstable();
+    found
+}
+
+/// All descendants, parents before their children.
+pub fn descendants(pid: u32) -> Vec<i32> {
+    let mut found = children(pid);
+    let mut next = 0;
+    while let Some(&parent) = found.get(next) {
+        next += 1;
+        let below = children(parent.unsigned_abs());
+        found.extend(below);
+    }
+    found
+}
+
+/// The command line, blank separated; empty for kernel threads and zombies.
+pub fn cmdline(pid: i32) -> String {
+    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let words: Vec<_> = bytes.split(|b| *b == 0).map(String::from_utf8_lossy).collect();
+    words.join(" ").trim_end().to_owned()
+}
+
+/// The kernel's name of a process.
+pub fn comm(pid: i32) -> String {
+    read_small(format!("/proc/{pid}/comm")).unwrap_or_default().trim_end().to_owned()
+}
+
+/// A variable of a process's environment as it was at its exec.
+pub fn environment(pid: i32, name: &str) -> Option<String> {
+    let bytes = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    bytes
+        .split(|b| *b == 0)
+        .filter_map(|entry| std::str::from_utf8(entry).ok())
+        .find_map(|entry| entry.strip_prefix(name)?.strip_prefix('=').map(str::to_owned))
+}
+
+/// All processes that one may look into and whose environment holds this setting.
+pub fn with_environment(name: &str, value: &str) -> Vec<i32> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
+        .filter(|pid| environment(*pid, name).is_some_and(|found| found == value))
+        .collect()
+}
+
+/// What a sleeping process waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WaitsFor {
+    /// The end of a child, or a signal.
+    Child,
+    /// The other end of a pipe.
+    Pipe,
+    /// A system call that may hold a timer of its own, by name or number.
+    Other(String),
+}
+
+/// What the process sleeps in. Only meaningful in state `S`.
+pub fn waits_for(pid: i32) -> Option<WaitsFor> {
+    if let Some(text) = read_small(format!("/proc/{pid}/syscall")) {
+        let mut fields = text.split_ascii_whitespace();
+        let first = fields.next()?;
+        if let Ok(number) = first.parse::<i64>() {
+            let fd = fields.next().and_then(|arg| i64::from_str_radix(arg.trim_start_matches("0x"), 16).ok());
+            return Some(classify(pid, number, fd));
+        }
+        // "running": it is not asleep after all.
+        return None;
+    }
+    // Not permitted to see the call: the kernel function it sleeps in says nearly as much.
+    let function = read_small(format!("/proc/{pid}/wchan"))?;
+    Some(match function.as_str() {
+        "do_wait" | "sigsuspend" | "do_sigsuspend" | "rt_sigsuspend" => WaitsFor::Child,
+        name if name.contains("pipe") => WaitsFor::Pipe,
+        name => WaitsFor::Other(name.to_owned()),
+    })
+}
+
+fn classify(pid: i32, number: i64, fd: Option<i64>) -> WaitsFor {
+    let is = |call: libc::c_long| number == call;
+    if is(libc::SYS_wait4) || is(libc::SYS_waitid) || is(libc::SYS_rt_sigsuspend) || is_pause(number) {
+        return WaitsFor::Child;
+    }
+    if is(libc::SYS_read) || is(libc::SYS_readv) || is(libc::SYS_write) || is(libc::SYS_writev) {
+        let target = fd.and_then(|fd| fs::read_link(format!("/proc/{pid}/fd/{fd}")).ok());
+        if target.is_some_and(|path| path.to_string_lossy().starts_with("pipe:")) {
+            return WaitsFor::Pipe;
+        }
+    }
+    // flock(2) and futex(2) without a timeout end only by what others do.
+    if is(libc::SYS_flock) {
+        return WaitsFor::Pipe;
+    }
+    let name = [
+        (libc::SYS_clock_nanosleep, "clock_nanosleep"),
+        (libc::SYS_nanosleep, "nanosleep"),
+        (libc::SYS_futex, "futex"),
+        (libc::SYS_ppoll, "ppoll"),
+        (libc::SYS_pselect6, "pselect6"),
+        (libc::SYS_epoll_pwait, "epoll_pwait"),
+        (libc::SYS_accept4, "accept4"),
+        (libc::SYS_recvfrom, "recvfrom"),
+        (libc::SYS_read, "read"),
+    ]
+    .into_iter()
+    .find(|(call, _)| is(*call))
+    .map_or_else(|| named_on_x86_64(number), |(_, name)| name.to_owned());
+    WaitsFor::Other(name)
+}
+
+#[cfg(target_arch = "x86_64")]
+fn is_pause(number: i64) -> bool {
+    number == libc::SYS_pause
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn is_pause(_: i64) -> bool {
+    false
+}
+
+#[cfg(target_arch = "x86_64")]
+fn named_on_x86_64(number: i64) -> String {
+    [
+        (libc::SYS_poll, "poll"),
+        (libc::SYS_select, "select"),
+        (libc::SYS_epoll_wait, "epoll_wait"),
+        (libc::SYS_accept, "accept"),
+    ]
+    .into_iter()
+    .find(|(call, _)| *call == number)
+    .map_or_else(|| format!("system call {number}"), |(_, name)| name.to_owned())
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn named_on_x86_64(number: i64) -> String {
+    format!("system call {number}")
+}

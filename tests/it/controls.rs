@@ -1,0 +1,66 @@
+//! Negative controls: every form of claim can be violated, and a fix that does nothing is found out.
+
+use std::path::{Path, PathBuf};
+
+use relapse::expect::Style;
+use relapse::scenario::StepKind;
+use relapse::{Scenario, Verdict, report};
+use rstest::rstest;
+
+use crate::lockstep::options;
+
+fn load(path: &Path) -> Scenario {
+    let path = path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap_or(path);
+    match Scenario::load(path) {
+        Ok(scenario) => scenario,
+        Err(error) => panic!("{}", error.render(Style::Plain)),
+    }
+}
+
+#[rstest]
+fn a_false_claim_is_violated_at_its_line(#[files("fixtures/documents/violated/*.md")] path: PathBuf) {
+    let scenario = load(&path);
+    let marked: Vec<u32> = (1u32..)
+        .zip(scenario.source.text().lines())
+        .filter_map(|(number, line)| line.ends_with("# violated").then_some(number))
+        .collect();
+    let outcome = scenario.run(&options()).expect("the run begins");
+    let shown = report::text(&outcome, Style::Plain);
+    assert_eq!(outcome.verdict, Verdict::Violated, "{shown}");
+    let lines: Vec<u32> = outcome
+        .claims
+        .iter()
+        .filter(|claim| claim.document.is_none() && claim.verdict == relapse::expect::Verdict::Violated)
+        .map(|claim| claim.line)
+        .collect();
+    assert_eq!(lines, marked, "{shown}");
+}
+
+/// Scenarios whose actions, replaced by `true`, must make them fail.
+fn inert(path: &Path) -> Verdict {
+    let mut scenario = load(path);
+    let inherited = scenario.inherited;
+    let mut replaced = 0;
+    for step in &mut scenario.steps[inherited..] {
+        if let StepKind::Console(console) = &mut step.kind {
+            for command in &mut console.commands {
+                command.text = "true".to_owned();
+                command.output.clear();
+                command.status = 0;
+                replaced += 1;
+            }
+        }
+    }
+    assert!(replaced > 0, "{}: there is no action", path.display());
+    scenario.run(&options()).expect("the run begins").verdict
+}
+
+#[rstest]
+fn a_fix_that_does_nothing_fails(#[files("scenarios/fixes/*.md")] path: PathBuf) {
+    assert_eq!(inert(&path), Verdict::Violated);
+}
+
+#[rstest]
+fn a_limit_that_is_not_set_fails(#[files("scenarios/limits/*.md")] path: PathBuf) {
+    assert_eq!(inert(&path), Verdict::Violated);
+}

@@ -1,0 +1,216 @@
+//! `journalctl` against what journalctl 252 answered: every row of `fixtures/systemd/journalctl_252.json` is a command
+//! line, the journal it was given, and what came out.
+
+use relapse::ctl::Output;
+use relapse::ctl::journalctl::journalctl;
+use relapse::journal::{Journal, Record};
+use relapse::time::IncidentTime;
+use relapse::unit::Profile;
+use serde_json::Value;
+
+/// A journal from lines of `journalctl -o json`.
+fn load(seqnum_id: &str, lines: &str) -> Journal {
+    let mut journal = Journal::new(seqnum_id);
+    for line in lines.lines() {
+        journal.append(Record::from_json(line).expect("a recorded line is a record"));
+    }
+    journal
+}
+
+fn formats() -> Journal {
+    load("aa0aefcc1a024a9a8d1b1fe9fd84a80a", include_str!("../../fixtures/logs/formats.journal.json"))
+}
+
+fn incident() -> Journal {
+    load("b919cba8506d486e838445b899ad1af3", include_str!("../../fixtures/logs/incident.journal.json"))
+}
+
+fn run(args: &[&str], profile: Profile, now: IncidentTime, journal: &Journal) -> Output {
+    let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+    journalctl(&args, profile, now, journal)
+}
+
+/// Takes away what differs between two journals with the same records: cursors, and where the order of fields is
+/// not specified, the order.
+fn comparable(args: &[&str], output: &[u8]) -> Vec<Vec<u8>> {
+    let unordered = ["verbose", "export", "json", "json-pretty", "json-seq", "json-sse"];
+    if args.contains(&"--list-boots") {
+        return vec![output.to_vec()];
+    }
+    let sorts = args.iter().any(|arg| unordered.contains(arg) || *arg == "-F");
+    let mut lines: Vec<Vec<u8>> = output.split(|b| *b == b'\n').map(without_cursor).collect();
+    if args.iter().any(|arg| ["json", "json-seq", "json-sse"].contains(arg)) {
+        for line in &mut lines {
+            let start = line.iter().position(|b| *b == b'{').unwrap_or(line.len());
+            if let Ok(object) = serde_json::from_slice::<Value>(&line[start..]) {
+                line.truncate(start);
+                line.extend_from_slice(object.to_string().as_bytes());
+            }
+        }
+    } else if args.contains(&"json-pretty") {
+        // The last field of an object has no comma, whichever it is.
+        for line in &mut lines {
+            if line.last() == Some(&b',') {
+                line.pop();
+            }
+        }
+    }
+    if sorts && !args.iter().any(|arg| ["json", "json-seq", "json-sse"].contains(arg)) {
+        lines.sort();
+    }
+    lines
+}
+
+fn without_cursor(line: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(line).into_owned();
+    // `s=` and 32 digits stand before the number.
+    match (text.find(";i="), text.find(";x=")) {
+        (Some(number), Some(hash)) if number >= 34 && number < hash => {
+            let end = text[hash + 3..].find(|c: char| !c.is_ascii_hexdigit()).map_or(text.len(), |n| hash + 3 + n);
+            format!("{}CURSOR{}", &text[..number - 34], &text[end..]).into_bytes()
+        }
+        _ => line.to_vec(),
+    }
+}
+
+/// Where we knowingly say something else, and what.
+const OURS: &[(&[&str], &str)] = &[
+    (&["-g", "("], "the regular expressions are another engine's, and so are its words"),
+    (&["--no-full", "-n", "1"], "refused: there is no terminal to be as wide as"),
+];
+
+const TABLE_252: &str = include_str!("../../fixtures/systemd/journalctl_252.json");
+const TABLE_257: &str = include_str!("../../fixtures/systemd/journalctl_257.json");
+
+/// The rows of a table, each with its journal's name and its words.
+fn rows(table: &str) -> Vec<(String, Vec<String>, Value)> {
+    let table: Value = serde_json::from_str(table).expect("the table is JSON");
+    let rows = table["rows"].as_array().expect("rows");
+    let row = |row: &Value| {
+        let args = row["args"].as_array().expect("args");
+        let args = args.iter().map(|arg| arg.as_str().expect("a word").to_owned()).collect();
+        (row["journal"].as_str().expect("journal").to_owned(), args, row.clone())
+    };
+    rows.iter().map(row).collect()
+}
+
+fn compare(rows: &[(String, Vec<String>, Value)], profile: Profile) {
+    let (formats, incident) = (formats(), incident());
+    let mut wrong = Vec::new();
+    for (name, args, row) in rows {
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        if OURS.iter().any(|(ours, _)| *ours == args) {
+            continue;
+        }
+        let journal = if name == "inc" { &incident } else { &formats };
+        let now = IncidentTime::from_micros(row["now_us"].as_u64().expect("now_us"));
+        let got = run(&args, profile, now, journal);
+        let want_out: Vec<u8> = match &row["stdout"] {
+            Value::String(text) => text.clone().into_bytes(),
+            bytes => serde_json::from_value(bytes.clone()).expect("bytes"),
+        };
+        let want_err = row["stderr"].as_str().expect("stderr");
+        let same = comparable(&args, &got.stdout) == comparable(&args, &want_out)
+            && String::from_utf8_lossy(&got.stderr) == want_err
+            && u64::from(got.code) == row["code"].as_u64().expect("code");
+        if !same {
+            let show = |bytes: &[u8]| String::from_utf8_lossy(bytes).chars().take(600).collect::<String>();
+            wrong.push(format!(
+                "journalctl {args:?}\n--- systemd: code {} stderr {want_err:?}\n{}\n--- we: code {} stderr {:?}\n{}",
+                row["code"],
+                show(&want_out),
+                got.code,
+                show(&got.stderr),
+                show(&got.stdout),
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {} rows differ\n{}", wrong.len(), rows.len(), wrong.join("\n\n"));
+}
+
+#[test]
+fn every_recorded_command_line_gives_what_systemd_252_gave() {
+    let rows = rows(TABLE_252);
+    assert!(rows.len() >= 240, "the table has its rows");
+    compare(&rows, Profile::V252);
+}
+
+#[test]
+fn every_recorded_command_line_gives_what_systemd_257_gave() {
+    let later = rows(TABLE_257);
+    assert!(later.len() >= 50, "the table has its rows");
+    let differs =
+        |row: &(String, Vec<String>, Value)| later.iter().any(|other| (&other.0, &other.1) == (&row.0, &row.1));
+    let mut all: Vec<_> = rows(TABLE_252).into_iter().filter(|row| !differs(row)).collect();
+    all.extend(later.iter().cloned());
+    compare(&all, Profile::V257);
+}
+
+#[test]
+fn the_recorded_incident_reads_as_it_was_printed() {
+    let printed = include_str!("../../fixtures/logs/incident.short-iso-precise.txt");
+    let output = run(&["-o", "short-iso-precise"], Profile::V252, IncidentTime::NEVER, &incident());
+    assert_eq!(String::from_utf8_lossy(&output.stdout), printed);
+}
+
+#[test]
+fn no_command_line_brings_it_down() {
+    let words = [
+        "-n",
+        "-",
+        "--",
+        "+",
+        "-b",
+        "-9223372036854775808",
+        "11111111111111111111111111111111+9",
+        "é",
+        "-p",
+        "0..9..1",
+        "-u",
+        "[",
+        "[!",
+        "a[b-",
+        "*?*?*?*?*",
+        "--since",
+        "@99999999999999999",
+        "-o",
+        "json",
+        "short-delta",
+        "verbose",
+        "-g",
+        "(a+)+$",
+        "--until",
+        "9999-12-31",
+        "-f",
+        "-r",
+        "--output-fields",
+        ",,",
+        "-c",
+        "s=;i=;t=zz",
+        "s=a;i=ffffffffffffffff",
+        "=",
+        "A=",
+        "-t",
+        "",
+        "-S",
+        "-0",
+        "--lines=18446744073709551616",
+        "-e",
+        "--list-boots",
+        "-F",
+        "-k",
+    ];
+    let journal = formats();
+    let mut seed = 1u64;
+    for _ in 0..4000 {
+        let mut args = Vec::new();
+        for _ in 0..5 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            args.push(words[usize::try_from(seed >> 33).expect("fits") % words.len()]);
+        }
+        for now in [IncidentTime::default(), IncidentTime::NEVER] {
+            let output = run(&args, Profile::V257, now, &journal);
+            assert!(output.code <= 1, "{args:?}");
+        }
+    }
+}
