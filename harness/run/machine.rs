@@ -48,6 +48,8 @@ pub(super) struct Machinery {
     pub(super) replies: HashMap<RequestId, Reply>,
     pub(super) next_request: RequestId,
     boots: u32,
+    /// Users and groups that do not exist.
+    pub(super) unknown_accounts: BTreeSet<String>,
     pub(super) profile: Profile,
 }
 
@@ -71,6 +73,7 @@ impl Machinery {
             replies: HashMap::new(),
             next_request: 1,
             boots: 0,
+            unknown_accounts: BTreeSet::new(),
             profile,
         }
     }
@@ -151,6 +154,7 @@ pub(super) struct View<'a> {
     pub(super) files: &'a Files,
     pub(super) spent: &'a HashMap<String, Span>,
     pub(super) next_pid: &'a Cell<u32>,
+    pub(super) unknown_accounts: &'a BTreeSet<String>,
 }
 
 impl Host for View<'_> {
@@ -194,9 +198,9 @@ impl Host for View<'_> {
             .fold(before, |sum, process| sum + self.tree.cpu(process))
     }
 
-    fn has_account(&self, _: &str) -> bool {
-        // Whoever is named in User= or Group= is there: accounts are not what this incident is about.
-        true
+    fn has_account(&self, name: &str) -> bool {
+        // Whoever is named in User= or Group= is there, if nothing else is said: the host's accounts do not count.
+        !self.unknown_accounts.contains(name)
     }
 }
 
@@ -228,6 +232,7 @@ impl Incident {
                 files: &self.machinery.files,
                 spent: &self.machinery.spent,
                 next_pid: &self.next_pid,
+                unknown_accounts: &self.machinery.unknown_accounts,
             };
             // What changes without any effect is what clients and notifications set.
             let silent = matches!(input, Input::Request { .. } | Input::Notify { .. } | Input::Boot);
