@@ -236,7 +236,7 @@ pub struct ServerRole {
     pub sigterm: Sigterm,
     /// Until then after its start the default action of SIGTERM applies.
     pub handlers_after: Span,
-    /// How long a healthy server takes to notice SIGTERM.
+    /// How often a healthy server looks whether it was told to end.
     pub notice: Span,
 }
 

@@ -1,4 +1,4 @@
-//! The stand-in server: behaves as uvicorn does, fact by fact (`incident-facts`: order proven by strace).
+//! The stand-in server: behaves as uvicorn was seen to do under strace.
 //!
 //! Import, then the application's start-up hook, then bind, then serve. A refused bind comes *after* the hook; the
 //! shutdown hook runs, and the process exits. All six lines go to standard error.
@@ -16,8 +16,6 @@ use crate::program::link::{Link, Woke};
 use crate::time::{IncidentTime, Span};
 
 const BACKLOG: i32 = 2048;
-/// How often a healthy server looks whether it should end.
-const TICK: Span = Span::from_millis(100);
 
 struct Server<'a> {
     link: &'a mut Link,
@@ -218,9 +216,10 @@ impl Server<'_> {
                 Woke::Deadline => {}
                 Woke::Signal(_) if self.role.sigterm == Sigterm::Ignore => {}
                 Woke::Signal(signal) => {
-                    // It looks every 100 ms since it began to serve.
-                    let at = self.link.now().ceil_to_grid(since, TICK, Span::ZERO);
-                    let at = if at == self.link.now() { at + TICK } else { at };
+                    // It looks now and then since it began to serve, not at once.
+                    let (now, tick) = (self.link.now(), self.role.notice);
+                    let at = now.ceil_to_grid(since, tick, Span::ZERO);
+                    let at = if at == now { at + tick } else { at };
                     stop.get_or_insert((signal, at));
                 }
                 Woke::Readable(0) if listener.is_some() => {

@@ -33,8 +33,9 @@ pub(super) struct Played {
 /// A stand-in as the program block describes it, with what the version is known to do.
 pub(super) fn stand_in(name: &str, program: &Program) -> StandIn {
     // uvicorn up to 0.48 installs its handlers before the import and exits 1; from 0.50 on it imports first and
-    // exits 3 (measured with 0.40 and 0.54).
+    // exits 3 (measured with 0.40 and 0.54). The parent of workers, which binds first, exits 1 in every version.
     let modern = program.version.as_deref().and_then(minor).is_some_and(|minor| minor >= 50);
+    let binds_first = program.bind == Bind::BeforeStartup;
     let sigterm = match program.sigterm {
         Some(OnTerm::Default) => Sigterm::Default,
         Some(OnTerm::Ignore) => Sigterm::Ignore,
@@ -61,8 +62,8 @@ pub(super) fn stand_in(name: &str, program: &Program) -> StandIn {
             on_start: program.on_start.clone(),
             on_shutdown: program.on_shutdown.clone(),
             teardown: program.teardown.unwrap_or(Span::from_millis(40)),
-            bind_before_startup: program.bind == Bind::BeforeStartup,
-            exit_on_bind_error: program.exit_on_bind_error.unwrap_or(if modern { 3 } else { 1 }),
+            bind_before_startup: binds_first,
+            exit_on_bind_error: program.exit_on_bind_error.unwrap_or(if modern && !binds_first { 3 } else { 1 }),
             sigterm,
             handlers_after: program.sigterm_ready_after.unwrap_or(Span::from_millis(150)),
             notice: program.shutdown.unwrap_or(Span::from_millis(100)),

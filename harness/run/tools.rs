@@ -105,19 +105,19 @@ impl Incident {
     /// Sends a signal for somebody; `Some` says why not.
     fn kill(&mut self, by: ProcessId, pid: u32, signal: i32) -> Result<Option<String>, Fault> {
         let incident = self.tree.by_pid(pid).map(|process| process.id);
-        // `$!` of a shell is the host's PID; it counts only for a process that the same shell has started.
-        let sibling = i32::try_from(pid).ok().and_then(|host| {
+        // `$!` of a shell is the host's PID, and may have gone through a file; nobody but a console has one.
+        let child = i32::try_from(pid).ok().and_then(|host| {
             let process = self.tree.by_host_pid(host)?;
-            let asker = self.tree.get(by)?;
-            (process.origin == asker.origin && matches!(process.origin, Origin::Console(_))).then_some(process.id)
+            matches!(process.origin, Origin::Console(_)).then_some((process.id, &process.origin))
         });
-        let target = match (incident, sibling) {
-            (Some(one), Some(other)) if one != other => {
+        let own = self.tree.get(by).map(|asker| &asker.origin);
+        let target = match (incident, child) {
+            (Some(one), Some((other, origin))) if one != other && Some(origin) == own => {
                 return Ok(Some(format!(
                     "({pid}) - ambiguous: also a process of this shell; name it by its PID in ps"
                 )));
             }
-            (Some(id), _) | (None, Some(id)) => id,
+            (Some(id), _) | (None, Some((id, _))) => id,
             (None, None) => return Ok(Some(format!("({pid}) - No such process"))),
         };
         if !self.tree.signal(target, signal)? {

@@ -24,6 +24,7 @@ mod scenario;
 mod scenario_anything;
 mod scenario_output;
 mod scenario_shell;
+mod standin;
 mod systemctl;
 mod systemctl_cases;
 mod systemctl_stage;
