@@ -8,8 +8,8 @@ use super::clock::Clock;
 use super::layout::Layout;
 use super::machine::{Machinery, View};
 use super::sessions::Session;
-use super::tree::{Origin, Pending, ProcessId, Report, Start, Tree};
-use crate::control::{Note, Role, ServerRole, Status, Welcome};
+use super::tree::{Origin, Pending, ProcessId, Report, Start, Tree, UMASK};
+use crate::control::{Note, Role, ServerRole, Status, Step, Welcome};
 use crate::manager::{Exit, Input};
 use crate::time::{IncidentTime, Span};
 use crate::timeline::{Answer, Ended, EventKind, Timeline};
@@ -374,6 +374,9 @@ impl Incident {
             origin: Origin::Console(number),
             ours: false,
             pid: None,
+            output: (None, None),
+            umask: UMASK,
+            ignore_sigpipe: false,
         };
         match self.tree.start(start)? {
             Ok(id) => {
@@ -382,10 +385,10 @@ impl Incident {
                 }
                 Ok(id)
             }
-            Err((true, _)) => {
+            Err((Step::Chdir, _)) => {
                 Err(std::io::Error::other(format!("the console's directory {directory} does not exist")).into())
             }
-            Err((false, errno)) => Err(std::io::Error::from_raw_os_error(errno).into()),
+            Err((_, errno)) => Err(std::io::Error::from_raw_os_error(errno).into()),
         }
     }
 
@@ -399,6 +402,9 @@ impl Incident {
             origin: Origin::Client,
             ours: true,
             pid: None,
+            output: (None, None),
+            umask: UMASK,
+            ignore_sigpipe: false,
         };
         match self.tree.start(start)? {
             Ok(_) => Ok(()),

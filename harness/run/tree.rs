@@ -19,7 +19,7 @@ use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use super::guard::Guard;
 use super::quiet::Foreign;
 use super::{Cancel, Fault};
-use crate::control::{Answer, Decoder, Note, Query, Status, ToGuard, ToProcess, ToRun, Welcome, encode};
+use crate::control::{Answer, Decoder, Note, Query, Sink, Status, Step, ToGuard, ToProcess, ToRun, Welcome, encode};
 use crate::sys::process;
 use crate::time::{IncidentTime, Span};
 
@@ -148,7 +148,14 @@ pub(super) struct Start {
     /// One of our own executables, which will say hello.
     pub(super) ours: bool,
     pub(super) pid: Option<u32>,
+    /// Standard output and error, `None`: the unit's or command's own file, which is read as it grows.
+    pub(super) output: (Option<Sink>, Option<Sink>),
+    pub(super) umask: u32,
+    pub(super) ignore_sigpipe: bool,
 }
+
+/// The mask of an operator's shell.
+pub(super) const UMASK: u32 = 0o022;
 
 #[derive(Debug)]
 pub(super) struct Tree {
@@ -270,7 +277,7 @@ impl Tree {
     // ---- doing ----
 
     /// Starts a program under the guard.
-    pub(super) fn start(&mut self, start: Start) -> Result<Result<ProcessId, (bool, i32)>, Fault> {
+    pub(super) fn start(&mut self, start: Start) -> Result<Result<ProcessId, (Step, i32)>, Fault> {
         // All processes of a unit write to one file, one after the other; every command has its own.
         let name = match &start.origin {
             Origin::Unit { unit, .. } => unit.clone(),
@@ -286,15 +293,25 @@ impl Tree {
                 self.streams.len() - 1
             }
         };
-        let stdout = self.streams[index].path.to_string_lossy().into_owned();
-        let Start { program, argv, mut environment, directory, origin, ours, pid } = start;
+        let journal = Sink::Append(self.streams[index].path.to_string_lossy().into_owned());
+        let Start { program, argv, mut environment, directory, origin, ours, pid, output, umask, ignore_sigpipe } =
+            start;
+        let (stdout, stderr) = (output.0.unwrap_or_else(|| journal.clone()), output.1.unwrap_or(journal));
+        let stderr = (stderr != stdout).then_some(stderr);
         let id = self.next_process;
         environment.push((crate::control::ENV_CONTROL.to_owned(), self.socket.clone()));
         environment.push((crate::control::ENV_ORIGIN.to_owned(), id.to_string()));
-        let request = (program, argv.clone(), environment, directory, stdout);
-        let host = match self.guard.spawn(move |id| {
-            let (program, argv, environment, directory, stdout) = request;
-            ToGuard::Spawn { id, program, argv, environment, directory, stdout, stderr: None }
+        let words = argv.clone();
+        let host = match self.guard.spawn(move |id| ToGuard::Spawn {
+            id,
+            program,
+            argv: words,
+            environment,
+            directory,
+            stdout,
+            stderr,
+            umask,
+            ignore_sigpipe,
         })? {
             Ok(host) => host,
             Err(why) => return Ok(Err(why)),
