@@ -40,6 +40,9 @@ pub(super) struct Listener {
     pub(super) device: u32,
 }
 
+/// Signals whose default action is a core: QUIT, ILL, TRAP, ABRT, BUS, FPE, SEGV, XCPU, XFSZ, SYS (signal(7)).
+const CORE_SIGNALS: [i32; 10] = [3, 4, 5, 6, 7, 8, 11, 24, 25, 31];
+
 /// How far [`Incident::run_until`] came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reached {
@@ -204,6 +207,10 @@ impl Incident {
         let Some(process) = self.tree.get(id) else { return Ok(()) };
         let (pid, origin, server) = (process.pid, process.origin.clone(), process.server);
         let cpu = self.tree.cpu(process);
+        let status = match &origin {
+            Origin::Unit { unit, .. } => self.with_core(unit, status),
+            _ => status,
+        };
         let ended = match status {
             Status::Code(code) => Ended::Exited(code),
             Status::Signal(signal) => Ended::Killed(signal),
@@ -239,6 +246,16 @@ impl Incident {
             Origin::Client => {}
         }
         Ok(())
+    }
+
+    /// How a process of the unit ended on the incident's machine, where LimitCORE= says whether there is a core (setrlimit(2):
+    /// less than a page is none). The host's limit does not count; and no core is written, because it would be left
+    /// wherever the host's core_pattern says.
+    fn with_core(&self, unit: &str, status: Status) -> Status {
+        let (Status::Signal(signal) | Status::Dumped(signal)) = status else { return status };
+        let limit = self.machinery.manager.property(&self.view(), unit, "LimitCORESoft").unwrap_or_default();
+        let dumps = limit == "infinity" || limit.parse::<u64>().is_ok_and(|bytes| bytes >= 4096);
+        if dumps && CORE_SIGNALS.contains(&signal) { Status::Dumped(signal) } else { Status::Signal(signal) }
     }
 
     fn hello(&mut self, id: ProcessId) -> Result<(), Fault> {
