@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::control::{Decoder, ENV_CONTROL, FromGuard, Status, ToGuard, send};
+use crate::control::{Decoder, ENV_CONTROL, FromGuard, Status, Step, ToGuard, send};
 use crate::program::GUARD;
 use crate::sys;
 
@@ -64,15 +64,15 @@ impl Guard {
         io::Error::new(io::ErrorKind::BrokenPipe, "the guard process of the run is gone; was it killed?")
     }
 
-    /// Starts a program; `Ok(Err((chdir, errno)))` if the program itself cannot be started.
-    pub(super) fn spawn(&mut self, make: impl FnOnce(u64) -> ToGuard) -> io::Result<Result<i32, (bool, i32)>> {
+    /// Starts a program; `Ok(Err((step, errno)))` if the program itself cannot be started.
+    pub(super) fn spawn(&mut self, make: impl FnOnce(u64) -> ToGuard) -> io::Result<Result<i32, (Step, i32)>> {
         self.next += 1;
         let wanted = self.next;
         send(&mut self.socket, &make(wanted))?;
         loop {
             match self.receive()? {
                 FromGuard::Spawned { id, pid } if id == wanted => return Ok(Ok(pid)),
-                FromGuard::SpawnFailed { id, chdir, errno } if id == wanted => return Ok(Err((chdir, errno))),
+                FromGuard::SpawnFailed { id, step, errno } if id == wanted => return Ok(Err((step, errno))),
                 other => self.keep(other),
             }
         }

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use super::guard::Guard;
 use super::quiet::Foreign;
 use super::{Cancel, Fault};
-use crate::control::{Answer, Decoder, Note, Query, Status, ToGuard, ToProcess, Welcome, encode};
+use crate::control::{Answer, Decoder, Note, Query, Sink, Status, Step, ToGuard, ToProcess, Welcome, encode};
 use crate::sys::process;
 use crate::time::{IncidentTime, Span};
 use stream::Stream;
@@ -138,7 +138,14 @@ pub(in crate::run) struct Start {
     /// One of our own executables, which will say hello.
     pub(in crate::run) ours: bool,
     pub(in crate::run) pid: Option<u32>,
+    /// Standard output and error, `None`: the unit's or command's own file, which is read as it grows.
+    pub(in crate::run) output: (Option<Sink>, Option<Sink>),
+    pub(in crate::run) umask: u32,
+    pub(in crate::run) ignore_sigpipe: bool,
 }
+
+/// The mask of an operator's shell.
+pub(in crate::run) const UMASK: u32 = 0o022;
 
 #[derive(Debug)]
 pub(in crate::run) struct Tree {
@@ -257,7 +264,7 @@ impl Tree {
     // ---- doing ----
 
     /// Starts a program under the guard.
-    pub(in crate::run) fn start(&mut self, start: Start) -> Result<Result<ProcessId, (bool, i32)>, Fault> {
+    pub(in crate::run) fn start(&mut self, start: Start) -> Result<Result<ProcessId, (Step, i32)>, Fault> {
         // All processes of a unit write to one file, one after the other; every command has its own.
         let name = match &start.origin {
             Origin::Unit { unit, .. } => unit.clone(),
@@ -273,15 +280,25 @@ impl Tree {
                 self.streams.len() - 1
             }
         };
-        let stdout = self.streams[index].path.to_string_lossy().into_owned();
-        let Start { program, argv, mut environment, directory, origin, ours, pid } = start;
+        let journal = Sink::Append(self.streams[index].path.to_string_lossy().into_owned());
+        let Start { program, argv, mut environment, directory, origin, ours, pid, output, umask, ignore_sigpipe } =
+            start;
+        let (stdout, stderr) = (output.0.unwrap_or_else(|| journal.clone()), output.1.unwrap_or(journal));
+        let stderr = (stderr != stdout).then_some(stderr);
         let id = self.next_process;
         environment.push((crate::control::ENV_CONTROL.to_owned(), self.socket.clone()));
         environment.push((crate::control::ENV_ORIGIN.to_owned(), id.to_string()));
-        let request = (program, argv.clone(), environment, directory, stdout);
-        let host = match self.guard.spawn(move |id| {
-            let (program, argv, environment, directory, stdout) = request;
-            ToGuard::Spawn { id, program, argv, environment, directory, stdout, stderr: None }
+        let words = argv.clone();
+        let host = match self.guard.spawn(move |id| ToGuard::Spawn {
+            id,
+            program,
+            argv: words,
+            environment,
+            directory,
+            stdout,
+            stderr,
+            umask,
+            ignore_sigpipe,
         })? {
             Ok(host) => host,
             Err(why) => return Ok(Err(why)),
