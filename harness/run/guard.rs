@@ -71,8 +71,14 @@ impl Guard {
         send(&mut self.socket, &make(wanted))?;
         loop {
             match self.receive()? {
-                FromGuard::Spawned { id, pid } if id == wanted => return Ok(Ok(pid)),
-                FromGuard::SpawnFailed { id, step, errno } if id == wanted => return Ok(Err((step, errno))),
+                FromGuard::Spawned { id, pid } if id == wanted => {
+                    self.drain()?;
+                    return Ok(Ok(pid));
+                }
+                FromGuard::SpawnFailed { id, step, errno } if id == wanted => {
+                    self.drain()?;
+                    return Ok(Err((step, errno)));
+                }
                 other => self.keep(other),
             }
         }
@@ -87,7 +93,7 @@ impl Guard {
         send(&mut self.socket, &ToGuard::Ping)?;
         loop {
             match self.receive()? {
-                FromGuard::Pong => return Ok(()),
+                FromGuard::Pong => return self.drain(),
                 other => self.keep(other),
             }
         }
@@ -102,6 +108,11 @@ impl Guard {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
+        self.drain()
+    }
+
+    /// Keeps what came in one piece with something else: no poll(2) will announce it again.
+    fn drain(&mut self) -> io::Result<()> {
         while let Some(message) = self.decoder.take()? {
             self.keep(message);
         }
