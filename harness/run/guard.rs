@@ -69,13 +69,15 @@ impl Guard {
         self.next += 1;
         let wanted = self.next;
         send(&mut self.socket, &make(wanted))?;
-        loop {
+        let answer = loop {
             match self.receive()? {
-                FromGuard::Spawned { id, pid } if id == wanted => return Ok(Ok(pid)),
-                FromGuard::SpawnFailed { id, step, errno } if id == wanted => return Ok(Err((step, errno))),
+                FromGuard::Spawned { id, pid } if id == wanted => break Ok(pid),
+                FromGuard::SpawnFailed { id, step, errno } if id == wanted => break Err((step, errno)),
                 other => self.keep(other),
             }
-        }
+        };
+        self.drain()?;
+        Ok(answer)
     }
 
     pub(super) fn signal(&mut self, pid: i32, signal: i32) -> io::Result<()> {
@@ -87,7 +89,7 @@ impl Guard {
         send(&mut self.socket, &ToGuard::Ping)?;
         loop {
             match self.receive()? {
-                FromGuard::Pong => return Ok(()),
+                FromGuard::Pong => return self.drain(),
                 other => self.keep(other),
             }
         }
@@ -102,6 +104,11 @@ impl Guard {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
+        self.drain()
+    }
+
+    /// Takes what has come with an answer that was waited for: once it has been read, poll(2) is silent about it.
+    fn drain(&mut self) -> io::Result<()> {
         while let Some(message) = self.decoder.take()? {
             self.keep(message);
         }
