@@ -69,19 +69,15 @@ impl Guard {
         self.next += 1;
         let wanted = self.next;
         send(&mut self.socket, &make(wanted))?;
-        loop {
+        let answer = loop {
             match self.receive()? {
-                FromGuard::Spawned { id, pid } if id == wanted => {
-                    self.drain()?;
-                    return Ok(Ok(pid));
-                }
-                FromGuard::SpawnFailed { id, step, errno } if id == wanted => {
-                    self.drain()?;
-                    return Ok(Err((step, errno)));
-                }
+                FromGuard::Spawned { id, pid } if id == wanted => break Ok(pid),
+                FromGuard::SpawnFailed { id, step, errno } if id == wanted => break Err((step, errno)),
                 other => self.keep(other),
             }
-        }
+        };
+        self.drain()?;
+        Ok(answer)
     }
 
     pub(super) fn signal(&mut self, pid: i32, signal: i32) -> io::Result<()> {
@@ -111,7 +107,7 @@ impl Guard {
         self.drain()
     }
 
-    /// Keeps what came in one piece with something else: no poll(2) will announce it again.
+    /// Takes what has come with an answer that was waited for: once it has been read, poll(2) is silent about it.
     fn drain(&mut self) -> io::Result<()> {
         while let Some(message) = self.decoder.take()? {
             self.keep(message);
