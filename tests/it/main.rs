@@ -1,6 +1,7 @@
 //! All integration tests, one binary: a module per part of the harness.
 
 mod arrows;
+mod commands;
 mod controls;
 mod expect;
 mod expect_state;
