@@ -148,7 +148,7 @@ pub enum Query {
     Sockets,
     /// Run this command of the manager's or journal's, given as argv; may take incident time.
     Tool {
-        /// argv, argv[0] is `systemctl` or `journalctl`.
+        /// argv, `argv[0]` is `systemctl` or `journalctl`.
         argv: Vec<String>,
     },
     /// Go on with a command that had more to say ([`Answer::Output`] with `more`).
@@ -203,7 +203,7 @@ pub struct Welcome {
 /// What a process is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Role {
-    /// A command such as `ps`, known by argv[0].
+    /// A command such as `ps`, known by `argv[0]`.
     Tool,
     /// A stand-in server.
     Server(Box<ServerRole>),
@@ -353,16 +353,20 @@ pub enum ToGuard {
         id: u64,
         /// File to execute.
         program: String,
-        /// argv, argv[0] first.
+        /// argv, `argv[0]` first.
         argv: Vec<String>,
         /// The whole environment.
         environment: Vec<(String, String)>,
         /// Working directory.
         directory: String,
-        /// File that gets standard output, appended.
-        stdout: String,
-        /// The same for standard error; `None`: the same file.
-        stderr: Option<String>,
+        /// Where standard output goes.
+        stdout: Sink,
+        /// The same for standard error; `None`: with standard output.
+        stderr: Option<Sink>,
+        /// The file mode creation mask.
+        umask: u32,
+        /// Whether it begins with SIGPIPE ignored.
+        ignore_sigpipe: bool,
     },
     /// Send a signal to a process of the tree.
     Signal {
@@ -380,6 +384,30 @@ pub enum ToGuard {
     },
 }
 
+/// A file that a new process writes to. A file, not a pipe: a grandchild that keeps a pipe open would hang the run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Sink {
+    /// At its end.
+    Append(String),
+    /// From its beginning, over what is there.
+    Over(String),
+    /// It is emptied first.
+    Truncate(String),
+}
+
+/// A step on the way to a new program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Step {
+    /// Opening its standard output.
+    Stdout,
+    /// Opening its standard error.
+    Stderr,
+    /// Going to its working directory.
+    Chdir,
+    /// Executing it.
+    Exec,
+}
+
 /// From the guard to its run.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum FromGuard {
@@ -394,8 +422,8 @@ pub enum FromGuard {
     SpawnFailed {
         /// Of the request.
         id: u64,
-        /// Whether the directory was the reason.
-        chdir: bool,
+        /// What could not be done.
+        step: Step,
         /// errno.
         errno: i32,
     },

@@ -5,7 +5,6 @@
 use std::path::{Path, PathBuf};
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use relapse::cli::Disk;
 use relapse::expect::Style;
 use relapse::{Options, Scenario, Verdict, report};
 
@@ -40,8 +39,8 @@ fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
 }
 
 fn run(file: &Path) -> Result<(), Failed> {
-    let path = file.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap_or(file).to_string_lossy().into_owned();
-    let scenario = Scenario::load_with(&path, &Disk).map_err(|error| error.render(Style::Plain))?;
+    let path = file.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap_or(file);
+    let scenario = Scenario::load(path).map_err(|error| error.render(Style::Plain))?;
     let outcome = scenario.run(&Options::default()).map_err(|fault| fault.to_string())?;
     if outcome.verdict == Verdict::Holds { Ok(()) } else { Err(report::text(&outcome, Style::Plain).into()) }
 }

@@ -2,8 +2,6 @@
 
 mod run;
 
-pub use run::Disk;
-
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};

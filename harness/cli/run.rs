@@ -13,7 +13,7 @@ use super::USAGE;
 use crate::expect::Style;
 use crate::report::{self, Failure, Outcome, Verdict};
 use crate::run::{Cancel, ClockKind, Fault, Options, Run};
-use crate::scenario::{Loader, Scenario, update};
+use crate::scenario::{Scenario, update};
 use crate::time::Span;
 use crate::timeline::Timeline;
 
@@ -45,24 +45,6 @@ pub(super) struct Args {
     stall: u64,
 }
 
-/// Reads documents from the file system.
-pub struct Disk;
-
-impl Loader for Disk {
-    fn read(&self, path: &str) -> Result<String, String> {
-        match std::fs::read(path) {
-            Ok(bytes) => String::from_utf8(bytes).map_err(|error| {
-                format!(
-                    "the file is not UTF-8 (byte {}); scenario files are Markdown in UTF-8",
-                    error.utf8_error().valid_up_to()
-                )
-            }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err("there is no such file".to_owned()),
-            Err(error) => Err(error.to_string()),
-        }
-    }
-}
-
 pub(super) fn main(args: &Args) -> u8 {
     let style = if io::stderr().is_terminal() { Style::Coloured } else { Style::Plain };
     let files = match find(&args.paths) {
@@ -76,7 +58,7 @@ pub(super) fn main(args: &Args) -> u8 {
     let mut scenarios = VecDeque::new();
     let mut wrong = false;
     for file in &files {
-        match Scenario::load_with(&file.to_string_lossy(), &Disk) {
+        match Scenario::load(file) {
             Ok(scenario) => scenarios.push_back(scenario),
             Err(error) => {
                 complain(&error.render(style));

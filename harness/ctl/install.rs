@@ -72,7 +72,7 @@ pub fn unit_files(files: &Files, profile: Profile) -> Vec<UnitFile> {
     names.into_iter().map(one).collect()
 }
 
-/// Whether [Install] says anything that `enable` could act on.
+/// Whether `[Install]` says anything that `enable` could act on.
 pub(super) fn carries_install_info(files: &Files, unit: &str, profile: Profile) -> bool {
     let Install { wanted_by, required_by, upheld_by, alias, also, default_instance } =
         definition(files, unit, profile).install;

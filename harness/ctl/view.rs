@@ -56,7 +56,7 @@ pub struct Unmet {
 }
 
 /// The machine as it is now. A unit that is not loaded is looked at as if it were loaded at that moment, which is
-/// why [`super::Systemctl`] asks for [`crate::manager::Request::Load`] before it looks.
+/// why [`super::systemctl::Systemctl`] asks for [`crate::manager::Request::Load`] before it looks.
 pub trait View {
     /// The time.
     fn now(&self) -> IncidentTime;

@@ -1,7 +1,7 @@
 //! The units that every machine has without anybody writing them, as far as units of services lean on them
 //! (systemd.special(7)).
 
-use crate::unit::{LoadState, Unit};
+use crate::unit::{FileEntry, Files, LoadState, Unit};
 
 /// Name, description, what it requires, what it wants, what it starts after.
 type Row = (&'static str, &'static str, &'static [&'static str], &'static [&'static str], &'static [&'static str]);
@@ -97,4 +97,18 @@ pub(super) fn resolve(name: &str) -> &str {
 /// Whether the unit is up without ever having been started.
 pub(super) fn is_always_up(name: &str) -> bool {
     ALWAYS_UP.contains(&name) || name.ends_with(".slice") || name.ends_with(".mount") || name.ends_with(".device")
+}
+
+/// The unit directories with a file for each unit that the distribution ships, so that nobody takes those for missing.
+pub(super) fn with_files_of_the_distribution(files: &Files) -> Files {
+    let mut all = files.clone();
+    for (name, ..) in ROWS {
+        let entry = FileEntry::Regular { content: b"[Unit]\n".to_vec(), generation: 0 };
+        all.entries.entry(format!("/usr/lib/systemd/system/{name}")).or_insert(entry);
+    }
+    for (alias, target) in ALIASES {
+        let entry = FileEntry::Symlink { target: (*target).to_owned() };
+        all.entries.entry(format!("/usr/lib/systemd/system/{alias}")).or_insert(entry);
+    }
+    all
 }

@@ -1,128 +1,72 @@
-//! `systemctl enable` and its siblings: which links to make and remove, and what systemctl says about it.
+//! `systemctl enable` and its siblings, and what reading a unit file for its [Install] section logs.
 
-use super::interface::{Effect, Reply, RequestError, RequestErrorKind};
-use super::load::definition;
-use super::requests::FileChange;
+use super::interface::{Effect, Message, Reply, RequestError, RequestErrorKind};
+use super::loaded::UnitId;
 use super::step::Step;
-use crate::unit::{FileEntry, LoadState, Profile};
+use super::{builtin, catalog};
+use crate::unit::Warning;
+use crate::unit::install::{self, Change, Options, Verb};
 
 impl Step<'_> {
     /// Changes the links of units on disk. The manager sees the change when it reloads, as systemctl asks it to.
-    pub(super) fn change_unit_files(&mut self, change: FileChange, units: &[String], runtime: bool) -> Reply {
-        let dir = if runtime { "/run/systemd/system" } else { "/etc/systemd/system" };
-        let mut effects = Vec::new();
-        let mut lines = Vec::new();
-        for name in units {
-            if change == FileChange::Enable {
-                // Looking for [Install] reads the file, with a warning for what stands in no known section.
-                let def = definition(self.host.unit_files(), name, self.m.config.profile);
-                self.warn_of_sections(name, &def);
-            }
-            let result = match change {
-                FileChange::Enable => self.plan_enable(name, dir, &mut effects),
-                FileChange::Disable => {
-                    self.plan_disable(name, dir, &mut effects);
-                    Ok(())
-                }
-                FileChange::Mask => self.plan_mask(name, dir, &mut effects),
-                FileChange::Unmask => {
-                    self.plan_unmask(name, dir, &mut effects);
-                    Ok(())
-                }
-            };
-            if let Err(error) = result {
-                return Reply::Error(error);
-            }
+    pub(super) fn change_unit_files(&mut self, verb: Verb, units: &[String], runtime: bool) -> Reply {
+        let names: Vec<&str> = units.iter().map(String::as_str).collect();
+        let options = Options { profile: self.m.config.profile, runtime, ..Options::default() };
+        let files = builtin::with_files_of_the_distribution(self.host.unit_files());
+        let outcome = install::run(verb, &files, &names, options);
+        self.log_warnings(&outcome.warnings);
+        self.out.extend(outcome.changes.into_iter().map(|change| match change {
+            Change::Symlink { path, target } => Effect::Symlink { path, target },
+            Change::Remove { path } => Effect::Remove { path },
+        }));
+        if outcome.exit_code != 0 {
+            let prefix = format!("Failed to {} unit: ", verb.as_str());
+            let refusal = outcome.stderr.iter().rev().find_map(|line| line.strip_prefix(&prefix));
+            let message = refusal.or(outcome.stderr.last().map(String::as_str)).unwrap_or("Input/output error");
+            let message = message.to_owned();
+            return Reply::Error(RequestError { kind: RequestErrorKind::Failed, message });
         }
-        let old_words = self.m.config.profile == Profile::V252;
-        for effect in &effects {
-            lines.push(match effect {
-                Effect::Symlink { path, target } if old_words => format!("Created symlink {path} → {target}."),
-                Effect::Symlink { path, target } => format!("Created symlink '{path}' → '{target}'."),
-                Effect::Remove { path } if old_words => format!("Removed \"{path}\"."),
-                Effect::Remove { path } => format!("Removed '{path}'."),
-                _ => continue,
-            });
-        }
-        self.out.append(&mut effects);
-        Reply::UnitFiles(lines)
+        // What systemctl finds out by itself it says by itself: units that do not exist, units without [Install].
+        let lines = outcome
+            .stderr
+            .into_iter()
+            .filter(|line| !line.ends_with(" does not exist, proceeding anyway."))
+            .take_while(|line| !line.starts_with("The unit files have no installation config"));
+        Reply::UnitFiles(lines.collect())
     }
 
-    fn plan_enable(&self, name: &str, dir: &str, effects: &mut Vec<Effect>) -> Result<(), RequestError> {
-        let files = self.host.unit_files();
-        let mut todo = vec![name.to_owned()];
-        let mut done: Vec<String> = Vec::new();
-        while let Some(name) = todo.pop() {
-            if done.contains(&name) {
-                continue;
-            }
-            let def = definition(files, &name, self.m.config.profile);
-            match def.load_state {
-                LoadState::NotFound => {
-                    return Err(refuse(RequestErrorKind::NoSuchUnit, format!("Unit file {name} does not exist.")));
-                }
-                LoadState::Masked => {
-                    return Err(refuse(RequestErrorKind::Masked, format!("Unit file {name} is masked.")));
-                }
-                LoadState::Error => {
-                    let reason = def.load_error.unwrap_or_else(|| "Bad message".into());
-                    return Err(refuse(RequestErrorKind::Failed, reason));
-                }
-                LoadState::Loaded | LoadState::BadSetting => {}
-            }
-            let Some(fragment) = def.fragment_path else { continue };
-            let install = &def.install;
-            let aliases = install.alias.iter().map(|alias| format!("{dir}/{alias}"));
-            let wants = install.wanted_by.iter().map(|owner| format!("{dir}/{owner}.wants/{}", def.name));
-            let requires = install.required_by.iter().map(|owner| format!("{dir}/{owner}.requires/{}", def.name));
-            for path in aliases.chain(wants).chain(requires) {
-                let there =
-                    matches!(files.entries.get(&path), Some(FileEntry::Symlink { target }) if *target == fragment);
-                if !there {
-                    effects.push(Effect::Symlink { path, target: fragment.clone() });
-                }
-            }
-            todo.extend(install.also.iter().cloned());
-            done.push(name);
+    /// Looks up UnitFileState, once per load: that reads the file again for its [Install] section alone, with a
+    /// warning for whatever stands in no section that it knows.
+    pub(super) fn look_up_file_state(&mut self, unit: UnitId) {
+        if std::mem::replace(&mut self.unit_mut(unit).file_state_known, true) {
+            return;
         }
-        Ok(())
+        let this = self.unit(unit);
+        if this.def.fragment_path.is_none() {
+            return;
+        }
+        let (_, warnings) = install::look_up(self.host.unit_files(), &this.name, self.m.config.profile);
+        self.log_warnings(&warnings);
     }
 
-    fn plan_disable(&self, name: &str, dir: &str, effects: &mut Vec<Effect>) {
-        for (path, entry) in self.host.unit_files().entries.range(format!("{dir}/")..) {
-            let Some(rest) = path.strip_prefix(dir).and_then(|rest| rest.strip_prefix('/')) else { break };
-            let FileEntry::Symlink { target } = entry else { continue };
-            let ours = match rest.split_once('/') {
-                Some((owner, file)) => (owner.ends_with(".wants") || owner.ends_with(".requires")) && file == name,
-                None => rest != name && target != "/dev/null" && target.rsplit('/').next() == Some(name),
-            };
-            if ours {
-                effects.push(Effect::Remove { path: path.clone() });
-            }
+    /// Logs what is wrong with lines of unit files, each about the unit whose file it is.
+    fn log_warnings(&mut self, warnings: &[Warning]) {
+        for warning in warnings {
+            let path = warning.subject.as_str();
+            let (dir, file) = path.rsplit_once('/').unwrap_or(("", path));
+            let owner = dir.rsplit('/').next().and_then(|dir| dir.strip_suffix(".d")).unwrap_or(file);
+            self.out.push(Effect::Journal(Message {
+                unit: Some(owner.to_owned()),
+                priority: warning.priority,
+                text: warning.message(),
+                message_id: warning.line.map(|_| catalog::INVALID_CONFIGURATION),
+                invocation_id: None,
+                fields: match warning.line {
+                    Some(line) => vec![("CONFIG_FILE", path.to_owned()), ("CONFIG_LINE", line.to_string())],
+                    None => Vec::new(),
+                },
+                child: None,
+            }));
         }
     }
-
-    fn plan_mask(&self, name: &str, dir: &str, effects: &mut Vec<Effect>) -> Result<(), RequestError> {
-        let path = format!("{dir}/{name}");
-        match self.host.unit_files().entries.get(&path) {
-            None => effects.push(Effect::Symlink { path, target: "/dev/null".into() }),
-            Some(FileEntry::Symlink { target }) if target == "/dev/null" => {}
-            Some(_) => {
-                return Err(refuse(RequestErrorKind::Failed, format!("File {path} already exists.")));
-            }
-        }
-        Ok(())
-    }
-
-    fn plan_unmask(&self, name: &str, dir: &str, effects: &mut Vec<Effect>) {
-        let path = format!("{dir}/{name}");
-        if matches!(self.host.unit_files().entries.get(&path), Some(FileEntry::Symlink { target }) if target == "/dev/null")
-        {
-            effects.push(Effect::Remove { path });
-        }
-    }
-}
-
-fn refuse(kind: RequestErrorKind, message: String) -> RequestError {
-    RequestError { kind, message }
 }

@@ -245,7 +245,7 @@ pub enum Request {
     },
     /// Read all unit files again.
     DaemonReload,
-    /// Create the links of [Install]. Replies [`Reply::UnitFiles`].
+    /// Create the links of `[Install]`. Replies [`Reply::UnitFiles`].
     Enable {
         /// Units, as named by the client.
         units: Vec<String>,

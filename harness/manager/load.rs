@@ -301,6 +301,7 @@ impl Step<'_> {
             // An alias that now leads elsewhere does not rename what runs.
             def.name = name.to_string();
             self.define(unit, def);
+            self.forget_what_a_reload_forgets(unit);
         }
         for &unit in &present {
             for (relation, name) in self.references(unit) {
@@ -309,6 +310,18 @@ impl Step<'_> {
             }
             self.rearm(unit);
             self.queue_gc(unit);
+        }
+    }
+
+    /// What systemd does not carry over a reload: start and trigger limits, and how each command went. (That a reload
+    /// opens the start limit's window anew was seen on 252.)
+    fn forget_what_a_reload_forgets(&mut self, unit: UnitId) {
+        let this = self.unit_mut(unit);
+        this.start_limit.reset();
+        this.start_limit_hit = false;
+        this.socket.trigger_limit.reset();
+        for list in &mut this.service.statuses {
+            list.fill(Default::default());
         }
     }
 

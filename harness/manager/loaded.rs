@@ -198,8 +198,8 @@ pub(super) struct ServiceRun {
     pub awaits_pid_file: bool,
     /// Moment of the signal of Type=notify-reload, against which MONOTONIC_USEC= is checked.
     pub reload_begin: Option<IncidentTime>,
-    /// Type=idle: the program that waits for the job queue to drain.
-    pub idle_spawn: Option<Box<super::interface::Spawn>>,
+    /// Type=idle: the programs that wait for the job queue to drain.
+    pub idle_spawns: Vec<super::interface::Spawn>,
     /// NOTIFYACCESS= overrides NotifyAccess= until the next start.
     pub notify_access_override: Option<crate::unit::NotifyAccess>,
 }

@@ -5,10 +5,10 @@
 //!
 //! # Theory of operation
 //!
-//! A unit is *loaded* when something looks at it and *collected* when nothing needs it any more ([`load`]).
-//! Clients, timers and dependencies enqueue *jobs* ([`job`], [`transaction`]); a job orders its unit to start, stop
-//! or reload, and the unit's state changes end the job. A service is a state machine ([`service`]) that its
-//! processes' ends, its timeouts and its notifications drive; every change goes through [`step::Step`]'s `changed`,
+//! A unit is *loaded* when something looks at it and *collected* when nothing needs it any more (`load`).
+//! Clients, timers and dependencies enqueue *jobs* (`job`, `transaction`); a job orders its unit to start, stop
+//! or reload, and the unit's state changes end the job. A service is a state machine (`service`) that its
+//! processes' ends, its timeouts and its notifications drive; every change goes through `step::Step`'s `changed`,
 //! which stamps it, tells the job, and lets dependants react. Within one step everything follows in the order in
 //! which systemd would have done it, so the journal has systemd's lines in systemd's order.
 //!
@@ -192,7 +192,7 @@ impl Manager {
         // The version and variant bits of a random UUID, which sd_id128_randomize(3) sets.
         let high = word() & 0xffff_ffff_ffff_0fff | 0x4000;
         let low = word() & 0x3fff_ffff_ffff_ffff | 0x8000_0000_0000_0000;
-        format!("{high:016x}{low:016x}")
+        hex(high, low)
     }
 
     fn id(&self, name: &str) -> Option<UnitId> {
@@ -203,4 +203,11 @@ impl Manager {
     fn present(&self, name: &str) -> Option<&Loaded> {
         self.id(name).map(|unit| &self.units[unit.0 as usize]).filter(|unit| unit.present)
     }
+}
+
+/// 32 hex digits; `format!` would take a cycle's worth of time for it.
+fn hex(high: u64, low: u64) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |word: u64, place: usize| char::from(DIGITS[(word >> (60 - 4 * place) & 15) as usize]);
+    (0..16).map(|place| digit(high, place)).chain((0..16).map(|place| digit(low, place))).collect()
 }

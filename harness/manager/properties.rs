@@ -10,7 +10,8 @@ use super::loaded::{ExecStatus, Kind, Loaded, ROLES, Relation, role_index};
 use super::states::ActiveState;
 use super::{Manager, builtin};
 use crate::time::IncidentTime;
-use crate::unit::{Condition, ExecCommand, FileEntry, LoadState, PROPERTY_ORDER, SEARCH_PATH, ServiceType};
+use crate::unit::install::{self, UnitFileState};
+use crate::unit::{Condition, ExecCommand, LoadState, PROPERTY_ORDER, ServiceType};
 
 /// One line of `systemctl list-units`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -349,7 +350,12 @@ impl Manager {
         sheet.put("SubState", unit.sub_state());
         sheet.put("UnitFileState", self.unit_file_state(host, unit));
         let loaded = def.load_state == LoadState::Loaded;
-        sheet.put("UnitFilePreset", if loaded && def.fragment_path.is_some() { "enabled" } else { "" });
+        let preset = match &def.fragment_path {
+            Some(_) if loaded && install::preset_enabled(host.unit_files(), &unit.name) => "enabled",
+            Some(_) if loaded => "disabled",
+            _ => "",
+        };
+        sheet.put("UnitFilePreset", preset);
         let stamps = &unit.stamps;
         sheet.stamp(["StateChangeTimestamp", "StateChangeTimestampMonotonic"], stamps.state_change);
         sheet.stamp(["InactiveExitTimestamp", "InactiveExitTimestampMonotonic"], stamps.inactive_exit);
@@ -397,49 +403,16 @@ impl Manager {
 
     /// `UnitFileState`: what `systemctl is-enabled` says.
     fn unit_file_state(&self, host: &dyn Host, unit: &Loaded) -> &'static str {
-        let def = &unit.def;
-        let Some(fragment) = def.fragment_path.as_deref() else { return "" };
-        if def.load_state == LoadState::Masked {
-            return if fragment.starts_with("/run/") { "masked-runtime" } else { "masked" };
-        }
+        let Some(fragment) = unit.def.fragment_path.as_deref() else { return "" };
         let files = host.unit_files();
-        if !files.entries.contains_key(fragment) && builtin::unit(&unit.name).is_none() {
-            // It was there when the unit was loaded.
-            return "bad";
-        }
-        let mut runtime = false;
-        for dir in SEARCH_PATH.iter().filter(|dir| dir.starts_with("/etc/") || dir.starts_with("/run/")) {
-            for (path, entry) in files.entries.range(format!("{dir}/")..) {
-                let Some(rest) = path.strip_prefix(dir).and_then(|rest| rest.strip_prefix('/')) else { break };
-                let FileEntry::Symlink { target } = entry else { continue };
-                let linked = match rest.split_once('/') {
-                    Some((owner, name)) => {
-                        (owner.ends_with(".wants") || owner.ends_with(".requires")) && name == &*unit.name
-                    }
-                    None => {
-                        rest != &*unit.name
-                            && target != "/dev/null"
-                            && target.rsplit('/').next() == Some(&*unit.name)
-                            && def.install.alias.iter().any(|alias| alias == rest)
-                    }
-                };
-                if linked && dir.starts_with("/etc/") {
-                    return "enabled";
-                }
-                runtime |= linked;
+        if files.entries.contains_key(fragment) || builtin::unit(&unit.name).is_none() {
+            // A file that has gone since the unit was loaded is a bad one.
+            match install::unit_file_state(files, &unit.name, self.config.profile) {
+                UnitFileState::NotFound => "bad",
+                state => state.as_str(),
             }
-        }
-        let install = &def.install;
-        if runtime {
-            "enabled-runtime"
-        } else if install.wanted_by.is_empty()
-            && install.required_by.is_empty()
-            && install.upheld_by.is_empty()
-            && install.alias.is_empty()
-        {
-            if install.also.is_empty() { "static" } else { "indirect" }
         } else {
-            "disabled"
+            "static"
         }
     }
 }

@@ -8,7 +8,8 @@ use super::job::JobType;
 use super::loaded::{Kind, UnitId};
 use super::states::{ActiveState, ServiceResult, ServiceState, SocketResult, SocketState};
 use super::step::Step;
-use crate::unit::{LoadState, Unit};
+use crate::unit::LoadState;
+use crate::unit::install::Verb;
 
 fn error(kind: RequestErrorKind, message: String) -> RequestError {
     RequestError { kind, message }
@@ -64,10 +65,10 @@ impl Step<'_> {
                 self.daemon_reload();
                 Reply::Done
             }
-            Request::Enable { units, runtime } => self.change_unit_files(FileChange::Enable, &units, runtime),
-            Request::Disable { units, runtime } => self.change_unit_files(FileChange::Disable, &units, runtime),
-            Request::Mask { units, runtime } => self.change_unit_files(FileChange::Mask, &units, runtime),
-            Request::Unmask { units, runtime } => self.change_unit_files(FileChange::Unmask, &units, runtime),
+            Request::Enable { units, runtime } => self.change_unit_files(Verb::Enable, &units, runtime),
+            Request::Disable { units, runtime } => self.change_unit_files(Verb::Disable, &units, runtime),
+            Request::Mask { units, runtime } => self.change_unit_files(Verb::Mask, &units, runtime),
+            Request::Unmask { units, runtime } => self.change_unit_files(Verb::Unmask, &units, runtime),
             Request::Reboot => {
                 self.out.push(Effect::Reply { id, reply: Reply::Done });
                 self.out.push(Effect::Reboot);
@@ -98,7 +99,7 @@ impl Step<'_> {
             JobVerb::Start => this.def.refuse_manual_start,
             JobVerb::Stop => this.def.refuse_manual_stop,
             JobVerb::Restart | JobVerb::TryRestart => this.def.refuse_manual_start || this.def.refuse_manual_stop,
-            JobVerb::ReloadOrRestart => this.def.refuse_manual_start && !state.is_up(),
+            JobVerb::ReloadOrRestart => this.def.refuse_manual_start && !state.is_up_or_coming(),
             JobVerb::Reload | JobVerb::TryReloadOrRestart => false,
         };
         if refused {
@@ -114,10 +115,10 @@ impl Step<'_> {
             JobVerb::Stop => JobType::Stop,
             JobVerb::Reload => JobType::Reload,
             JobVerb::Restart => JobType::Restart,
-            JobVerb::TryRestart if state.is_up() => JobType::Restart,
-            JobVerb::ReloadOrRestart if state.is_up() => JobType::Reload,
+            JobVerb::TryRestart if state.is_up_or_coming() => JobType::Restart,
+            JobVerb::ReloadOrRestart if state.is_up_or_coming() => JobType::Reload,
             JobVerb::ReloadOrRestart => JobType::Start,
-            JobVerb::TryReloadOrRestart if state.is_up() => JobType::Reload,
+            JobVerb::TryReloadOrRestart if state.is_up_or_coming() => JobType::Reload,
             // Nothing runs, so there is nothing to try: a job that does nothing.
             JobVerb::TryRestart | JobVerb::TryReloadOrRestart => {
                 if loaded == LoadState::NotFound {
@@ -206,52 +207,12 @@ impl Step<'_> {
         }
         Ok(())
     }
-
-    /// Looks up UnitFileState once per load: that reads the file again for its [Install] section, with a warning
-    /// for whatever stands in no section that it knows.
-    fn look_up_file_state(&mut self, unit: UnitId) {
-        if std::mem::replace(&mut self.unit_mut(unit).file_state_known, true) {
-            return;
-        }
-        let def = self.unit(unit).def.clone();
-        let name = self.unit(unit).name.clone();
-        self.warn_of_sections(&name, &def);
-    }
-
-    /// What reading a unit file for its [Install] section alone complains about.
-    pub(super) fn warn_of_sections(&mut self, name: &str, def: &Unit) {
-        let again = def.warnings.iter().filter(|warning| {
-            warning.line.is_some()
-                && def.fragment_path.as_deref() == Some(warning.subject.as_str())
-                && (warning.text.starts_with("Unknown section '") || warning.text.starts_with("Assignment outside"))
-        });
-        for warning in again {
-            self.out.push(Effect::Journal(super::interface::Message {
-                unit: Some(name.to_owned()),
-                priority: warning.priority,
-                text: warning.message(),
-                message_id: Some(super::catalog::INVALID_CONFIGURATION),
-                invocation_id: None,
-                fields: Vec::new(),
-                child: None,
-            }));
-        }
-    }
 }
 
 /// A job, or one that is done as soon as it is asked for.
 enum JobOrNothing {
     Job(u32),
     Nothing { job: u32, unit: String },
-}
-
-/// What `systemctl enable` and its siblings do to the unit directories.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum FileChange {
-    Enable,
-    Disable,
-    Mask,
-    Unmask,
 }
 
 fn kind_word(name: &str) -> &str {

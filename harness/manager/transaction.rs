@@ -186,7 +186,7 @@ impl Step<'_> {
             for other in self.unit(unit).related(pull.relation) {
                 let job = match pull.kind {
                     PullKind::Job(job) => job,
-                    PullKind::TryRestart if self.unit(other).active().is_up() => JobType::Restart,
+                    PullKind::TryRestart if self.unit(other).active().is_up_or_coming() => JobType::Restart,
                     PullKind::TryRestart => continue,
                 };
                 if let Some(error) = self.refuses(other, job) {

@@ -4,23 +4,24 @@
 //! reaps them and tells the run. When the run's end of the socket closes, however that came about, it kills the
 //! whole tree, removes the run's directory and ends.
 
-use std::fs::OpenOptions;
+use std::ffi::CString;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::stat::{Mode, umask};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, chdir};
 
-use crate::control::{Decoder, FromGuard, Status, ToGuard, send};
+use crate::control::{Decoder, FromGuard, Sink, Status, Step, ToGuard, send};
 use crate::sys;
 
 /// Runs the guard: standard input is its socket, `argv[1]` the run's directory.
@@ -102,14 +103,10 @@ fn serve(directory: &str) -> io::Result<()> {
 
 fn handle(socket: &mut UnixStream, message: ToGuard) -> io::Result<()> {
     match message {
-        ToGuard::Spawn { id, program, argv, environment, directory, stdout, stderr } => {
-            let answer = match spawn(&program, &argv, environment, &directory, &stdout, stderr.as_deref()) {
-                Ok(pid) => FromGuard::Spawned { id, pid },
-                Err(error) => FromGuard::SpawnFailed {
-                    id,
-                    chdir: !Path::new(&directory).is_dir(),
-                    errno: error.raw_os_error().unwrap_or(0),
-                },
+        ToGuard::Spawn { id, .. } => {
+            let answer = match spawn(message) {
+                Ok(pid) => FromGuard::Spawned { id, pid: pid.as_raw() },
+                Err((step, errno)) => FromGuard::SpawnFailed { id, step, errno: errno as i32 },
             };
             send(socket, &answer)
         }
@@ -128,36 +125,73 @@ fn handle(socket: &mut UnixStream, message: ToGuard) -> io::Result<()> {
     }
 }
 
-fn spawn(
-    program: &str,
-    argv: &[String],
-    environment: Vec<(String, String)>,
-    directory: &str,
-    stdout: &str,
-    stderr: Option<&str>,
-) -> io::Result<i32> {
-    // A file, not a pipe: a grandchild that keeps a pipe open would hang the run.
-    let open = |path: &str| OpenOptions::new().create(true).append(true).open(path);
-    let out = open(stdout)?;
-    let err = match stderr {
-        Some(path) => open(path)?,
-        None => out.try_clone()?,
+/// Starts a program. Not with `std::process`, which always gives SIGPIPE back its default action: a Rust program
+/// ignores it, and so does what is spawned here unless it is told otherwise. The guard has a single thread, so that it
+/// may go to the directory and set the mask for its child.
+fn spawn(message: ToGuard) -> Result<Pid, (Step, Errno)> {
+    let ToGuard::Spawn { program, argv, environment, directory, stdout, stderr, umask, ignore_sigpipe, .. } = message
+    else {
+        return Err((Step::Exec, Errno::EINVAL));
     };
-    let mut command = Command::new(program);
-    if let Some((first, rest)) = argv.split_first() {
-        command.arg0(first).args(rest);
+    let at = |step| move |errno: Errno| (step, errno);
+    let exec = at(Step::Exec);
+    let nothing = File::open("/dev/null").map_err(errno_of).map_err(exec)?;
+    let _files = Mask::set(umask);
+    let out = open(&stdout).map_err(at(Step::Stdout))?;
+    let err = stderr.as_ref().map(open).transpose().map_err(at(Step::Stderr))?;
+    chdir(directory.as_str()).map_err(at(Step::Chdir))?;
+    let started = (|| {
+        let mut files = PosixSpawnFileActions::init()?;
+        files.add_dup2(nothing.as_raw_fd(), 0)?;
+        files.add_dup2(out.as_raw_fd(), 1)?;
+        files.add_dup2(err.as_ref().unwrap_or(&out).as_raw_fd(), 2)?;
+        let mut attributes = PosixSpawnAttr::init()?;
+        let mut flags = PosixSpawnFlags::POSIX_SPAWN_SETPGROUP | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK;
+        attributes.set_pgroup(Pid::from_raw(0))?;
+        attributes.set_sigmask(&SigSet::empty())?;
+        if !ignore_sigpipe {
+            flags |= PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF;
+            attributes.set_sigdefault(&SigSet::from(Signal::SIGPIPE))?;
+        }
+        attributes.set_flags(flags)?;
+        let text = |text: String| CString::new(text).map_err(|_| Errno::EINVAL);
+        let argv = argv.into_iter().map(text).collect::<Result<Vec<_>, _>>()?;
+        let variables = environment.into_iter().map(|(name, value)| text(format!("{name}={value}")));
+        let variables = variables.collect::<Result<Vec<_>, _>>()?;
+        posix_spawn(program.as_str(), &files, &attributes, &argv, &variables)
+    })();
+    // Not to keep a directory of the run from being removed.
+    let _ = chdir("/");
+    started.map_err(exec)
+}
+
+/// The mask for new files, until it is dropped.
+struct Mask(Mode);
+
+impl Mask {
+    fn set(mask: u32) -> Mask {
+        Mask(umask(Mode::from_bits_truncate(mask)))
     }
-    let child = command
-        .env_clear()
-        .envs(environment)
-        .current_dir(directory)
-        .stdin(Stdio::null())
-        .stdout(out)
-        .stderr(err)
-        .process_group(0)
-        .spawn()?;
-    // The guard reaps by itself, through waitpid(-1).
-    i32::try_from(child.id()).map_err(io::Error::other)
+}
+
+impl Drop for Mask {
+    fn drop(&mut self) {
+        umask(self.0);
+    }
+}
+
+fn open(sink: &Sink) -> Result<File, Errno> {
+    let mut options = OpenOptions::new();
+    let (path, options) = match sink {
+        Sink::Append(path) => (path, options.create(true).append(true)),
+        Sink::Over(path) => (path, options.create(true).write(true).truncate(false)),
+        Sink::Truncate(path) => (path, options.create(true).write(true).truncate(true)),
+    };
+    options.open(path).map_err(errno_of)
+}
+
+fn errno_of(error: io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
 
 fn reap(mut tell: impl FnMut(i32, Status)) {

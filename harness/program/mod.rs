@@ -1,4 +1,4 @@
-//! What a process of a run becomes by its argv[0]: the guard, a stand-in server, the polling client, or one of the
+//! What a process of a run becomes by its `argv[0]`: the guard, a stand-in server, the polling client, or one of the
 //! commands an operator types. All of them are this one executable.
 
 mod client;
@@ -18,9 +18,9 @@ mod tool;
 use crate::control::Role;
 use link::Link;
 
-/// argv[0] of the guard.
+/// `argv[0]` of the guard.
 pub const GUARD: &str = "relapse-guard";
-/// argv[0] of the polling client.
+/// `argv[0]` of the polling client.
 pub const CLIENT: &str = "relapse-client";
 
 /// The commands that a run puts first in PATH.

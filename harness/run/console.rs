@@ -1,9 +1,11 @@
 //! What an operator types: run by /bin/sh, with our commands first in PATH.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use super::Fault;
 use super::incident::{Incident, Reached};
+use super::tree::ProcessId;
 use crate::control::Status;
 use crate::time::IncidentTime;
 
@@ -29,7 +31,24 @@ impl Incident {
         variables: &BTreeMap<String, String>,
         budget: IncidentTime,
     ) -> Result<Option<CommandOutcome>, Fault> {
-        let script = self.layout.directory.join(format!("command-{number}"));
+        let id = self.begin_command(number, text, directory, variables)?;
+        let reached = self.run_until(budget, |incident| incident.commands.contains_key(&number))?;
+        if reached == Reached::Limit {
+            return Ok(None);
+        }
+        let status = self.commands.get(&number).copied();
+        self.command_outcome(number, id, status).map(Some)
+    }
+
+    /// Starts a command.
+    pub(super) fn begin_command(
+        &mut self,
+        number: u32,
+        text: &str,
+        directory: &str,
+        variables: &BTreeMap<String, String>,
+    ) -> Result<ProcessId, Fault> {
+        let script = self.script(number);
         std::fs::write(&script, format!("{PRELUDE}{}\n", self.layout.mapping.to_host(text)))?;
         let mut environment: Vec<(String, String)> = vec![
             ("PATH".into(), self.layout.path_variable("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")),
@@ -41,20 +60,29 @@ impl Incident {
             ("RELAPSE_KILL".into(), self.layout.directory.join("bin/kill").to_string_lossy().into_owned()),
         ];
         environment.extend(variables.iter().map(|(name, value)| (name.clone(), value.clone())));
-        let id = self.start_command(number, &script, directory, environment)?;
-        let reached = self.run_until(budget, |incident| incident.commands.contains_key(&number))?;
-        if reached == Reached::Limit {
-            return Ok(None);
-        }
-        let status = match self.commands.get(&number) {
-            Some(Status::Code(code)) => *code,
+        self.start_command(number, &script, directory, environment)
+    }
+
+    fn script(&self, number: u32) -> PathBuf {
+        self.layout.directory.join(format!("command-{number}"))
+    }
+
+    /// What a command has done, now that it has ended.
+    pub(super) fn command_outcome(
+        &self,
+        number: u32,
+        id: ProcessId,
+        status: Option<Status>,
+    ) -> Result<CommandOutcome, Fault> {
+        let status = match status {
+            Some(Status::Code(code)) => code,
             Some(Status::Signal(signal) | Status::Dumped(signal)) => u8::try_from(128 + signal).unwrap_or(255),
             None => 255,
         };
         let bytes = self.tree.stream_of(id)?;
-        let script_name = script.to_string_lossy().into_owned();
+        let script_name = self.script(number).to_string_lossy().into_owned();
         // The shell names its script in its own error messages; an interactive one says `bash`.
         let text = String::from_utf8_lossy(&bytes).replace(&format!("{script_name}: "), "bash: ");
-        Ok(Some(CommandOutcome { output: self.layout.mapping.to_incident(&text), status }))
+        Ok(CommandOutcome { output: self.layout.mapping.to_incident(&text), status })
     }
 }

@@ -5,12 +5,13 @@ use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::control::{Decoder, FromGuard, Status, ToGuard, send};
+use crate::control::{Decoder, ENV_CONTROL, FromGuard, Status, Step, ToGuard, send};
 use crate::program::GUARD;
+use crate::sys;
 
 /// The guard and what it has said.
 #[derive(Debug)]
@@ -21,11 +22,14 @@ pub(super) struct Guard {
     ended: VecDeque<(i32, Status)>,
     next: u64,
     gone: bool,
+    /// Where the run listens: what all its processes have in their environment.
+    control: String,
+    directory: PathBuf,
 }
 
 impl Guard {
     /// Starts a guard for the run in `directory`.
-    pub(super) fn start(executable: &Path, directory: &Path) -> io::Result<Guard> {
+    pub(super) fn start(executable: &Path, directory: &Path, control: &Path) -> io::Result<Guard> {
         let (ours, theirs) = UnixStream::pair()?;
         let child = Command::new(executable)
             .arg0(GUARD)
@@ -36,7 +40,16 @@ impl Guard {
             .stderr(Stdio::inherit())
             .process_group(0)
             .spawn()?;
-        Ok(Guard { child, socket: ours, decoder: Decoder::default(), ended: VecDeque::new(), next: 0, gone: false })
+        Ok(Guard {
+            child,
+            socket: ours,
+            decoder: Decoder::default(),
+            ended: VecDeque::new(),
+            next: 0,
+            gone: false,
+            control: control.to_string_lossy().into_owned(),
+            directory: directory.to_owned(),
+        })
     }
 
     pub(super) fn pid(&self) -> u32 {
@@ -51,15 +64,15 @@ impl Guard {
         io::Error::new(io::ErrorKind::BrokenPipe, "the guard process of the run is gone; was it killed?")
     }
 
-    /// Starts a program; `Ok(Err((chdir, errno)))` if the program itself cannot be started.
-    pub(super) fn spawn(&mut self, make: impl FnOnce(u64) -> ToGuard) -> io::Result<Result<i32, (bool, i32)>> {
+    /// Starts a program; `Ok(Err((step, errno)))` if the program itself cannot be started.
+    pub(super) fn spawn(&mut self, make: impl FnOnce(u64) -> ToGuard) -> io::Result<Result<i32, (Step, i32)>> {
         self.next += 1;
         let wanted = self.next;
         send(&mut self.socket, &make(wanted))?;
         loop {
             match self.receive()? {
                 FromGuard::Spawned { id, pid } if id == wanted => return Ok(Ok(pid)),
-                FromGuard::SpawnFailed { id, chdir, errno } if id == wanted => return Ok(Err((chdir, errno))),
+                FromGuard::SpawnFailed { id, step, errno } if id == wanted => return Ok(Err((step, errno))),
                 other => self.keep(other),
             }
         }
@@ -115,7 +128,6 @@ impl Guard {
         if self.gone {
             return Ok(());
         }
-        self.gone = true;
         send(&mut self.socket, &ToGuard::Shutdown { keep })?;
         self.socket.set_read_timeout(Some(Duration::from_secs(30)))?;
         let told = loop {
@@ -125,17 +137,31 @@ impl Guard {
                 Err(error) => break Err(error),
             }
         };
+        told?;
+        self.gone = true;
         self.child.wait()?;
-        told
+        Ok(())
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        if !self.gone {
-            // The closing socket is the order to kill everything; wait so that nothing is left when we are done.
-            let _ = self.socket.shutdown(std::net::Shutdown::Both);
-            let _ = self.child.wait();
+        if self.gone {
+            return;
         }
+        // The closing socket is the order to kill everything; wait so that nothing is left when we are done.
+        let _ = self.socket.shutdown(std::net::Shutdown::Both);
+        let clean = self.child.wait().is_ok_and(|status| status.success());
+        if clean {
+            return;
+        }
+        // Somebody killed the guard: what it guarded has lost its parent, but not its environment.
+        loop {
+            let left = sys::process::with_environment(ENV_CONTROL, &self.control);
+            if !left.into_iter().any(|pid| sys::kill(pid, 9)) {
+                break;
+            }
+        }
+        let _ = std::fs::remove_dir_all(&self.directory);
     }
 }

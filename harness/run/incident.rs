@@ -8,8 +8,8 @@ use super::clock::Clock;
 use super::layout::Layout;
 use super::machine::{Machinery, View};
 use super::sessions::Session;
-use super::tree::{Origin, Pending, ProcessId, Report, Start, Tree};
-use crate::control::{Note, Role, ServerRole, Status, Welcome};
+use super::tree::{Origin, Pending, ProcessId, Report, Start, Tree, UMASK};
+use crate::control::{Note, Role, ServerRole, Status, Step, Welcome};
 use crate::manager::{Exit, Input};
 use crate::time::{IncidentTime, Span};
 use crate::timeline::{Answer, Ended, EventKind, Timeline};
@@ -17,7 +17,7 @@ use crate::timeline::{Answer, Ended, EventKind, Timeline};
 /// A stand-in server of the scenario.
 #[derive(Clone, Debug)]
 pub(super) struct StandIn {
-    /// argv[0] must end in one of these names.
+    /// `argv[0]` must end in one of these names.
     pub(super) names: Vec<String>,
     /// All of these words must be among the arguments.
     pub(super) words: Vec<String>,
@@ -39,6 +39,9 @@ pub(super) struct Listener {
     pub(super) fd: i32,
     pub(super) device: u32,
 }
+
+/// Signals whose default action is a core: QUIT, ILL, TRAP, ABRT, BUS, FPE, SEGV, XCPU, XFSZ, SYS (signal(7)).
+const CORE_SIGNALS: [i32; 10] = [3, 4, 5, 6, 7, 8, 11, 24, 25, 31];
 
 /// How far [`Incident::run_until`] came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +92,7 @@ impl Incident {
             files: &self.machinery.files,
             spent: &self.machinery.spent,
             next_pid: &self.next_pid,
+            unknown_accounts: &self.machinery.unknown_accounts,
         }
     }
 
@@ -196,13 +200,17 @@ impl Incident {
         }
     }
 
-    fn ended(&mut self, id: ProcessId, status: Status) -> Result<(), Fault> {
+    pub(super) fn ended(&mut self, id: ProcessId, status: Status) -> Result<(), Fault> {
         self.listeners.retain(|listener| listener.process != id);
         self.sessions.remove(&id);
         self.waiting.remove(&id);
         let Some(process) = self.tree.get(id) else { return Ok(()) };
         let (pid, origin, server) = (process.pid, process.origin.clone(), process.server);
         let cpu = self.tree.cpu(process);
+        let status = match &origin {
+            Origin::Unit { unit, .. } => self.with_core(unit, status),
+            _ => status,
+        };
         let ended = match status {
             Status::Code(code) => Ended::Exited(code),
             Status::Signal(signal) => Ended::Killed(signal),
@@ -218,10 +226,12 @@ impl Incident {
                 self.machinery.account(&unit, cpu);
                 if let Some(pid) = pid {
                     self.event(EventKind::Exit { unit: Some(unit.clone()), role: Some(role), pid, ended });
-                    self.input(Input::Exited { pid, exit })?;
+                    if !self.reboot_due {
+                        self.input(Input::Exited { pid, exit })?;
+                    }
                 }
                 let left = self.tree.alive().any(|p| matches!(&p.origin, Origin::Unit { unit: u, .. } if *u == unit));
-                if !left {
+                if !left && !self.reboot_due {
                     self.input(Input::CgroupEmpty { unit })?;
                 }
             }
@@ -236,6 +246,16 @@ impl Incident {
             Origin::Client => {}
         }
         Ok(())
+    }
+
+    /// How a process of the unit ended on the incident's machine, where LimitCORE= says whether there is a core (setrlimit(2):
+    /// less than a page is none). The host's limit does not count; and no core is written, because it would be left
+    /// wherever the host's core_pattern says.
+    fn with_core(&self, unit: &str, status: Status) -> Status {
+        let (Status::Signal(signal) | Status::Dumped(signal)) = status else { return status };
+        let limit = self.machinery.manager.property(&self.view(), unit, "LimitCORESoft").unwrap_or_default();
+        let dumps = limit == "infinity" || limit.parse::<u64>().is_ok_and(|bytes| bytes >= 4096);
+        if dumps && CORE_SIGNALS.contains(&signal) { Status::Dumped(signal) } else { Status::Signal(signal) }
     }
 
     fn hello(&mut self, id: ProcessId) -> Result<(), Fault> {
@@ -372,6 +392,9 @@ impl Incident {
             origin: Origin::Console(number),
             ours: false,
             pid: None,
+            output: (None, None),
+            umask: UMASK,
+            ignore_sigpipe: false,
         };
         match self.tree.start(start)? {
             Ok(id) => {
@@ -380,10 +403,10 @@ impl Incident {
                 }
                 Ok(id)
             }
-            Err((true, _)) => {
+            Err((Step::Chdir, _)) => {
                 Err(std::io::Error::other(format!("the console's directory {directory} does not exist")).into())
             }
-            Err((false, errno)) => Err(std::io::Error::from_raw_os_error(errno).into()),
+            Err((_, errno)) => Err(std::io::Error::from_raw_os_error(errno).into()),
         }
     }
 
@@ -397,6 +420,9 @@ impl Incident {
             origin: Origin::Client,
             ours: true,
             pid: None,
+            output: (None, None),
+            umask: UMASK,
+            ignore_sigpipe: false,
         };
         match self.tree.start(start)? {
             Ok(_) => Ok(()),

@@ -6,7 +6,9 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use crate::control::Mapping;
+use nix::errno::Errno;
+
+use crate::control::{Mapping, Sink};
 use crate::manager::PathKind;
 use crate::program::COMMANDS;
 use crate::sys::port::Lease;
@@ -15,6 +17,8 @@ use crate::unit::{FileEntry, Files};
 /// Where units live, as far as a run can have any.
 const UNIT_DIRECTORIES: &[&str] =
     &["/etc/systemd", "/run/systemd", "/usr/lib/systemd", "/lib/systemd", "/usr/local/lib/systemd"];
+/// Where the manager looks for a program that is named without a directory.
+const SEARCH_PATH: &[&str] = &["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 /// Commands that Exec lines name by these directories are ours too.
 const SYSTEM_DIRECTORIES: &[&str] = &["/bin", "/usr/bin", "/usr/sbin", "/sbin"];
 
@@ -135,6 +139,54 @@ impl Layout {
         }
         let ours = self.below(path);
         if ours.symlink_metadata().is_ok() || self.mapping.is_own(path) { ours } else { PathBuf::from(path) }
+    }
+
+    /// The host's file for a program that a unit names: a path, or a bare name that is looked up as the manager does.
+    ///
+    /// # Errors
+    ///
+    /// What systemd says of one that cannot be executed (systemd.service(5), "Command lines").
+    pub(super) fn executable(&self, path: &str) -> Result<PathBuf, Errno> {
+        let candidates = match path.contains('/') {
+            true => vec![self.resolve(path)],
+            false => SEARCH_PATH.iter().map(|system| self.resolve(&format!("{system}/{path}"))).collect(),
+        };
+        let mut why = Errno::ENOENT;
+        for file in candidates {
+            match fs::metadata(&file) {
+                Ok(meta) if meta.is_dir() => why = Errno::EISDIR,
+                Ok(meta) if meta.mode() & 0o111 == 0 => why = Errno::EACCES,
+                Ok(_) => return Ok(file),
+                Err(error) => match error.raw_os_error().map(Errno::from_raw) {
+                    None | Some(Errno::ENOENT) => {}
+                    Some(errno) => why = errno,
+                },
+            }
+        }
+        Err(why)
+    }
+
+    /// Where a stream of a service goes (systemd.exec(5), `StandardOutput=`); `None`: to the journal. Files are always
+    /// the run's own: a directory that only the host has is made below the run's root.
+    pub(super) fn sink(&self, output: &str) -> io::Result<Option<Sink>> {
+        let (kind, path) = match output.split_once(':') {
+            None if output == "null" => return Ok(Some(Sink::Append("/dev/null".to_owned()))),
+            Some((kind @ ("file" | "append" | "truncate"), path)) => (kind, path),
+            _ => return Ok(None),
+        };
+        let file = self.below(path);
+        if let (Some(parent), Some(ours)) = (Path::new(path).parent(), file.parent())
+            && parent.is_dir()
+            && !self.mapping.is_own(path)
+        {
+            fs::create_dir_all(ours)?;
+        }
+        let file = file.to_string_lossy().into_owned();
+        Ok(Some(match kind {
+            "append" => Sink::Append(file),
+            "truncate" => Sink::Truncate(file),
+            _ => Sink::Over(file),
+        }))
     }
 
     /// Whether the host path is one of our own executables.

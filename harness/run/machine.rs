@@ -3,10 +3,13 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use nix::errno::Errno;
+
 use super::Fault;
 use super::incident::{Incident, comm_of};
 use super::layout::Layout;
-use super::tree::{Origin, Start, Tree};
+use super::tree::{Origin, Pending, Start, Tree};
+use crate::control::Step;
 use crate::journal::{Journal, LineBreak, Machine, ManagerLine, StdoutLine};
 use crate::manager::{
     Config, Effect, ExecFailure, Host, Input, Manager, Message, PathKind, Pid, Process, Reply, RequestId, Spawn,
@@ -48,6 +51,8 @@ pub(super) struct Machinery {
     pub(super) replies: HashMap<RequestId, Reply>,
     pub(super) next_request: RequestId,
     boots: u32,
+    /// Users and groups that do not exist.
+    pub(super) unknown_accounts: BTreeSet<String>,
     pub(super) profile: Profile,
 }
 
@@ -71,6 +76,7 @@ impl Machinery {
             replies: HashMap::new(),
             next_request: 1,
             boots: 0,
+            unknown_accounts: BTreeSet::new(),
             profile,
         }
     }
@@ -151,6 +157,7 @@ pub(super) struct View<'a> {
     pub(super) files: &'a Files,
     pub(super) spent: &'a HashMap<String, Span>,
     pub(super) next_pid: &'a Cell<u32>,
+    pub(super) unknown_accounts: &'a BTreeSet<String>,
 }
 
 impl Host for View<'_> {
@@ -194,9 +201,9 @@ impl Host for View<'_> {
             .fold(before, |sum, process| sum + self.tree.cpu(process))
     }
 
-    fn has_account(&self, _: &str) -> bool {
-        // Whoever is named in User= or Group= is there: accounts are not what this incident is about.
-        true
+    fn has_account(&self, name: &str) -> bool {
+        // Whoever is named in User= or Group= is there, if nothing else is said: the host's accounts do not count.
+        !self.unknown_accounts.contains(name)
     }
 }
 
@@ -228,6 +235,7 @@ impl Incident {
                 files: &self.machinery.files,
                 spent: &self.machinery.spent,
                 next_pid: &self.next_pid,
+                unknown_accounts: &self.machinery.unknown_accounts,
             };
             // What changes without any effect is what clients and notifications set.
             let silent = matches!(input, Input::Request { .. } | Input::Notify { .. } | Input::Boot);
@@ -305,8 +313,14 @@ impl Incident {
 
     /// The machine goes down, with everything that runs, and comes up again.
     pub(super) fn reboot(&mut self) -> Result<(), Fault> {
-        self.reboot_due = false;
         self.tree.kill_all()?;
+        // They die with the machine: no manager is there to hear of it.
+        while let Some(pending) = self.tree.pending() {
+            if let Pending::Ended(id, status) = pending {
+                self.ended(id, status)?;
+            }
+        }
+        self.reboot_due = false;
         self.listeners.clear();
         self.sessions.clear();
         self.waiting.clear();
@@ -319,25 +333,24 @@ impl Incident {
     }
 
     fn spawn(&mut self, spawn: Spawn) -> Result<(), Fault> {
-        let Spawn { pid, unit, role, path, argv, environment, working_directory, identifier, invocation_id, .. } =
-            spawn;
+        let Spawn { pid, unit, role, path, argv, environment, working_directory, output, .. } = spawn;
+        let (identifier, invocation_id) = (spawn.identifier, spawn.invocation_id);
         let before = self.machinery.output.insert(unit.clone(), (invocation_id.clone(), identifier));
         if before.is_none_or(|(id, _)| id != invocation_id) {
             self.machinery.spent.remove(&unit);
         }
-        let failed = |failure| Input::ExecFailed { pid, failure };
-        let program = self.layout.resolve(&path);
+        let program = match self.layout.executable(&path) {
+            Ok(program) => program,
+            Err(errno) => return self.stillborn(pid, unit, ExecFailure::Exec(errno.desc().to_owned())),
+        };
         let ours = self.layout.is_ours(&program);
         let directory = working_directory.as_ref().map_or("/", |(path, _)| path.as_str());
-        let missing_ok = working_directory.as_ref().is_some_and(|(_, missing_ok)| *missing_ok);
+        let may_fail = working_directory.as_ref().is_some_and(|(_, may_fail)| *may_fail);
         let mut host_directory = self.layout.resolve(directory);
-        if !host_directory.is_dir() {
-            if !missing_ok {
-                self.inputs.push_back(failed(ExecFailure::Chdir("No such file or directory".into())));
-                return Ok(());
-            }
+        if may_fail && !host_directory.is_dir() {
             host_directory = "/".into();
         }
+        let output = (self.layout.sink(&output.0)?, self.layout.sink(&output.1)?);
         let mapping = &self.layout.mapping;
         let host_argv = if ours { argv.clone() } else { argv.iter().map(|arg| mapping.to_host(arg)).collect() };
         let mut host_environment: Vec<(String, String)> = environment
@@ -356,6 +369,9 @@ impl Incident {
             origin: Origin::Unit { unit: unit.clone(), role: role.as_str().to_owned() },
             ours,
             pid: Some(pid),
+            output,
+            umask: spawn.umask,
+            ignore_sigpipe: spawn.ignore_sigpipe,
         };
         match self.tree.start(start)? {
             Ok(id) => {
@@ -372,11 +388,26 @@ impl Incident {
                 });
                 self.inputs.push_back(Input::Executed { pid });
             }
-            Err((chdir, errno)) => {
-                let text = nix::errno::Errno::from_raw(errno).desc().to_owned();
-                let failure = if chdir { ExecFailure::Chdir(text) } else { ExecFailure::Exec(text) };
-                self.inputs.push_back(failed(failure));
+            Err((step, errno)) => {
+                let text = Errno::from_raw(errno).desc().to_owned();
+                let failure = match step {
+                    Step::Exec => ExecFailure::Exec(text),
+                    Step::Chdir => ExecFailure::Chdir(text),
+                    Step::Stdout => ExecFailure::Other("STDOUT".to_owned(), text),
+                    Step::Stderr => ExecFailure::Other("STDERR".to_owned(), text),
+                };
+                self.stillborn(pid, unit, failure)?;
             }
+        }
+        Ok(())
+    }
+
+    /// A child that never became its program: for the manager it has ended, and its group may be empty now.
+    fn stillborn(&mut self, pid: Pid, unit: String, failure: ExecFailure) -> Result<(), Fault> {
+        self.inputs.push_back(Input::ExecFailed { pid, failure });
+        let left = self.tree.alive().any(|p| matches!(&p.origin, Origin::Unit { unit: u, .. } if *u == unit));
+        if !left {
+            self.inputs.push_back(Input::CgroupEmpty { unit });
         }
         Ok(())
     }

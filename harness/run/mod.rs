@@ -3,9 +3,11 @@
 
 mod clock;
 mod console;
+mod disk;
 mod guard;
 mod incident;
 mod layout;
+mod live;
 mod machine;
 mod play;
 mod quiet;
@@ -29,6 +31,7 @@ use incident::Incident;
 use play::Played;
 
 pub use clock::ClockKind;
+pub use live::{CommandId, EndedCommand, Live, Setup as LiveSetup};
 
 /// Set from outside to end a run early.
 #[derive(Clone, Debug, Default)]

@@ -174,6 +174,7 @@ impl Incident {
                         files: &self.machinery.files,
                         spent: &self.machinery.spent,
                         next_pid: &self.next_pid,
+                        unknown_accounts: &self.machinery.unknown_accounts,
                     },
                 }),
             };

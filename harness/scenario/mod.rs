@@ -15,7 +15,7 @@
 //! | ```` ```expect ```` | [`Expect`], claims |
 //!
 //! The blocks are the steps of the plan, from top to bottom, those of the extended scenario first. [`compare`] and
-//! [`update`] are for console outputs, [`Mapping`] is for the paths and ports in them, and [`scan`] reads where a
+//! [`update`] are for console outputs, [`crate::mapping::Mapping`] is for the paths and ports in them, and [`scan`] reads where a
 //! command writes.
 
 mod check;

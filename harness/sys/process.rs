@@ -119,6 +119,16 @@ pub fn environment(pid: i32, name: &str) -> Option<String> {
         .find_map(|entry| entry.strip_prefix(name)?.strip_prefix('=').map(str::to_owned))
 }
 
+/// All processes that one may look into and whose environment holds this setting.
+pub fn with_environment(name: &str, value: &str) -> Vec<i32> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
+        .filter(|pid| environment(*pid, name).is_some_and(|found| found == value))
+        .collect()
+}
+
 /// What a sleeping process waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WaitsFor {

@@ -131,7 +131,7 @@ fn alone<'a>(text: &'a str, token: &str) -> Option<&'a str> {
     (after.is_empty() || after.starts_with(BLANKS)).then(|| after.trim_start_matches(BLANKS))
 }
 
-/// Takes the prefixes off a program: what they set, whether the next word is argv[0], and the rest.
+/// Takes the prefixes off a program: what they set, whether the next word is `argv[0]`, and the rest.
 fn prefixes(word: &str, profile: Profile) -> (ExecCommand, bool, &str) {
     let mut command = ExecCommand::default();
     let mut separate = false;

@@ -70,7 +70,10 @@ impl Loader {
         match UnitType::of(name) {
             None => unusable(name, LoadState::Error, format!("Unit name {name} is not valid.")),
             Some(_) if bytes.is_empty() => Unit { fragment_path: Some(path.to_owned()), ..masked(name) },
-            Some(kind) => Draft::new(name, kind, self.profile, &self.context).read_all(Some((path, bytes)), drop_ins),
+            Some(kind) => {
+                let draft = Draft::new(name, kind, self.profile, &self.context);
+                draft.read_all(Some((path, bytes)), name, &[], drop_ins)
+            }
         }
     }
 
@@ -103,7 +106,7 @@ impl Loader {
                 });
                 unit
             }
-            Some((path, Some([]))) => Unit { fragment_path: Some(path.to_owned()), ..masked(&id) },
+            Some((path, Some([]))) => Unit { fragment_path: Some(path.to_owned()), aliases, ..masked(&id) },
             content => {
                 let fragment = content.and_then(|(path, bytes)| Some((path, bytes?)));
                 let paths = drop_in_paths(files, &id, &aliases, kind, ".d", |name| name.ends_with(".conf"));
@@ -112,10 +115,9 @@ impl Loader {
                     .map(|path| (files.read(&path).unwrap_or_default(), path))
                     .map(|(b, p)| (p, b))
                     .collect();
-                Draft::new(&id, kind, self.profile, &self.context).read_all(fragment, &drop_ins)
+                Draft::new(name, kind, self.profile, &self.context).read_all(fragment, &id, &aliases, &drop_ins)
             }
         };
-        unit.aliases = aliases;
         self.add_links(files, kind, &mut unit);
         unit
     }

@@ -168,13 +168,23 @@ impl<'a> Draft<'a> {
     }
 
     /// Reads the fragment and, unless it is unusable, the drop-ins; then applies defaults and rules.
-    pub(super) fn read_all(mut self, fragment: Option<(&str, &[u8])>, drop_ins: &[(String, &[u8])]) -> Unit {
+    ///
+    /// A unit asked for by an alias gets its own name, `id`, once its fragment is read, and not if that fails.
+    pub(super) fn read_all(
+        mut self,
+        fragment: Option<(&str, &[u8])>,
+        id: &str,
+        aliases: &[String],
+        drop_ins: &[(String, &[u8])],
+    ) -> Unit {
         if let Some((file, bytes)) = fragment {
             self.unit.fragment_path = Some(file.to_owned());
             if let Err(stop) = self.read(file, bytes) {
                 return self.failed(stop);
             }
         }
+        id.clone_into(&mut self.unit.name);
+        self.unit.aliases = aliases.to_vec();
         for (file, bytes) in drop_ins {
             self.unit.drop_in_paths.push(file.clone());
             // A drop-in that cannot be read to its end is used as far as it goes.

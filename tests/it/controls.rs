@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use relapse::cli::Disk;
 use relapse::expect::Style;
 use relapse::scenario::StepKind;
 use relapse::{Scenario, Verdict, report};
@@ -12,7 +11,7 @@ use crate::lockstep::options;
 
 fn load(path: &Path) -> Scenario {
     let path = path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap_or(path);
-    match Scenario::load_with(&path.to_string_lossy(), &Disk) {
+    match Scenario::load(path) {
         Ok(scenario) => scenario,
         Err(error) => panic!("{}", error.render(Style::Plain)),
     }

@@ -153,3 +153,22 @@ fn a_run_that_ends_in_good_order_leaves_nothing() {
     assert_eq!(processes_of(directory.path()), Vec::<String>::new());
     assert_eq!(fs::read_dir(&runs).expect("the directory").count(), 0);
 }
+
+#[test]
+fn a_guard_that_is_killed_leaves_nothing_either() {
+    let mut harness = start();
+    let guard = loop {
+        let processes = processes_of(harness.directory.path());
+        let guard = processes.iter().find(|process| process.contains("relapse-guard")).cloned();
+        match guard.filter(|_| processes.len() > 8) {
+            Some(guard) => break guard,
+            None => pause(Duration::from_millis(2)),
+        }
+    };
+    let pid: i32 = guard.split(' ').next().and_then(|pid| pid.parse().ok()).expect("a PID");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).expect("it is killed");
+    let status = harness.child.wait().expect("its end");
+    assert_eq!(status.code(), Some(2), "an error, not a verdict");
+    let (processes, files) = left_over(harness.directory.path());
+    assert!(processes.is_empty() && files.is_empty(), "{processes:#?} {files:#?}");
+}

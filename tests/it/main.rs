@@ -1,6 +1,7 @@
 //! All integration tests, one binary: a module per part of the harness.
 
 mod arrows;
+mod cases;
 mod commands;
 mod controls;
 mod expect;
@@ -34,5 +35,6 @@ mod timeline;
 mod unit;
 mod unit_exec;
 mod unit_install;
+mod unit_load;
 mod unit_names;
 mod unit_versions;

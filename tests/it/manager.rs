@@ -5,6 +5,7 @@ use relapse::time::{IncidentTime, Span};
 use relapse::unit::{FileEntry, Files, Profile};
 use relapse::world::{Happened, World};
 
+pub(crate) use crate::cases::without_pids;
 use crate::manager_shell::launch;
 
 /// 2026-01-16 00:00:00 UTC.
@@ -151,22 +152,6 @@ impl Rig {
     pub(crate) fn times(&self, part: &str) -> Vec<u64> {
         self.log.iter().filter(|(_, m)| m.text.contains(part)).map(|(at, _)| at.as_micros()).collect()
     }
-}
-
-/// The text with PID for every number that stands after `process` or `PID`.
-pub(crate) fn without_pids(text: &str) -> String {
-    let mut out = Vec::new();
-    for word in text.split(' ') {
-        let digits = word.trim_end_matches(',');
-        let number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-        let after_process = matches!(out.last(), Some(&"process" | &"PID"));
-        out.push(match number && after_process {
-            true if word.ends_with(',') => "PID,",
-            true => "PID",
-            false => word,
-        });
-    }
-    out.join(" ")
 }
 
 #[test]

@@ -9,18 +9,9 @@ use relapse::unit::{FileEntry, Files, Profile, signal};
 use relapse::world::{Act, Happened, Launch, Machine, World};
 use serde_json::Value;
 
-use crate::manager::{BOOT, without_pids};
+use crate::cases::{self, DIR, Said, text};
+use crate::manager::BOOT;
 use crate::manager_shell::{launch, shell};
-
-/// Where the recordings had `@DIR@`.
-pub const DIR: &str = "/case";
-
-/// How much later or earlier than recorded something may happen: the recordings are of a machine with other work.
-const TOLERANCE_MS: u64 = 300;
-
-fn text<'a>(value: &'a Value, key: &str) -> &'a str {
-    value[key].as_str().unwrap_or_else(|| panic!("{key} in {value}"))
-}
 
 /// The case's own program: a preamble, and what the n-th run does.
 pub fn program(script: &str, spawn: &Spawn, machine: &mut Machine) -> Launch {
@@ -295,84 +286,21 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// PID 1's messages: text, priority, MESSAGE_ID, event fields, invocation, order and time.
+    /// PID 1's messages and those of its children.
     fn check_messages(&mut self) {
-        let mut invocations: Vec<&str> = Vec::new();
-        let mut mine = Vec::new();
-        let mut children = Vec::new();
-        for (at, message) in self.log.iter().filter(|(_, message)| message.unit.as_deref() == Some(&self.unit)) {
-            let words = without_pids(&message.text).replace(DIR, "@DIR@").replace("PID (", "<PID> (");
-            let id = message.message_id.unwrap_or("-");
-            if message.child.is_some() {
-                children.push(format!("<{}> {words} {id}", message.priority));
-                continue;
-            }
-            let number = message.invocation_id.as_deref().map_or(0, |invocation| {
-                1 + invocations.iter().position(|known| *known == invocation).unwrap_or_else(|| {
-                    invocations.push(invocation);
-                    invocations.len() - 1
-                })
-            });
-            let fields: BTreeMap<&str, &str> = message
-                .fields
-                .iter()
-                .filter(|(name, _)| !matches!(*name, "JOB_ID" | "CONFIG_FILE" | "CONFIG_LINE"))
-                .map(|(name, value)| (*name, value.as_str()))
-                .collect();
-            mine.push((*at, format!("<{}> #{number} {words} {id} {fields:?}", message.priority)));
-        }
-        let expected = &self.case["expected"];
-        let theirs: Vec<(u64, u64, String)> = expected["messages"]
-            .as_array()
-            .expect("messages")
-            .iter()
-            .map(|message| {
-                let not_fields = ["msg", "prio", "id", "inv", "t_ms"];
-                let fields: BTreeMap<&str, &str> = message
-                    .as_object()
-                    .expect("an object")
-                    .iter()
-                    .filter(|(name, _)| !not_fields.contains(&name.as_str()))
-                    .map(|(name, value)| (name.as_str(), value.as_str().expect("text")))
-                    .collect();
-                let id = message["id"].as_str().unwrap_or("-");
-                let line =
-                    format!("<{}> #{} {} {id} {fields:?}", message["prio"], message["inv"], text(message, "msg"));
-                let time = |index: usize| message["t_ms"][index].as_u64().expect("a time");
-                (time(0), time(1), line)
+        let mine = self.log.iter().filter(|(_, message)| message.unit.as_deref() == Some(&self.unit));
+        let said: Vec<Said> = mine
+            .map(|(at, message)| Said {
+                at_ms: *at,
+                priority: message.priority,
+                text: message.text.clone(),
+                message_id: message.message_id.map(str::to_owned),
+                invocation: message.invocation_id.clone(),
+                fields: message.fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+                by_child: message.child.is_some(),
             })
             .collect();
-        for index in 0..mine.len().max(theirs.len()) {
-            match (mine.get(index), theirs.get(index)) {
-                (Some((at, mine)), Some((from, to, theirs))) if mine == theirs => {
-                    if at + TOLERANCE_MS < *from || *at > to + TOLERANCE_MS {
-                        self.wrong.push(format!("message {index} at {at} ms, not {from}..{to}: {mine}"));
-                    }
-                }
-                (mine, theirs) => {
-                    let mine = mine.map_or("nothing", |(_, line)| line);
-                    let theirs = theirs.map_or("nothing", |(_, _, line)| line);
-                    self.wrong.push(format!("message {index}: {mine}\n            not {theirs}"));
-                    break;
-                }
-            }
-        }
-        let mut wanted: Vec<String> = expected["child_messages"]
-            .as_array()
-            .expect("child messages")
-            .iter()
-            .map(|message| {
-                format!("<{}> {} {}", message["prio"], text(message, "msg"), message["id"].as_str().unwrap_or("-"))
-            })
-            .collect();
-        // How often each was said is a matter of how many attempts the recording covers.
-        for list in [&mut children, &mut wanted] {
-            list.sort_unstable();
-            list.dedup();
-        }
-        if children != wanted {
-            self.wrong.push(format!("children said {children:?}, not {wanted:?}"));
-        }
+        cases::compare_messages(self.case, &said, &mut self.wrong);
     }
 }
 
@@ -382,12 +310,9 @@ pub fn script_marker() -> Vec<u8> {
 
 #[test]
 fn every_recorded_case_gives_systemd_s_messages_answers_and_properties() {
-    let path = format!("{}/fixtures/systemd/cases.jsonl", env!("CARGO_MANIFEST_DIR"));
-    let text_of_all = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
     let mut failures = Vec::new();
     let mut count = 0;
-    for line in text_of_all.lines() {
-        let case: Value = serde_json::from_str(line).expect("JSON");
+    for case in cases::all() {
         count += 1;
         let wrong = Run::new(&case).check();
         if !wrong.is_empty() {

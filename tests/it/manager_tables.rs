@@ -192,18 +192,22 @@ fn a_loop_slower_than_interval_by_burst_is_never_limited() {
 }
 
 #[test]
-fn reset_failed_opens_the_window_again_and_daemon_reload_does_not() {
+fn reset_failed_and_a_reload_of_the_manager_open_the_window_again() {
     let unit = "[Service]\nExecStart=/bin/false\nRestart=always\nRestartSec=100ms\n";
-    let mut rig = Rig::new(&[("a.service", unit)]);
-    rig.start("a.service");
-    rig.run("3s");
-    rig.ask(relapse::manager::Request::DaemonReload);
-    rig.forget();
-    rig.start("a.service");
-    assert_eq!(rig.result_of("a.service"), Some(JobResult::Failed));
-    assert!(rig.starts.is_empty());
-    rig.ask(relapse::manager::Request::ResetFailed { unit: Some("a.service".into()) });
-    assert_eq!(rig.show("a.service", "NRestarts"), "0");
-    rig.start("a.service");
-    assert_eq!(rig.starts.len(), 1);
+    for (request, restarts) in [
+        (relapse::manager::Request::ResetFailed { unit: Some("a.service".into()) }, "0"),
+        (relapse::manager::Request::DaemonReload, "5"),
+    ] {
+        let mut rig = Rig::new(&[("a.service", unit)]);
+        rig.start("a.service");
+        rig.run("3s");
+        rig.forget();
+        rig.start("a.service");
+        assert_eq!(rig.result_of("a.service"), Some(JobResult::Failed));
+        assert!(rig.starts.is_empty());
+        rig.ask(request);
+        assert_eq!(rig.show("a.service", "NRestarts"), restarts);
+        rig.start("a.service");
+        assert_eq!(rig.starts.len(), 1);
+    }
 }

@@ -12,16 +12,10 @@ use relapse::unit::{FileEntry, Files, Profile};
 use relapse::world::{Act, Happened, Launch, Reaction, World};
 use serde_json::Value;
 
+use crate::cases::{self, DIR, TOLERANCE_MS, text};
 use crate::manager::BOOT;
-use crate::manager_cases::{DIR, program, script_marker};
+use crate::manager_cases::{program, script_marker};
 use crate::manager_shell::launch;
-
-/// How much later or earlier than recorded a command may end: the recordings are of a machine with other work.
-const TOLERANCE_MS: u64 = 300;
-
-fn text<'a>(value: &'a Value, key: &str) -> &'a str {
-    value[key].as_str().unwrap_or_default()
-}
 
 /// The model as systemctl looks at it.
 struct Look<'a> {
@@ -223,7 +217,7 @@ impl<'a> Run<'a> {
         for (index, action) in actions.iter().enumerate() {
             let seconds = action["t"].as_f64().expect("a time");
             self.advance(self.origin + Span::from_micros((seconds * 1e6) as u64));
-            let line = text(action, "cmd");
+            let line = action["cmd"].as_str().unwrap_or_default();
             if let Some(path) = action["write"].as_str() {
                 self.write(path, text(action, "text"));
             } else if let Some(path) = line.strip_prefix("rm ") {
@@ -240,78 +234,23 @@ impl<'a> Run<'a> {
         let mut wrong = Vec::new();
         for typed in &self.typed {
             let (line, command) = (text(&actions[typed.index], "cmd"), &commands[typed.index]);
-            compare(line, command, typed.output.as_ref(), &mut wrong);
+            let output = typed.output.as_ref().map(|(at_ms, output)| cases::Printed {
+                at_ms: *at_ms,
+                code: output.code,
+                stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+                stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            });
+            cases::compare_command(line, command, output.as_ref(), &mut wrong);
         }
         wrong
     }
-}
-
-fn compare(line: &str, command: &Value, output: Option<&(u64, Output)>, wrong: &mut Vec<String>) {
-    let Some((ended, output)) = output else {
-        // A command that the recording did not see the end of either.
-        if command["rc"].is_i64() {
-            wrong.push(format!("{line}: does not end, was recorded to end at {}", command["end_ms"]));
-        }
-        return;
-    };
-    let Some(code) = command["rc"].as_i64() else {
-        return wrong.push(format!("{line}: ends at {ended} ms, was not recorded to end"));
-    };
-    if i64::from(output.code) != code {
-        wrong.push(format!("{line}: exit code {}, not {code}", output.code));
-    }
-    let stdout = String::from_utf8_lossy(&output.stdout).replace(DIR, "@DIR@");
-    let stdout = if line.contains(" status ") { without_the_moment(&stdout) } else { stdout };
-    for (ours, theirs) in
-        [(stdout, text(command, "out")), (String::from_utf8_lossy(&output.stderr).into_owned(), text(command, "err"))]
-    {
-        if ours.trim_end() != theirs.trim_end() {
-            wrong.push(format!("{line}:\n--- we\n{ours}\n--- systemd\n{theirs}"));
-        }
-    }
-    let time = |index: usize| command["end_ms"][index].as_u64().unwrap_or_default();
-    if *ended + TOLERANCE_MS < time(0) || *ended > time(1) + TOLERANCE_MS {
-        wrong.push(format!("{line}: ends at {ended} ms, not {}..{}", time(0), time(1)));
-    }
-}
-
-/// A status as it was kept: without the lines that differ each time, PIDs and times.
-fn without_the_moment(status: &str) -> String {
-    let mut out = String::new();
-    // The processes and the log come last.
-    for line in status.lines().take_while(|line| !line.is_empty() && !line.starts_with("     CGroup:")) {
-        let label = line.split(':').next().unwrap_or_default().trim();
-        if ["Duration", "Tasks", "Memory", "CPU"].contains(&label) {
-            continue;
-        }
-        let mut kept = line.to_owned();
-        for (before, word) in [(" since ", "<TIME>"), (" at ", "<TIME>")] {
-            if let Some(at) = kept.find(before)
-                && matches!(label, "Active" | "Condition" | "Assert")
-            {
-                kept.truncate(at + before.len());
-                kept.push_str(word);
-            }
-        }
-        for before in ["Process: ", "Main PID: ", "Control PID: ", "Cntrl PID: "] {
-            if let Some(at) = kept.find(before) {
-                let start = at + before.len();
-                let end = kept[start..].find(|c: char| !c.is_ascii_digit()).map_or(kept.len(), |n| start + n);
-                kept.replace_range(start..end, "<PID>");
-            }
-        }
-        out.push_str(&kept);
-        out.push('\n');
-    }
-    out
 }
 
 #[test]
 fn every_recorded_command_line_is_answered_as_systemd_answered_it() {
     let mut failures: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut count = 0;
-    for line in include_str!("../../fixtures/systemd/cases.jsonl").lines() {
-        let case: Value = serde_json::from_str(line).expect("JSON");
+    for case in cases::all() {
         count += 1;
         let wrong = Run::new(&case).check();
         if !wrong.is_empty() {

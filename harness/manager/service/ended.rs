@@ -99,7 +99,17 @@ impl Step<'_> {
                 say(level::ERR, "Failed to determine group credentials: No such process".into(), false);
                 ("GROUP", "No such process")
             }
-            ExecFailure::Other(step, reason) => (step.as_str(), reason.as_str()),
+            ExecFailure::Other(step, reason) => {
+                let what = match step.as_str() {
+                    "STDOUT" => Some("standard output"),
+                    "STDERR" => Some("standard error output"),
+                    _ => None,
+                };
+                if let Some(what) = what {
+                    say(level::ERR, format!("Failed to set up {what}: {reason}"), false);
+                }
+                (step.as_str(), reason.as_str())
+            }
         };
         say(level::ERR, format!("Failed at step {step} spawning {path}: {reason}"), true);
         self.out.append(&mut said);

@@ -123,11 +123,10 @@ impl Step<'_> {
     /// One signal to one process.
     pub(in super::super) fn signal(&mut self, unit: UnitId, pid: Pid, signal: i32) {
         let run = &mut self.unit_mut(unit).service;
-        if run.idle_spawn.as_ref().is_some_and(|spawn| spawn.pid == pid) {
+        if let Some(index) = run.idle_spawns.iter().position(|spawn| spawn.pid == pid) {
             // The program was not started yet: what dies is the child that waits to become it.
             if signal != SIGCONT {
-                run.idle_spawn = None;
-                self.disarm(unit, Timer::Idle);
+                run.idle_spawns.remove(index);
                 self.m.unborn.push((pid, signal));
             }
             return;

@@ -145,7 +145,7 @@ impl Step<'_> {
         if !has_main {
             forgotten[0] = std::mem::take(&mut run.main_pid);
             run.main_command = None;
-            run.idle_spawn = None;
+            run.idle_spawns.clear();
         }
         if !has_control {
             forgotten[1] = std::mem::take(&mut run.control_pid);

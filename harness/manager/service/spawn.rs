@@ -35,7 +35,7 @@ impl Step<'_> {
         self.unit_mut(unit).service.control_pid = pid;
         self.m.pids.insert(pid, unit);
         self.note_start(unit, role, index, pid);
-        self.spawn(spawn);
+        self.spawn_in_time(unit, spawn);
         Ok(())
     }
 
@@ -53,15 +53,19 @@ impl Step<'_> {
         let pid = spawn.pid;
         self.set_main_pid(unit, pid, false);
         self.note_start(unit, ExecRole::Start, index, pid);
-        if self.unit(unit).config.service_type == ServiceType::Idle {
-            // Its output is not to mix with that of other jobs: it waits until they are done, but not for ever.
-            self.unit_mut(unit).service.idle_spawn = Some(spawn);
-            self.m.idle.push(unit);
-            self.arm_after(unit, Timer::Idle, Span::from_secs(5));
-        } else {
-            self.spawn(spawn);
-        }
+        self.spawn_in_time(unit, spawn);
         Ok(())
+    }
+
+    /// Starts the program, or has it wait if the service is idle: its output is not to mix with that of other jobs.
+    fn spawn_in_time(&mut self, unit: UnitId, spawn: Box<Spawn>) {
+        if self.unit(unit).config.service_type != ServiceType::Idle {
+            return self.spawn(spawn);
+        }
+        self.unit_mut(unit).service.idle_spawns.push(*spawn);
+        self.m.idle.push(unit);
+        // But not for ever.
+        self.arm_after(unit, Timer::Idle, Span::from_secs(5));
     }
 
     /// Lets the programs of Type=idle services go once no job is left; whether there was one.
@@ -79,8 +83,8 @@ impl Step<'_> {
     pub(in super::super) fn release_idle_unit(&mut self, unit: UnitId) {
         self.disarm(unit, Timer::Idle);
         self.m.idle.retain(|other| *other != unit);
-        if let Some(spawn) = self.unit_mut(unit).service.idle_spawn.take() {
-            self.spawn(spawn);
+        for spawn in std::mem::take(&mut self.unit_mut(unit).service.idle_spawns) {
+            self.spawn(Box::new(spawn));
         }
     }
 

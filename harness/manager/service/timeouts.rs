@@ -51,8 +51,17 @@ impl Step<'_> {
                 self.enter_stop_post(unit, timeout);
             }
             ServiceState::StopPost => {
-                self.log(unit, level::WARNING, "State 'stop-post' timed out. Terminating.");
-                self.enter_signal(unit, ServiceState::FinalSigterm, timeout);
+                let (next, state) = match config.timeout_stop_failure_mode {
+                    TimeoutFailureMode::Terminate => ("Terminating.", Some(ServiceState::FinalSigterm)),
+                    TimeoutFailureMode::Abort => ("Aborting.", Some(ServiceState::FinalWatchdog)),
+                    TimeoutFailureMode::Kill if sigkill => ("Killing.", Some(ServiceState::FinalSigkill)),
+                    TimeoutFailureMode::Kill => ("Skipping SIGKILL. Entering failed mode.", None),
+                };
+                self.log(unit, level::WARNING, &format!("State 'stop-post' timed out. {next}"));
+                match state {
+                    Some(state) => self.enter_signal(unit, state, timeout),
+                    None => self.enter_dead(unit, timeout, false),
+                }
             }
             ServiceState::FinalSigterm if config.timeout_stop_failure_mode == TimeoutFailureMode::Abort => {
                 self.log(unit, level::WARNING, "State 'final-sigterm' timed out. Aborting.");

@@ -1,0 +1,445 @@
+//! The processes of a run: who exists, who runs, who waits and for what.
+//!
+//! Everything that is asked or reported is collected while anybody runs, and handed out one at a time, in a fixed
+//! order, once nobody does. That order (by the number a process got when it was first served) and not the order of
+//! arrival is what makes two runs equal.
+
+mod hear;
+mod serve;
+mod settle;
+mod stream;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::guard::Guard;
+use super::quiet::Foreign;
+use super::{Cancel, Fault};
+use crate::control::{Answer, Decoder, Note, Query, Sink, Status, Step, ToGuard, ToProcess, Welcome, encode};
+use crate::sys::process;
+use crate::time::{IncidentTime, Span};
+use stream::Stream;
+
+/// Numbers the processes of a run in the order in which they were first served.
+pub(in crate::run) type ProcessId = u64;
+type ConnectionId = u64;
+
+/// Where a process comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::run) enum Origin {
+    /// The manager started it, or one of its descendants is meant.
+    Unit { unit: String, role: String },
+    /// An operator's command, by number.
+    Console(u32),
+    /// The polling client.
+    Client,
+}
+
+/// Something that wants to be served.
+#[derive(Debug)]
+pub(in crate::run) enum Pending {
+    /// It was reaped.
+    Ended(ProcessId, Status),
+    /// It said hello; answer with [`Tree::welcome`].
+    Hello(ProcessId),
+    /// It asked; answer with [`Tree::answer`], now or later.
+    Ask(ProcessId, Query),
+}
+
+/// What a process reported, in order.
+#[derive(Debug)]
+pub(in crate::run) enum Report {
+    /// It said so.
+    Note(Note),
+    /// It wrote a line.
+    Line(String),
+}
+
+#[derive(Debug)]
+enum State {
+    /// It will say hello: one of our executables that has just been started.
+    Starting,
+    /// It hung up and the guard will report its end.
+    Ending,
+    /// Not one of ours: looked at in /proc.
+    Foreign,
+    /// It said hello and waits to be welcomed.
+    Greeting,
+    Running,
+    Waiting {
+        seq: u64,
+        deadline: Option<IncidentTime>,
+        cpu: u8,
+        connections: bool,
+        since: IncidentTime,
+    },
+    /// It asked and waits to be served.
+    Asking(Option<Query>),
+    /// Served, the answer comes later.
+    Asked,
+    /// Its end is known and has been handed out.
+    Ended,
+}
+
+/// One process.
+#[derive(Debug)]
+pub(in crate::run) struct Process {
+    pub(in crate::run) id: ProcessId,
+    /// Host PID.
+    pub(in crate::run) host: i32,
+    /// Incident PID, once it needed one.
+    pub(in crate::run) pid: Option<u32>,
+    pub(in crate::run) origin: Origin,
+    pub(in crate::run) argv: Vec<String>,
+    pub(in crate::run) started: IncidentTime,
+    /// Whether it was welcomed as a stand-in server: its lines are log lines.
+    pub(in crate::run) server: bool,
+    /// Whether it is the shell of a console command.
+    pub(in crate::run) is_command: bool,
+    parent: Option<ProcessId>,
+    /// The guard is its parent, so the guard reports its end.
+    direct: bool,
+    state: State,
+    connection: Option<ConnectionId>,
+    notes: Vec<(Note, u64)>,
+    /// Where its standard output goes.
+    stream: Option<usize>,
+    /// Length of the stream when it was welcomed.
+    stream_base: u64,
+    has_children: bool,
+    /// Stopped by a signal: quiet whatever it was about to do.
+    stopped: bool,
+    end: Option<Status>,
+    announced: Option<u8>,
+    last_signal: Option<i32>,
+    quiet: u64,
+    cpu: Span,
+    greeting: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    stream: UnixStream,
+    decoder: Decoder,
+    process: Option<ProcessId>,
+}
+
+/// A program to start.
+pub(in crate::run) struct Start {
+    pub(in crate::run) program: String,
+    pub(in crate::run) argv: Vec<String>,
+    pub(in crate::run) environment: Vec<(String, String)>,
+    pub(in crate::run) directory: String,
+    pub(in crate::run) origin: Origin,
+    /// One of our own executables, which will say hello.
+    pub(in crate::run) ours: bool,
+    pub(in crate::run) pid: Option<u32>,
+    /// Standard output and error, `None`: the unit's or command's own file, which is read as it grows.
+    pub(in crate::run) output: (Option<Sink>, Option<Sink>),
+    pub(in crate::run) umask: u32,
+    pub(in crate::run) ignore_sigpipe: bool,
+}
+
+/// The mask of an operator's shell.
+pub(in crate::run) const UMASK: u32 = 0o022;
+
+#[derive(Debug)]
+pub(in crate::run) struct Tree {
+    pub(in crate::run) guard: Guard,
+    listener: UnixListener,
+    connections: BTreeMap<ConnectionId, Connection>,
+    processes: BTreeMap<ProcessId, Process>,
+    by_host: HashMap<i32, ProcessId>,
+    streams: Vec<Stream>,
+    stream_directory: PathBuf,
+    /// Every process that was started here, also those that have ended: where it came from and where it wrote.
+    started: HashMap<ProcessId, (Origin, usize)>,
+    socket: String,
+    next_process: ProcessId,
+    next_connection: ConnectionId,
+    next_provisional: ProcessId,
+    generation: u64,
+    /// How often somebody took itself back to running.
+    awakenings: u64,
+    foreign: Foreign,
+    /// Processes that nobody announced may exist.
+    untracked: bool,
+    stall: Duration,
+    looked: Option<Instant>,
+    cancel: Cancel,
+    pub(in crate::run) now: IncidentTime,
+}
+
+/// Processes that have not been served yet are numbered from here, in order of appearance; a served process gets its
+/// final number. Nothing ever has so many.
+const PROVISIONAL: ProcessId = 1 << 40;
+
+impl Tree {
+    pub(in crate::run) fn new(
+        guard: Guard,
+        socket: &Path,
+        streams: &Path,
+        stall: Duration,
+        cancel: Cancel,
+        now: IncidentTime,
+    ) -> io::Result<Tree> {
+        let listener = UnixListener::bind(socket)?;
+        listener.set_nonblocking(true)?;
+        Ok(Tree {
+            guard,
+            listener,
+            connections: BTreeMap::new(),
+            processes: BTreeMap::new(),
+            by_host: HashMap::new(),
+            streams: Vec::new(),
+            stream_directory: streams.to_owned(),
+            started: HashMap::new(),
+            socket: socket.to_string_lossy().into_owned(),
+            next_process: 1,
+            next_connection: 1,
+            next_provisional: PROVISIONAL,
+            generation: 0,
+            awakenings: 0,
+            foreign: Foreign::default(),
+            untracked: false,
+            stall,
+            looked: None,
+            cancel,
+            now,
+        })
+    }
+
+    // ---- what there is ----
+
+    pub(in crate::run) fn get(&self, id: ProcessId) -> Option<&Process> {
+        self.processes.get(&id)
+    }
+
+    pub(in crate::run) fn get_mut(&mut self, id: ProcessId) -> Option<&mut Process> {
+        self.processes.get_mut(&id)
+    }
+
+    /// Processes that have not ended, served ones first, in order.
+    pub(in crate::run) fn alive(&self) -> impl Iterator<Item = &Process> {
+        self.processes.values().filter(|process| process.end.is_none())
+    }
+
+    /// What the process executes now: the kernel's word for foreign processes, which may have changed their program.
+    pub(in crate::run) fn current_argv(&self, process: &Process) -> Vec<String> {
+        let greeted = !process.argv.is_empty() && (process.connection.is_some() || process.server);
+        if greeted || process.is_command {
+            return if process.is_command { vec!["-bash".to_owned()] } else { process.argv.clone() };
+        }
+        let now = process::cmdline(process.host);
+        // A subshell that has executed nothing still has its shell's command line.
+        let subshell =
+            self.processes.values().any(|p| p.is_command && p.origin == process.origin && p.argv.join(" ") == now);
+        if subshell { vec!["-bash".to_owned()] } else { now.split(' ').map(str::to_owned).collect() }
+    }
+
+    pub(in crate::run) fn by_pid(&self, pid: u32) -> Option<&Process> {
+        self.alive().find(|process| process.pid == Some(pid))
+    }
+
+    pub(in crate::run) fn by_host_pid(&self, host: i32) -> Option<&Process> {
+        self.by_host.get(&host).and_then(|id| self.processes.get(id)).filter(|process| process.end.is_none())
+    }
+
+    /// CPU time that the process has used up to now.
+    pub(in crate::run) fn cpu(&self, process: &Process) -> Span {
+        match process.state {
+            State::Waiting { cpu, since, .. } => process.cpu + share(self.now.since(since), cpu),
+            _ => process.cpu,
+        }
+    }
+
+    /// Whether it is busy as far as the incident is concerned.
+    pub(in crate::run) fn is_busy(&self, process: &Process) -> bool {
+        matches!(process.state, State::Waiting { cpu, .. } if cpu > 0)
+    }
+
+    // ---- doing ----
+
+    /// Starts a program under the guard.
+    pub(in crate::run) fn start(&mut self, start: Start) -> Result<Result<ProcessId, (Step, i32)>, Fault> {
+        // All processes of a unit write to one file, one after the other; every command has its own.
+        let name = match &start.origin {
+            Origin::Unit { unit, .. } => unit.clone(),
+            Origin::Console(number) => number.to_string(),
+            Origin::Client => "client".to_owned(),
+        };
+        let index = match self.streams.iter().position(|stream| stream.name == name) {
+            Some(index) => index,
+            None => {
+                let path = self.stream_directory.join(self.streams.len().to_string());
+                let file = File::options().create(true).read(true).append(true).open(&path)?;
+                self.streams.push(Stream { name, file, path, read: 0, partial: Vec::new() });
+                self.streams.len() - 1
+            }
+        };
+        let journal = Sink::Append(self.streams[index].path.to_string_lossy().into_owned());
+        let Start { program, argv, mut environment, directory, origin, ours, pid, output, umask, ignore_sigpipe } =
+            start;
+        let (stdout, stderr) = (output.0.unwrap_or_else(|| journal.clone()), output.1.unwrap_or(journal));
+        let stderr = (stderr != stdout).then_some(stderr);
+        let id = self.next_process;
+        environment.push((crate::control::ENV_CONTROL.to_owned(), self.socket.clone()));
+        environment.push((crate::control::ENV_ORIGIN.to_owned(), id.to_string()));
+        let words = argv.clone();
+        let host = match self.guard.spawn(move |id| ToGuard::Spawn {
+            id,
+            program,
+            argv: words,
+            environment,
+            directory,
+            stdout,
+            stderr,
+            umask,
+            ignore_sigpipe,
+        })? {
+            Ok(host) => host,
+            Err(why) => return Ok(Err(why)),
+        };
+        self.started.insert(id, (origin.clone(), index));
+        self.next_process += 1;
+        let mut process = Process::new(id, host, origin, argv, self.now);
+        process.pid = pid;
+        process.direct = true;
+        process.stream = Some(index);
+        process.state = if ours { State::Starting } else { State::Foreign };
+        self.untracked |= !ours;
+        self.by_host.insert(host, id);
+        self.processes.insert(id, process);
+        Ok(Ok(id))
+    }
+
+    /// Sends a signal to a live process.
+    pub(in crate::run) fn signal(&mut self, id: ProcessId, signal: i32) -> Result<bool, Fault> {
+        let Some(process) = self.processes.get_mut(&id).filter(|process| process.end.is_none()) else {
+            return Ok(false);
+        };
+        if signal != 0 {
+            process.last_signal = Some(signal);
+            let host = process.host;
+            self.guard.signal(host, signal)?;
+            // The signal must be pending before anything is decided on.
+            self.guard.sync()?;
+            self.foreign.disturbed();
+        }
+        Ok(true)
+    }
+
+    pub(in crate::run) fn welcome(&mut self, id: ProcessId, welcome: Welcome) -> Result<(), Fault> {
+        let server = matches!(welcome.role, crate::control::Role::Server(_));
+        let mut base = 0;
+        if let Some(index) = self.processes.get(&id).and_then(|process| process.stream) {
+            let stream = &mut self.streams[index];
+            base = stream.file.metadata()?.len();
+            if server {
+                // What a shell before it has printed is not the server's.
+                stream.read = base;
+            }
+        }
+        if let Some(process) = self.processes.get_mut(&id) {
+            process.state = State::Running;
+            process.stream_base = base;
+            process.server = server;
+        }
+        self.tell(id, &ToProcess::Welcome(Box::new(welcome)))
+    }
+
+    pub(in crate::run) fn answer(&mut self, id: ProcessId, answer: Answer) -> Result<(), Fault> {
+        if let Some(process) = self.processes.get_mut(&id) {
+            process.state = State::Running;
+        }
+        self.tell(id, &ToProcess::Answer(answer))
+    }
+
+    /// Ends the wait of one process.
+    pub(in crate::run) fn wake(&mut self, id: ProcessId) -> Result<(), Fault> {
+        let now = self.now;
+        let Some(process) = self.processes.get_mut(&id) else { return Ok(()) };
+        if let State::Waiting { seq, .. } = process.state {
+            process.run_again(now);
+            self.tell(id, &ToProcess::Woken { seq, now })?;
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, id: ProcessId, message: &ToProcess) -> Result<(), Fault> {
+        let Some(connection) =
+            self.processes.get(&id).and_then(|process| process.connection).and_then(|id| self.connections.get_mut(&id))
+        else {
+            return Ok(());
+        };
+        // A process that died meanwhile is reported by the guard.
+        let _ = io::Write::write_all(&mut connection.stream, &encode(message)?);
+        Ok(())
+    }
+
+    /// The earliest deadline of anybody who waits, ties broken by number.
+    pub(in crate::run) fn earliest(&self) -> Option<(IncidentTime, ProcessId)> {
+        self.processes
+            .values()
+            .filter_map(|process| match process.state {
+                State::Waiting { deadline: Some(deadline), .. } => Some((deadline, process.id)),
+                _ => None,
+            })
+            .min()
+    }
+}
+
+impl Process {
+    fn new(id: ProcessId, host: i32, origin: Origin, argv: Vec<String>, now: IncidentTime) -> Process {
+        Process {
+            id,
+            host,
+            pid: None,
+            origin,
+            argv,
+            started: now,
+            server: false,
+            is_command: false,
+            parent: None,
+            direct: false,
+            state: State::Foreign,
+            connection: None,
+            notes: Vec::new(),
+            stream: None,
+            stream_base: 0,
+            has_children: false,
+            stopped: false,
+            end: None,
+            announced: None,
+            last_signal: None,
+            quiet: 0,
+            cpu: Span::ZERO,
+            greeting: Vec::new(),
+        }
+    }
+
+    fn run_again(&mut self, now: IncidentTime) {
+        if let State::Waiting { cpu, since, .. } = self.state {
+            self.cpu = self.cpu + share(now.since(since), cpu);
+        }
+        self.state = State::Running;
+    }
+
+    /// Whether its end has been handed out.
+    fn is_over(&self) -> bool {
+        matches!(self.state, State::Ended)
+    }
+
+    fn ended(&mut self, status: Status, now: IncidentTime) {
+        self.run_again(now);
+        self.end = Some(status);
+    }
+}
+
+fn share(span: Span, percent: u8) -> Span {
+    Span::from_micros(span.as_micros() / 100 * u64::from(percent))
+}

@@ -1,0 +1,215 @@
+//! Lock-step: when nobody runs, and the barrier before the clock moves.
+
+use std::time::{Duration, Instant};
+
+use super::{ProcessId, State, Tree};
+use crate::control::{Status, ToProcess};
+use crate::run::Fault;
+use crate::sys::process;
+
+/// How long a process may be silent before it is looked at.
+const STOPPED: Duration = Duration::from_millis(20);
+
+impl Tree {
+    /// Waits until nobody runs: every process of ours waits, asks or greets, every foreign one sleeps for a child
+    /// or at a pipe.
+    pub(in crate::run) fn settle(&mut self) -> Result<(), Fault> {
+        let begin = Instant::now();
+        let stopped: Vec<ProcessId> =
+            self.alive().filter(|process| process.stopped).map(|process| process.id).collect();
+        for id in stopped {
+            self.is_stopped(id);
+        }
+        let mut pause = Duration::from_micros(100);
+        let mut last = None;
+        loop {
+            if self.pump(Duration::ZERO)? {
+                last = None;
+                continue;
+            }
+            let left = self.stall.saturating_sub(begin.elapsed());
+            if let Some(runner) = self.runner() {
+                if left.is_zero() {
+                    return Err(self.stalled(runner));
+                }
+                if !self.pump(left.min(STOPPED))? {
+                    self.is_stopped(runner);
+                }
+                last = None;
+                continue;
+            }
+            if !self.untracked {
+                return Ok(());
+            }
+            let look = self.look_around()?;
+            match look {
+                Some(print) if last.as_ref() == Some(&print) => return Ok(()),
+                Some(print) => last = Some(print),
+                None => {
+                    last = None;
+                    if let Some(fault) = self.foreign.verdict(begin.elapsed(), self.stall) {
+                        return Err(fault);
+                    }
+                    self.pump(pause)?;
+                    pause = (pause * 2).min(Duration::from_millis(5));
+                }
+            }
+        }
+    }
+
+    /// Somebody of ours who runs.
+    pub(super) fn runner(&self) -> Option<ProcessId> {
+        self.processes
+            .values()
+            .find(|process| {
+                process.end.is_none()
+                    && !process.stopped
+                    && matches!(process.state, State::Starting | State::Running | State::Ending)
+            })
+            .map(|process| process.id)
+    }
+
+    /// Looks whether a process that does not answer is stopped.
+    pub(super) fn is_stopped(&mut self, id: ProcessId) -> bool {
+        let Some(process) = self.processes.get_mut(&id) else { return false };
+        process.stopped = process::look(process.host).is_some_and(|look| matches!(look.state, 'T' | 't'));
+        process.stopped
+    }
+
+    pub(super) fn stalled(&self, id: ProcessId) -> Fault {
+        let Some(process) = self.processes.get(&id) else { return Fault::Canceled };
+        Fault::Stalled {
+            pid: process.pid,
+            command: process.argv.join(" "),
+            why: "neither slept, parked nor exited".to_owned(),
+            after: self.stall,
+        }
+    }
+
+    /// Under a wall clock nothing settles: ends that no one reports are looked for now and then.
+    pub(in crate::run) fn look_for_orphans(&mut self) -> Result<(), Fault> {
+        if self.untracked && self.looked.is_none_or(|last| last.elapsed() > Duration::from_millis(20)) {
+            self.looked = Some(Instant::now());
+            self.look_around()?;
+        }
+        Ok(())
+    }
+
+    /// One pass over all foreign processes: a fingerprint if all are quiet.
+    pub(super) fn look_around(&mut self) -> Result<Option<Vec<process::Look>>, Fault> {
+        let hosts = process::descendants(self.guard.pid());
+        for host in &hosts {
+            if !self.by_host.contains_key(host) {
+                self.discover(*host);
+            }
+        }
+        let mut prints = Vec::new();
+        let mut quiet = true;
+        let mut foreign = false;
+        self.foreign.begin();
+        for host in &hosts {
+            let connected = self
+                .by_host
+                .get(host)
+                .and_then(|id| self.processes.get(id))
+                .is_some_and(|process| process.connection.is_some());
+            if connected {
+                continue;
+            }
+            foreign = true;
+            match process::look(*host) {
+                Some(look) if self.foreign.is_quiet(&look) => prints.push(look),
+                _ => quiet = false,
+            }
+        }
+        // Whoever is known but no longer there has been reaped by a parent of its own, or by the guard.
+        let missing: Vec<ProcessId> = self
+            .processes
+            .values()
+            .filter(|process| process.end.is_none() && process.connection.is_none() && !hosts.contains(&process.host))
+            .map(|process| process.id)
+            .collect();
+        if !missing.is_empty() {
+            self.guard.sync()?;
+            self.take_ended();
+            for id in missing {
+                self.vanished(id);
+            }
+            return Ok(None);
+        }
+        if !quiet {
+            return Ok(None);
+        }
+        let parents = self.processes.values().any(|process| process.end.is_none() && process.has_children);
+        if !foreign && !parents {
+            self.untracked = false;
+        }
+        Ok(Some(prints))
+    }
+
+    /// A process that another process reaped: its end is what it announced, or what was done to it.
+    pub(super) fn vanished(&mut self, id: ProcessId) {
+        let now = self.now;
+        let Some(process) = self.processes.get_mut(&id) else { return };
+        if process.end.is_some() || process::look(process.host).is_some_and(|look| look.state != 'Z') {
+            return;
+        }
+        let status = match (process.announced, process.last_signal) {
+            (Some(code), _) => Status::Code(code),
+            (None, Some(signal)) => Status::Signal(signal),
+            (None, None) => Status::Code(0),
+        };
+        self.by_host.remove(&process.host);
+        process.ended(status, now);
+    }
+
+    /// Asks everybody who waits whether anything is pending. False if somebody runs again.
+    pub(in crate::run) fn barrier(&mut self) -> Result<bool, Fault> {
+        self.generation += 1;
+        let generation = self.generation;
+        let waiting: Vec<ProcessId> = self
+            .processes
+            .values()
+            .filter(|process| process.connection.is_some() && matches!(process.state, State::Waiting { .. }))
+            .map(|process| process.id)
+            .collect();
+        for id in &waiting {
+            self.tell(*id, &ToProcess::Probe { generation })?;
+        }
+        let begin = Instant::now();
+        let awakenings = self.awakenings;
+        for id in &waiting {
+            while let Some(process) = self.processes.get(id) {
+                // Whoever woke up may wait again already: its answer to this probe will never come, and it may have
+                // woken others.
+                if self.awakenings != awakenings || !matches!(process.state, State::Waiting { .. }) {
+                    return Ok(false);
+                }
+                if process.quiet == generation {
+                    break;
+                }
+                if begin.elapsed() > self.stall {
+                    return Err(self.stalled(*id));
+                }
+                if !self.pump(STOPPED)? && self.is_stopped(*id) {
+                    break;
+                }
+            }
+        }
+        let still = |id: &ProcessId| {
+            self.processes.get(id).is_some_and(|process| matches!(process.state, State::Waiting { .. }))
+        };
+        if self.awakenings != awakenings || !waiting.iter().all(still) {
+            return Ok(false);
+        }
+        // A message in flight keeps its sender's or receiver's queue filled until it has been read.
+        let talks =
+            self.processes.values().any(|process| matches!(process.state, State::Waiting { connections: true, .. }));
+        Ok(!(talks && self.foreign.data_in_flight()))
+    }
+
+    /// Ports whose connections may hold data in flight.
+    pub(in crate::run) fn watch_ports(&mut self, ports: Vec<u16>) {
+        self.foreign.watch_ports(ports);
+    }
+}

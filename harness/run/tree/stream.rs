@@ -1,0 +1,52 @@
+//! Standard output as files that are read as they grow.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+use crate::run::Fault;
+
+/// A file that standard output goes to, read as it grows.
+#[derive(Debug)]
+pub(super) struct Stream {
+    /// The unit, or the number of the command.
+    pub(super) name: String,
+    pub(super) path: PathBuf,
+    pub(super) file: File,
+    pub(super) read: u64,
+    pub(super) partial: Vec<u8>,
+}
+
+impl Stream {
+    /// Reads whole lines up to the position, or to the end.
+    pub(super) fn lines(&mut self, until: Option<u64>, mut line: impl FnMut(String)) -> Result<(), Fault> {
+        loop {
+            let mut chunk = [0u8; 8192];
+            let room =
+                until.map_or(chunk.len() as u64, |until| until.saturating_sub(self.read).min(chunk.len() as u64));
+            let want = usize::try_from(room).unwrap_or(chunk.len());
+            if want == 0 {
+                return Ok(());
+            }
+            let count = self.file.read_at(&mut chunk[..want], self.read)?;
+            if count == 0 {
+                return Ok(());
+            }
+            self.read += count as u64;
+            self.partial.extend_from_slice(&chunk[..count]);
+            while let Some(end) = self.partial.iter().position(|byte| *byte == b'\n') {
+                let rest = self.partial.split_off(end + 1);
+                let bytes = std::mem::replace(&mut self.partial, rest);
+                line(String::from_utf8_lossy(&bytes[..end]).into_owned());
+            }
+        }
+    }
+
+    /// What is left without a newline when its writer is gone.
+    pub(super) fn last_line(&mut self, mut line: impl FnMut(String)) {
+        if !self.partial.is_empty() {
+            let bytes = std::mem::take(&mut self.partial);
+            line(String::from_utf8_lossy(&bytes).into_owned());
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! One test per unit that was generated at random and run on real systemd 252 (`fixtures/systemd/cases.jsonl`): the same
+//! unit, program and commands with real processes in lock-step, whose records, answers and times must be systemd's.
+//! What is compared, and what is not, is in `fixtures/systemd/README.md`.
+//!
+//! `cargo test --test recorded d020` runs one of them.
+
+#[path = "it/cases.rs"]
+mod cases;
+
+use cases::{DIR, Printed, Said, TOLERANCE_MS, text};
+use libtest_mimic::{Arguments, Failed, Trial};
+use relapse::Options;
+use relapse::journal::Record;
+use relapse::run::{Live, LiveSetup};
+use relapse::time::{IncidentTime, Span};
+use relapse::unit::Profile;
+use serde_json::Value;
+
+/// 2026-01-16 01:00:00 UTC.
+const START: IncidentTime = IncidentTime::from_micros(1_768_525_200_000_000);
+
+/// Cases that differ, each with the reason. One that no longer differs fails until it is struck off.
+const KNOWN: &[(&str, &str)] = &[];
+
+fn main() {
+    relapse::init();
+    let args = Arguments::from_args();
+    let trials: Vec<Trial> = cases::all()
+        .map(|case| Trial::test(format!("{}_{}", text(&case, "family"), text(&case, "id")), move || test(&case)))
+        .collect();
+    assert!(trials.len() >= 179, "only {} cases", trials.len());
+    libtest_mimic::run(&args, trials).exit();
+}
+
+fn test(case: &Value) -> Result<(), Failed> {
+    let wrong = replay(case)?;
+    match KNOWN.iter().find(|(id, _)| *id == text(case, "id")) {
+        None if wrong.is_empty() => Ok(()),
+        None => Err(wrong.join("\n").into()),
+        Some((id, reason)) if wrong.is_empty() => {
+            Err(format!("{id} does as systemd did: strike it off the list of those that differ ({reason})").into())
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+/// All differences.
+fn replay(case: &Value) -> Result<Vec<String>, relapse::Fault> {
+    let unit = format!("{}.service", text(case, "id"));
+    let mut live = Live::boot(
+        LiveSetup {
+            profile: Profile::V252,
+            start: START,
+            timer_phase: Span::from_millis(164),
+            hostname: "semtest".to_owned(),
+            directories: vec![DIR.to_owned()],
+            unknown_accounts: ["nobodyknows".to_owned()].into(),
+        },
+        &Options::default(),
+    )?;
+    live.write(&format!("{DIR}/prog.sh"), &format!("#!/bin/sh\n{}", text(case, "prog")))?;
+    write(&mut live, &unit, text(case, "unit"))?;
+    for (drop_in, content) in case["dropins"].as_object().expect("drop-ins") {
+        write(&mut live, &format!("{unit}.d/{drop_in}"), content.as_str().expect("text"))?;
+    }
+
+    let actions = case["actions"].as_array().expect("actions");
+    let expected = &case["expected"];
+    let commands = expected["commands"].as_array().expect("commands");
+    let mut entered = Vec::new();
+    let mut ended = Vec::new();
+    for (index, action) in actions.iter().enumerate() {
+        let seconds = action["t"].as_f64().expect("a time");
+        ended.extend(live.run_until(START + Span::from_micros((seconds * 1e6) as u64))?);
+        match action["write"].as_str() {
+            Some(name) => write(&mut live, name, text(action, "text"))?,
+            None => {
+                let line = text(action, "cmd");
+                let id = live.enter(&format!("{line} >/home/{index}.out 2>/home/{index}.err"))?;
+                entered.push((index, id, line));
+            }
+        }
+    }
+    let end = |which: usize| commands.iter().filter_map(|command| command["end_ms"][which].as_u64()).max().unwrap_or(0);
+    // Where the recording ends: what systemd does later was not recorded.
+    ended.extend(live.run_until(START + Span::from_millis(end(0) + 20))?);
+    let said = said(&live, &unit);
+    let runs = live.read(&format!("{DIR}/n")).map_or_else(String::new, |n| String::from_utf8_lossy(&n).into_owned());
+    ended.extend(live.run_until(START + Span::from_millis(end(1) + 2 * TOLERANCE_MS))?);
+
+    let mut wrong = Vec::new();
+    for (index, id, line) in entered {
+        let printed = |what| {
+            let bytes = live.read(&format!("/home/{index}.{what}")).unwrap_or_default();
+            String::from_utf8_lossy(&bytes).into_owned()
+        };
+        let printed = ended.iter().find(|command| command.id == id).map(|command| Printed {
+            at_ms: command.at.since(START).as_micros() / 1000,
+            code: command.status,
+            stdout: printed("out"),
+            stderr: printed("err"),
+        });
+        cases::compare_command(line, &commands[index], printed.as_ref(), &mut wrong);
+    }
+    cases::compare_messages(case, &said, &mut wrong);
+    let runs: u64 = runs.trim().parse().unwrap_or(0);
+    if expected["runs"].as_u64() != Some(runs) {
+        wrong.push(format!("the program ran {runs} times, not {}", expected["runs"]));
+    }
+    live.end()?;
+    Ok(wrong)
+}
+
+fn write(live: &mut Live, name: &str, content: &str) -> Result<(), relapse::Fault> {
+    live.write(&format!("/etc/systemd/system/{name}"), &content.replace("@DIR@", DIR))
+}
+
+/// What the journal has of the manager about the unit.
+fn said(live: &Live, unit: &str) -> Vec<Said> {
+    let about = |record: &&Record| record.get("UNIT") == Some(unit);
+    live.journal()
+        .entries()
+        .map(|entry| entry.record)
+        .filter(about)
+        .map(|record| Said {
+            at_ms: record.realtime.since(START).as_micros() / 1000,
+            priority: record.priority().unwrap_or(6),
+            text: record.message(),
+            message_id: record.get("MESSAGE_ID").map(str::to_owned),
+            invocation: record.get("INVOCATION_ID").map(str::to_owned),
+            fields: record
+                .fields
+                .iter()
+                .filter(|(name, _)| is_event_field(name))
+                .map(|(name, value)| (name.clone(), String::from_utf8_lossy(value).into_owned()))
+                .collect(),
+            by_child: record.get("_PID") != Some("1"),
+        })
+        .collect()
+}
+
+/// Fields of what happened; the others say who logged it and where, and are in every record.
+fn is_event_field(name: &str) -> bool {
+    let every = ["SYSLOG_FACILITY", "SYSLOG_IDENTIFIER", "PRIORITY", "TID", "UNIT", "MESSAGE", "MESSAGE_ID"];
+    !(name.starts_with('_') || name.starts_with("CODE_") || name == "INVOCATION_ID" || every.contains(&name))
+}
