@@ -357,10 +357,10 @@ impl IncidentTime {
         IncidentTime(u64::try_from(micros).unwrap_or(0))
     }
 
-    /// Formats with strftime directives, in UTC (`%Y-%m-%d %H:%M:%S` and so on).
+    /// Formats with strftime directives, in UTC (`%Y-%m-%d %H:%M:%S` and so on); empty if one of them is none.
     pub fn strftime(self, format: &str) -> String {
-        self.civil()
-            .to_zoned_datetime(jiff::tz::TimeZone::UTC)
-            .map_or_else(|_| String::new(), |z| z.strftime(format).to_string())
+        let zoned = self.civil().to_zoned_datetime(jiff::tz::TimeZone::UTC);
+        // Not `Zoned::strftime`: what that returns panics when it is shown and a directive is none.
+        zoned.and_then(|zoned| jiff::fmt::strtime::format(format, &zoned)).unwrap_or_default()
     }
 }

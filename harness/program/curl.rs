@@ -17,23 +17,31 @@ pub(super) fn main(link: &mut Link, args: &[String]) -> u8 {
     while let Some(arg) = rest.next() {
         let mut value = || rest.next().cloned().unwrap_or_default();
         match arg.as_str() {
-            "-o" | "--output" => output = Some(value()),
-            "-w" | "--write-out" => write_out = value(),
-            "-m" | "--max-time" | "--connect-timeout" => match Span::parse(&value()) {
-                Ok(span) => patience = Some(span),
-                Err(_) => return usage(link, "expected a proper numerical parameter for --max-time"),
-            },
+            "--output" => output = Some(value()),
+            "--write-out" => write_out = value(),
+            "--max-time" | "--connect-timeout" => patience = Some(value()),
             "--silent" => silent = true,
             "--show-error" => show_error = true,
             "--fail" => fail = true,
             "--include" => include = true,
-            flags if flags.starts_with('-') && !flags.starts_with("--") => {
-                for flag in flags[1..].chars() {
+            flags if flags.len() > 1 && flags.starts_with('-') && !flags.starts_with("--") => {
+                for (at, flag) in flags[1..].char_indices() {
                     match flag {
                         's' => silent = true,
                         'S' => show_error = true,
                         'f' => fail = true,
                         'i' => include = true,
+                        'o' | 'w' | 'm' => {
+                            // What is left of the word is the value, or the next word is.
+                            let joined = &arg[1 + at + flag.len_utf8()..];
+                            let value = if joined.is_empty() { value() } else { joined.to_owned() };
+                            match flag {
+                                'o' => output = Some(value),
+                                'w' => write_out = value,
+                                _ => patience = Some(value),
+                            }
+                            break;
+                        }
                         other => return usage(link, &format!("option -{other} is not one that this curl knows")),
                     }
                 }
@@ -45,16 +53,20 @@ pub(super) fn main(link: &mut Link, args: &[String]) -> u8 {
         }
     }
     let Some(url) = url else { return usage(link, "no URL specified") };
-    let Some((ip, port, path)) = parse_url(&url) else {
+    let Some(Url { host, ip, port, path }) = parse_url(&url) else {
         return usage(link, &format!("{url}: only http:// to this machine is contacted"));
     };
-    let deadline = patience.map(|span| link.now() + span);
+    let deadline = match patience.map(|text| Span::parse(&text)) {
+        None => None,
+        Some(Ok(span)) => Some(link.now() + span),
+        Some(Err(_)) => return usage(link, "option -m: expected a proper numerical parameter"),
+    };
     let response = match http::get(link, ip, port, &path, deadline) {
         Ok(response) => response,
         Err(failure) => {
             let (code, text) = match failure {
                 Failure::Refused => {
-                    (7, format!("Failed to connect to {ip} port {port} after 0 ms: Couldn't connect to server"))
+                    (7, format!("Failed to connect to {host} port {port} after 0 ms: Couldn't connect to server"))
                 }
                 Failure::Timeout => (28, "Operation timed out".to_owned()),
                 Failure::Reset => (52, "Empty reply from server".to_owned()),
@@ -106,8 +118,16 @@ fn expand(format: &str, status: u16) -> String {
         .replace("\\n", "\n")
 }
 
+struct Url {
+    /// As typed.
+    host: String,
+    ip: IpAddr,
+    port: u16,
+    path: String,
+}
+
 /// `http://HOST:PORT/PATH` where HOST is this machine.
-fn parse_url(url: &str) -> Option<(IpAddr, u16, String)> {
+fn parse_url(url: &str) -> Option<Url> {
     let rest = url.strip_prefix("http://").unwrap_or(url);
     let (authority, path) = rest.split_once('/').map_or((rest, String::from("/")), |(a, p)| (a, format!("/{p}")));
     let (host, port) = match authority.rsplit_once(':') {
@@ -118,5 +138,6 @@ fn parse_url(url: &str) -> Option<(IpAddr, u16, String)> {
         "localhost" => Ipv4Addr::LOCALHOST.into(),
         text => text.parse().ok()?,
     };
-    ip.is_loopback().then_some((ip, port, path))
+    // Whoever connects to "any address" connects to this machine.
+    (ip.is_loopback() || ip.is_unspecified()).then(|| Url { host: host.to_owned(), ip, port, path })
 }

@@ -3,10 +3,12 @@
 
 mod client;
 mod curl;
+mod date;
 mod guard;
 mod http;
 mod link;
 mod lsof;
+mod pgrep;
 mod ps;
 mod server;
 mod ss;
@@ -88,13 +90,13 @@ pub fn init() {
 fn command(link: &mut Link, name: &str, args: &[String]) -> u8 {
     match name {
         "curl" => curl::main(link, args),
-        "date" => time_commands::date(link, args),
+        "date" => date::main(link, args),
         "sleep" => time_commands::sleep(link, args),
         "timeout" => time_commands::timeout(link, args),
         "watch" => time_commands::watch(link, args),
         "systemctl" | "journalctl" => tool::forward(link, args),
         "kill" => tool::kill(link, args),
-        "pkill" | "pgrep" => ps::pkill(link, name, args),
+        "pkill" | "pgrep" => pgrep::main(link, name, args),
         "sudo" => tool::sudo(link, args),
         "ps" => ps::main(link, args),
         "lsof" => lsof::main(link, args),

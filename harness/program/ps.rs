@@ -1,69 +1,127 @@
-//! `ps`, `pgrep` and `pkill` over the incident's process table (procps's columns).
+//! `ps` over the incident's process table, in procps's columns.
 
 use crate::control::{Answer, ProcessRow, Query};
 use crate::program::link::Link;
 use crate::time::{IncidentTime, Span};
 
-fn table(link: &mut Link) -> (IncidentTime, u32, Vec<ProcessRow>) {
+/// The process table, when it was taken, and who asked for it.
+pub(super) fn table(link: &mut Link) -> (IncidentTime, u32, Vec<ProcessRow>) {
     match link.ask(Query::Processes) {
         Answer::Processes { now, you, rows } => (now, you, rows),
         _ => (link.now(), 0, Vec::new()),
     }
 }
 
-pub(super) fn main(link: &mut Link, args: &[String]) -> u8 {
-    let mut layout = Layout::Short;
-    let mut all = false;
-    let mut pids: Vec<u32> = Vec::new();
-    let mut names: Vec<String> = Vec::new();
-    let mut header = true;
-    let mut words = args[1..].iter();
-    while let Some(word) = words.next() {
-        match word.as_str() {
-            "aux" | "-aux" | "auxw" | "auxww" => (layout, all) = (Layout::User, true),
-            "ax" | "-ax" => all = true,
-            "-e" | "-A" => all = true,
-            "-ef" => (layout, all) = (Layout::Full, true),
-            "-f" => layout = Layout::Full,
-            "--no-headers" | "--no-heading" | "h" => header = false,
-            "-p" | "--pid" | "p" => {
-                let list = words.next().cloned().unwrap_or_default();
-                pids.extend(list.split([',', ' ']).filter_map(|pid| pid.parse::<u32>().ok()));
-                if pids.is_empty() {
-                    link.stderr("error: process ID list syntax error");
-                    return 1;
+/// What `ps` was asked for.
+#[derive(Default)]
+struct Request {
+    layout: Option<Layout>,
+    all: bool,
+    no_header: bool,
+    /// Any of these lists choose; without one, all or what is typed at the console.
+    pids: Vec<u32>,
+    names: Vec<String>,
+    users: Vec<String>,
+    sort: Option<String>,
+}
+
+impl Request {
+    fn parse(args: &[String]) -> Result<Request, String> {
+        let mut request = Request::default();
+        let mut words = args.iter();
+        while let Some(word) = words.next() {
+            let (option, inline) = match word.split_once('=') {
+                Some((option, value)) if word.starts_with("--") => (option, Some(value.to_owned())),
+                _ => (word.as_str(), None),
+            };
+            let mut list = || inline.clone().or_else(|| words.next().cloned()).unwrap_or_default();
+            match option {
+                "aux" | "-aux" | "auxw" | "auxww" => (request.layout, request.all) = (Some(Layout::User), true),
+                "u" | "ux" => request.layout = Some(Layout::User),
+                "ax" | "-ax" | "-e" | "-A" => request.all = true,
+                "-ef" | "-eF" => (request.layout, request.all) = (Some(Layout::Full), true),
+                "-f" => request.layout = Some(Layout::Full),
+                "w" | "ww" | "-w" | "-ww" => {}
+                "--no-headers" | "--no-heading" | "--no-headings" | "h" => request.no_header = true,
+                "-p" | "--pid" | "p" => {
+                    let list = list();
+                    let pids = list.split([',', ' ']).map(str::parse::<u32>).collect::<Result<Vec<_>, _>>();
+                    request.pids.extend(pids.map_err(|_| "process ID list syntax error")?);
                 }
-            }
-            "-C" => names.push(words.next().cloned().unwrap_or_default()),
-            "-o" | "-eo" | "o" | "--format" => {
-                all |= word == "-eo";
-                let list = words.next().cloned().unwrap_or_default();
-                match Layout::custom(&list) {
-                    Ok(custom) => layout = custom,
-                    Err(unknown) => {
-                        link.stderr(&format!("error: unknown user-defined format specifier \"{unknown}\""));
-                        return 1;
+                "-C" => request.names.extend(list().split(',').map(str::to_owned)),
+                "-u" | "-U" | "--user" => request.users.extend(list().split(',').map(str::to_owned)),
+                "-o" | "-eo" | "o" | "--format" => {
+                    request.all |= option == "-eo";
+                    let more = Layout::columns(&list())
+                        .map_err(|unknown| format!("unknown user-defined format specifier \"{unknown}\""))?;
+                    match &mut request.layout {
+                        Some(Layout::Custom(columns)) => columns.extend(more),
+                        layout => *layout = Some(Layout::Custom(more)),
                     }
                 }
-            }
-            other => {
-                link.stderr(&format!(
-                    "error: unsupported option: {other} (this ps knows aux, -ef, -e, -p, -C, -o, --no-headers)"
-                ));
-                return 1;
+                "--sort" => {
+                    let key = list();
+                    if !SORT_KEYS.contains(&key.trim_start_matches(['+', '-'])) {
+                        return Err(format!(
+                            "unknown sort specifier \"{key}\" (this ps knows {})",
+                            SORT_KEYS.join(", ")
+                        ));
+                    }
+                    request.sort = Some(key);
+                }
+                other => {
+                    return Err(format!(
+                        "unsupported option: {other} (this ps knows aux, -ef, -e, -p, -C, -u, -o, --sort, --no-headers)"
+                    ));
+                }
             }
         }
+        Ok(request)
     }
+
+    fn chooses(&self, row: &ProcessRow) -> bool {
+        if self.pids.is_empty() && self.names.is_empty() && self.users.is_empty() {
+            return self.all || row.unit.is_none();
+        }
+        self.pids.contains(&row.pid) || self.names.contains(&row.comm) || self.users.contains(&row.user)
+    }
+}
+
+/// What `--sort` knows; a minus turns the order.
+const SORT_KEYS: &[&str] = &["pid", "pcpu", "%cpu", "time", "etimes", "start_time"];
+
+fn sort(rows: &mut [&ProcessRow], key: &str, now: IncidentTime) {
+    let value = |row: &ProcessRow| match key.trim_start_matches(['+', '-']) {
+        "pcpu" | "%cpu" => cpu_tenths(row.cpu, now.since(row.started)),
+        "time" => row.cpu.as_micros(),
+        "etimes" => now.since(row.started).as_micros(),
+        "start_time" => row.started.as_micros(),
+        _ => u64::from(row.pid),
+    };
+    rows.sort_by_key(|row| value(row));
+    if key.starts_with('-') {
+        rows.reverse();
+    }
+}
+
+pub(super) fn main(link: &mut Link, args: &[String]) -> u8 {
+    let request = match Request::parse(&args[1..]) {
+        Ok(request) => request,
+        Err(message) => {
+            link.stderr(&format!("error: {message}"));
+            return 1;
+        }
+    };
     let (now, _, rows) = table(link);
-    let chosen: Vec<&ProcessRow> = rows
-        .iter()
-        .filter(|row| match (pids.is_empty(), names.is_empty()) {
-            (true, true) => all || row.unit.is_none(),
-            (_, _) => pids.contains(&row.pid) || names.contains(&row.comm),
-        })
-        .collect();
+    let mut chosen: Vec<&ProcessRow> = rows.iter().filter(|row| request.chooses(row)).collect();
+    if let Some(key) = &request.sort {
+        sort(&mut chosen, key, now);
+    }
+    let layout = request.layout.unwrap_or(Layout::Short);
     let mut text = String::new();
-    if header && let Some(line) = layout.header() {
+    if !request.no_header
+        && let Some(line) = layout.header()
+    {
         text.push_str(&line);
     }
     for row in &chosen {
@@ -89,6 +147,11 @@ const COLUMNS: &[(&str, &str)] = &[
     ("args", "COMMAND"),
     ("cmd", "CMD"),
     ("command", "COMMAND"),
+    ("rss", "RSS"),
+    ("vsz", "VSZ"),
+    ("pmem", "%MEM"),
+    ("%mem", "%MEM"),
+    ("tty", "TT"),
     ("pcpu", "%CPU"),
     ("%cpu", "%CPU"),
     ("stat", "STAT"),
@@ -101,14 +164,14 @@ const COLUMNS: &[(&str, &str)] = &[
 ];
 
 impl Layout {
-    fn custom(list: &str) -> Result<Layout, String> {
+    fn columns(list: &str) -> Result<Vec<(String, String)>, String> {
         let mut columns = Vec::new();
         for item in list.split([',', ' ']).filter(|item| !item.is_empty()) {
             let (name, heading) = item.split_once('=').map_or((item, None), |(name, heading)| (name, Some(heading)));
             let (_, default) = COLUMNS.iter().find(|(known, _)| *known == name).ok_or_else(|| name.to_owned())?;
             columns.push((name.to_owned(), heading.unwrap_or(default).to_owned()));
         }
-        Ok(Layout::Custom(columns))
+        Ok(columns)
     }
 
     fn header(&self) -> Option<String> {
@@ -142,7 +205,7 @@ impl Layout {
                 row.pid,
                 tenths / 10,
                 tenths % 10,
-                "0.1",
+                MEMORY_SHARE,
                 memory(row).0,
                 memory(row).1,
                 "?",
@@ -183,6 +246,10 @@ fn cell(name: &str, row: &ProcessRow, now: IncidentTime, age: Span, tenths: u64)
         "user" => row.user.clone(),
         "comm" => row.comm.clone(),
         "pcpu" | "%cpu" => format!("{}.{}", tenths / 10, tenths % 10),
+        "rss" => memory(row).1.to_string(),
+        "vsz" => memory(row).0.to_string(),
+        "pmem" | "%mem" => MEMORY_SHARE.to_owned(),
+        "tty" => "?".to_owned(),
         "stat" => row.stat.clone(),
         "etimes" => seconds.to_string(),
         "etime" if seconds >= 3600 => hms(seconds),
@@ -199,13 +266,17 @@ fn cell(name: &str, row: &ProcessRow, now: IncidentTime, age: Span, tenths: u64)
 fn pad(name: &str, text: &str, last: bool) -> String {
     match name {
         "pid" | "ppid" => format!("{text:>7}"),
-        "pcpu" | "%cpu" => format!("{text:>4}"),
+        "pcpu" | "%cpu" | "pmem" | "%mem" => format!("{text:>4}"),
+        "rss" => format!("{text:>5}"),
+        "vsz" => format!("{text:>6}"),
         "etime" | "etimes" => format!("{text:>11}"),
+        "time" | "start" => format!("{text:>8}"),
+        "lstart" => format!("{text:>24}"),
         _ if last => text.to_owned(),
         "user" => format!("{text:<8}"),
         "stat" => format!("{text:<4}"),
         "comm" => format!("{text:<15}"),
-        "lstart" => format!("{text:>24}"),
+        "tty" => format!("{text:<8}"),
         "unit" => format!("{text:<31}"),
         _ => format!("{text:<27}"),
     }
@@ -220,59 +291,10 @@ fn hms(seconds: u64) -> String {
     format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
+/// %MEM of the measured machine.
+const MEMORY_SHARE: &str = "0.1";
+
 /// VSZ and RSS in KiB as measured for the real server; small commands have what dash has.
 fn memory(row: &ProcessRow) -> (u32, u32) {
     if row.comm.starts_with("python") { (54_008, 46_276) } else { (4_360, 3_164) }
-}
-
-/// `pgrep` prints, `pkill` signals; `-f` matches the whole command line. As the real ones, neither finds itself, but
-/// both find the shell that runs them when its command line holds the pattern.
-pub(super) fn pkill(link: &mut Link, name: &str, args: &[String]) -> u8 {
-    let (mut full, mut list, mut exact) = (false, false, false);
-    let mut signal = nix::sys::signal::Signal::SIGTERM as i32;
-    let mut pattern = None;
-    for word in &args[1..] {
-        match word.as_str() {
-            "-f" | "--full" => full = true,
-            "-a" | "--list-full" => list = true,
-            "-af" | "-fa" => (full, list) = (true, true),
-            "-x" | "--exact" => exact = true,
-            text if text.starts_with('-') && text.len() > 1 => match super::tool::signal_by_name(&text[1..]) {
-                Some(number) if name == "pkill" => signal = number,
-                _ => {
-                    link.stderr(&format!("{name}: invalid option -- '{}'", &text[1..]));
-                    return 2;
-                }
-            },
-            text => pattern = Some(text.to_owned()),
-        }
-    }
-    let Some(pattern) = pattern else {
-        link.stderr(&format!("{name}: no matching criteria specified"));
-        return 2;
-    };
-    let regex = match regex::Regex::new(&if exact { format!("^(?:{pattern})$") } else { pattern }) {
-        Ok(regex) => regex,
-        Err(error) => {
-            link.stderr(&format!("{name}: {error}"));
-            return 2;
-        }
-    };
-    let (_, me, rows) = table(link);
-    let mut found = false;
-    for row in rows.iter().filter(|row| row.pid != me) {
-        if !regex.is_match(if full { &row.cmdline } else { &row.comm }) {
-            continue;
-        }
-        found = true;
-        if name == "pkill" {
-            if let Answer::Killed(Some(reason)) = link.ask(Query::Kill { pid: row.pid, signal }) {
-                link.stderr(&format!("pkill: {reason}"));
-            }
-        } else {
-            let line = if list { format!("{} {}\n", row.pid, row.cmdline) } else { format!("{}\n", row.pid) };
-            link.stdout(line.as_bytes());
-        }
-    }
-    u8::from(!found)
 }

@@ -16,6 +16,8 @@ use crate::program::link::{Link, Woke};
 use crate::time::{IncidentTime, Span};
 
 const BACKLOG: i32 = 2048;
+/// The descriptor that the real server's first listening socket gets; the stand-in's own number is the host's affair.
+const LISTENER: i32 = 7;
 
 struct Server<'a> {
     link: &'a mut Link,
@@ -161,12 +163,11 @@ impl Server<'_> {
     fn listen(&mut self) -> Result<TcpListener, Errno> {
         match bind(&self.host, self.link.mapping().host_port(self.port)) {
             Ok(listener) => {
-                let fd = listener.as_raw_fd();
                 self.link.note(Note::Listening {
                     address: self.host.clone(),
                     port: self.port,
                     backlog: BACKLOG.unsigned_abs(),
-                    fd,
+                    fd: LISTENER,
                 });
                 Ok(listener)
             }

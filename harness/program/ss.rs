@@ -3,62 +3,145 @@
 use crate::control::{Answer, Query, SocketRow};
 use crate::program::link::Link;
 
+const KNOWN: &str = "-l, -a, -t, -u, -n, -p, -H, -4, -6 and sport = :PORT";
+
+#[derive(Default)]
+struct Options {
+    listening: bool,
+    tcp: bool,
+    udp: bool,
+    processes: bool,
+    no_header: bool,
+    four: bool,
+    six: bool,
+    filter: Vec<String>,
+}
+
+impl Options {
+    fn take(&mut self, flag: char) -> bool {
+        match flag {
+            'l' | 'a' => self.listening = true,
+            't' => self.tcp = true,
+            'u' => self.udp = true,
+            'p' => self.processes = true,
+            'H' => self.no_header = true,
+            '4' => self.four = true,
+            '6' => self.six = true,
+            'n' | 'O' => {}
+            _ => return false,
+        }
+        true
+    }
+}
+
 pub(super) fn main(link: &mut Link, args: &[String]) -> u8 {
-    let mut header = true;
-    let mut processes = false;
-    let mut filter = Vec::new();
+    let mut options = Options::default();
     for word in &args[1..] {
-        match word.strip_prefix('-') {
-            Some(flags) if !flags.is_empty() && flags.chars().all(|flag| "ltnpHa46".contains(flag)) => {
-                header &= !flags.contains('H');
-                processes |= flags.contains('p');
+        let known = match (word.as_str(), word.strip_prefix('-')) {
+            ("--listening" | "--all", _) => options.take('l'),
+            ("--tcp", _) => options.take('t'),
+            ("--udp", _) => options.take('u'),
+            ("--numeric", _) => true,
+            ("--processes", _) => options.take('p'),
+            ("--no-header", _) => options.take('H'),
+            ("--ipv4", _) => options.take('4'),
+            ("--ipv6", _) => options.take('6'),
+            (_, Some(flags)) => !flags.is_empty() && flags.chars().all(|flag| options.take(flag)),
+            (_, None) => {
+                // Brackets need no blanks around them.
+                let words = word.replace('(', " ( ").replace(')', " ) ");
+                options.filter.extend(words.split_ascii_whitespace().map(str::to_owned));
+                true
             }
-            Some(_) => {
-                link.stderr(&format!("ss: invalid option {word} (this ss knows -l -t -n -p -H -a and sport = :PORT)"));
-                return 255;
-            }
-            None => filter.extend(word.split_ascii_whitespace().map(str::to_owned)),
+        };
+        if !known {
+            link.stderr(&format!("ss: invalid option -- '{word}' (this ss knows {KNOWN})"));
+            return 255;
         }
     }
-    let filter: Vec<&str> = filter.iter().map(String::as_str).filter(|word| !matches!(*word, "(" | ")")).collect();
-    let port = match filter.as_slice() {
-        [] => None,
-        ["sport", "=" | "eq" | "==", port] | ["sport", port] => match port.trim_start_matches(':').parse::<u16>() {
-            Ok(port) => Some(port),
-            Err(_) => return bad_filter(link, &filter),
-        },
-        _ => return bad_filter(link, &filter),
+    let Some(ports) = ports(&options.filter) else {
+        link.stderr(&format!(
+            "ss: bison bellows (while parsing filter): \"syntax error!\" in `{}` (this ss knows {KNOWN})",
+            options.filter.join(" ")
+        ));
+        return 255;
     };
     let Answer::Sockets { rows } = link.ask(Query::Sockets) else { return 1 };
-    let rows: Vec<&SocketRow> = rows.iter().filter(|row| port.is_none_or(|port| row.port == port)).collect();
-    let local = rows.iter().map(|row| address(&row.address).len()).max().unwrap_or(0).max("Local Address".len());
-    let mut text = String::new();
-    if header {
-        text.push_str(&format!("State  Recv-Q Send-Q {:>local$}:Port Peer Address:PortProcess\n", "Local Address"));
-    }
-    for row in rows {
-        let peer = if row.address.contains(':') { "[::]" } else { "0.0.0.0" };
-        let users =
-            if processes { format!("users:((\"{}\",pid={},fd={}))", row.comm, row.pid, row.fd) } else { String::new() };
-        let line = format!(
-            "LISTEN 0      {:<6} {:>local$}:{:<4} {peer:>12}:{:<4} {users}",
-            row.backlog,
-            address(&row.address),
-            row.port,
-            "*"
-        );
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
+    // Nobody is connected for longer than a request takes, so there is nothing but who listens, on TCP.
+    let shown = options.listening && (options.tcp || !options.udp);
+    let rows: Vec<&SocketRow> = rows
+        .iter()
+        .filter(|row| shown && ports.as_ref().is_none_or(|ports| ports.contains(&row.port)))
+        .filter(|row| options.four == options.six || options.six == row.address.contains(':'))
+        .collect();
+    let text = table(&options, &rows);
     link.stdout(text.as_bytes());
     0
 }
 
-fn address(address: &str) -> String {
-    if address.contains(':') { format!("[{address}]") } else { address.to_owned() }
+/// The columns are as wide as what is in them, headings included.
+fn table(options: &Options, rows: &[&SocketRow]) -> String {
+    let titled = |title: &str, least: usize| if options.no_header { least } else { least.max(title.len()) };
+    let address_width =
+        |title: &str, addresses: &[String]| addresses.iter().map(String::len).max().unwrap_or(0).max(titled(title, 0));
+    let locals: Vec<String> = rows.iter().map(|row| address(&row.address)).collect();
+    let peers: Vec<String> =
+        rows.iter().map(|row| if row.address.contains(':') { "[::]" } else { "0.0.0.0" }.to_owned()).collect();
+    let (local, peer) = (address_width("Local Address", &locals), address_width("Peer Address", &peers));
+    let port = rows.iter().map(|row| row.port.to_string().len()).max().unwrap_or(0).max(titled("Port", 0));
+    let state = if rows.is_empty() { "State".len() } else { "LISTEN".len() };
+    // One kind of socket needs no column that names it.
+    let kinds = options.tcp == options.udp;
+    let mut text = String::new();
+    if !options.no_header {
+        let kind = if kinds { "Netid " } else { "" };
+        text.push_str(&format!(
+            "{kind}{:<state$} Recv-Q Send-Q {:>local$}:{:<port$} {:>peer$}:PortProcess\n",
+            "State", "Local Address", "Port", "Peer Address"
+        ));
+    }
+    for ((row, from), to) in rows.iter().zip(&locals).zip(&peers) {
+        let kind = if kinds { "tcp   " } else { "" };
+        let any = titled("Port", 1);
+        let users = if options.processes {
+            format!("users:((\"{}\",pid={},fd={}))", row.comm, row.pid, row.fd)
+        } else {
+            String::new()
+        };
+        let line = format!(
+            "{kind}{:<state$} 0      {:<6} {from:>local$}:{:<port$} {to:>peer$}:{:<any$} {users}",
+            "LISTEN", row.backlog, row.port, "*"
+        );
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
 }
 
-fn bad_filter(link: &mut Link, filter: &[&str]) -> u8 {
-    link.stderr(&format!("ss: bison bellows (while parsing filter): \"syntax error!\" in `{}`", filter.join(" ")));
-    255
+/// The ports that a filter lets through; all without one. `sport` and `dport` terms joined by `or`; the far end of
+/// a listening socket has no port, so `dport` finds nothing.
+fn ports(filter: &[String]) -> Option<Option<Vec<u16>>> {
+    let words: Vec<&str> = filter.iter().map(String::as_str).filter(|word| !matches!(*word, "(" | ")")).collect();
+    if words.is_empty() {
+        return Some(None);
+    }
+    let mut ports = Vec::new();
+    for term in words.split(|word| matches!(*word, "or" | "||" | "|")) {
+        let (side, port) = match term {
+            [side, "=" | "eq" | "==", port] | [side, port] => {
+                (*side, port.trim_start_matches(':').parse::<u16>().ok()?)
+            }
+            _ => return None,
+        };
+        match side {
+            "sport" => ports.push(port),
+            "dport" => {}
+            _ => return None,
+        }
+    }
+    Some(Some(ports))
+}
+
+fn address(address: &str) -> String {
+    if address.contains(':') { format!("[{address}]") } else { address.to_owned() }
 }

@@ -1,9 +1,11 @@
-//! `sleep`, `date`, `timeout` and `watch`: the commands that read or spend time, in the incident's.
+//! `sleep`, `timeout` and `watch`: the commands that spend time, the incident's.
 
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
-use nix::sys::signal::{Signal, kill};
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
@@ -14,22 +16,25 @@ use crate::time::{IncidentTime, Span};
 /// sleep(1): numbers with s, m, h, d; several add up.
 pub(super) fn sleep(link: &mut Link, args: &[String]) -> u8 {
     if args.len() < 2 {
-        link.stderr("sleep: missing operand");
-        return 1;
+        return wrong(link, "sleep", "missing operand", 1);
     }
     let mut total = Span::ZERO;
     for arg in &args[1..] {
         match duration(arg) {
             Some(span) => total = total + span,
-            None => {
-                link.stderr(&format!("sleep: invalid time interval ‘{arg}’"));
-                return 1;
-            }
+            None => return wrong(link, "sleep", &format!("invalid time interval ‘{arg}’"), 1),
         }
     }
     let until = (!total.is_infinite()).then(|| link.now() + total);
     while link.wait(until, 0, false, &[]) != Woke::Deadline {}
     0
+}
+
+/// What coreutils say of a command line that makes no sense.
+fn wrong(link: &mut Link, name: &str, message: &str, code: u8) -> u8 {
+    link.stderr(&format!("{name}: {message}"));
+    link.stderr(&format!("Try '{name} --help' for more information."));
+    code
 }
 
 /// A duration as coreutils take it: seconds, with a fraction, or with one suffix.
@@ -44,95 +49,89 @@ fn duration(text: &str) -> Option<Span> {
     plain.then(|| Span::parse(&format!("{number}{unit}")).ok()).flatten()
 }
 
-/// date(1): `date`, `-u`, `+FORMAT`, `-d @SECONDS`, `-Is`.
-pub(super) fn date(link: &mut Link, args: &[String]) -> u8 {
-    let mut at = link.now();
-    let mut format = "%a %b %e %H:%M:%S UTC %Y".to_owned();
-    let mut rest = args.iter().skip(1);
-    while let Some(arg) = rest.next() {
-        match arg.as_str() {
-            "-u" | "--utc" | "--universal" => {}
-            "-Is" | "--iso-8601=seconds" => format = "%Y-%m-%dT%H:%M:%S+00:00".to_owned(),
-            "-d" | "--date" => {
-                let given = rest.next().cloned().unwrap_or_default();
-                let seconds = given.strip_prefix('@').and_then(|n| n.parse::<u64>().ok());
-                match seconds.and_then(|n| n.checked_mul(1_000_000)) {
-                    Some(micros) => at = IncidentTime::from_micros(micros),
-                    None if given == "now" => {}
-                    None => {
-                        link.stderr(&format!("date: invalid date ‘{given}’ (this date knows @SECONDS and now)"));
-                        return 1;
-                    }
-                }
-            }
-            text if text.starts_with('+') => format = text[1..].to_owned(),
-            other => {
-                link.stderr(&format!("date: extra operand ‘{other}’"));
-                return 1;
-            }
-        }
-    }
-    let format = format.replace("%N", &format!("{:09}", at.as_micros() % 1_000_000 * 1000));
-    let text = format!("{}\n", at.strftime(&format));
-    link.stdout(text.as_bytes());
-    0
-}
-
-/// timeout(1): runs a command and signals it when incident time is up.
+/// timeout(1): runs a command and signals it, and what it has started, when incident time is up.
 pub(super) fn timeout(link: &mut Link, args: &[String]) -> u8 {
     let mut signal = Signal::SIGTERM;
     let mut kill_after = None;
+    let mut preserve_status = false;
     let mut words = args[1..].iter();
     let limit = loop {
         let Some(word) = words.next() else {
-            link.stderr("timeout: missing operand");
-            return 125;
+            return wrong(link, "timeout", "missing operand", 125);
         };
-        match word.as_str() {
+        let (option, inline) = option(word, &["-s", "-k"]);
+        let mut value = || inline.map(str::to_owned).or_else(|| words.next().cloned()).unwrap_or_default();
+        match option {
             "-s" | "--signal" => {
-                let name = words.next().cloned().unwrap_or_default();
+                let name = value();
+                // 0 is a signal to kill(1), which only looks; there is nothing to look at here.
                 match super::tool::signal_by_name(&name).and_then(|number| Signal::try_from(number).ok()) {
                     Some(number) => signal = number,
-                    None => {
-                        link.stderr(&format!("timeout: ‘{name}’: invalid signal"));
-                        return 125;
-                    }
+                    None => return wrong(link, "timeout", &format!("‘{name}’: invalid signal"), 125),
                 }
             }
-            "-k" | "--kill-after" => kill_after = words.next().and_then(|text| duration(text)),
-            "--foreground" | "--preserve-status" => {}
+            "-k" | "--kill-after" => {
+                let text = value();
+                match duration(&text) {
+                    Some(span) => kill_after = Some(span),
+                    None => return wrong(link, "timeout", &format!("invalid time interval ‘{text}’"), 125),
+                }
+            }
+            "--preserve-status" => preserve_status = true,
+            "--foreground" | "-v" | "--verbose" => {}
+            text if text.starts_with('-') => {
+                let message = format!("unrecognized option '{text}' (this timeout knows -s, -k, --preserve-status)");
+                return wrong(link, "timeout", &message, 125);
+            }
             text => match duration(text) {
                 Some(span) => break span,
-                None => {
-                    link.stderr(&format!("timeout: invalid time interval ‘{text}’"));
-                    return 125;
-                }
+                None => return wrong(link, "timeout", &format!("invalid time interval ‘{text}’"), 125),
             },
         }
     };
     let command: Vec<String> = words.cloned().collect();
     let Some((program, rest)) = command.split_first() else {
-        link.stderr("timeout: missing operand");
-        return 125;
+        return wrong(link, "timeout", "missing operand", 125);
     };
     let child = match Child::start(link, Command::new(program).args(rest)) {
         Ok(child) => child,
         Err(error) => {
-            link.stderr(&format!("timeout: failed to run command ‘{program}’: {error}"));
-            return if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 };
+            let missing = error.kind() == io::ErrorKind::NotFound;
+            let why =
+                error.raw_os_error().map_or_else(|| error.to_string(), |raw| Errno::from_raw(raw).desc().to_owned());
+            let program = link.mapping().to_incident(program);
+            link.stderr(&format!("timeout: failed to run command ‘{program}’: {why}"));
+            return if missing { 127 } else { 126 };
         }
     };
-    if let Some(code) = child.wait(link, Some(link.now() + limit)) {
+    // 0 and infinity are for ever.
+    let deadline = (!limit.is_zero() && !limit.is_infinite()).then(|| link.now() + limit);
+    if let Some(code) = child.wait(link, deadline) {
         return code;
     }
     child.kill(signal);
-    if let Some(span) = kill_after
-        && child.wait(link, Some(link.now() + span)).is_none()
-    {
-        child.kill(Signal::SIGKILL);
+    let mut killed = signal == Signal::SIGKILL;
+    let mut code = None;
+    if let Some(span) = kill_after.filter(|span| !span.is_zero()) {
+        code = child.wait(link, Some(link.now() + span));
+        if code.is_none() {
+            child.kill(Signal::SIGKILL);
+            killed = true;
+        }
     }
-    child.wait(link, None);
-    124
+    let code = code.or_else(|| child.wait(link, None)).unwrap_or(125);
+    if preserve_status || killed { code } else { 124 }
+}
+
+/// An option and the value that is joined to it: `--name=value`, or `-nvalue` for those that take one.
+fn option<'a>(word: &'a str, short: &[&str]) -> (&'a str, Option<&'a str>) {
+    if word.starts_with("--") {
+        return word.split_once('=').map_or((word, None), |(name, value)| (name, Some(value)));
+    }
+    match word.split_at_checked(2) {
+        Some((name, value)) if short.contains(&name) && !value.is_empty() => (name, Some(value)),
+        _ => (word, None),
+    }
 }
 
 /// watch(1) without a terminal: the title and the output at each interval, one after the other.
@@ -141,23 +140,25 @@ pub(super) fn watch(link: &mut Link, args: &[String]) -> u8 {
     let mut title = true;
     let mut words = args[1..].iter().peekable();
     while let Some(word) = words.next_if(|word| word.starts_with('-')) {
-        match word.as_str() {
-            "-n" | "--interval" => match words.next().and_then(|text| duration(text)) {
-                Some(span) => every = span,
-                None => {
-                    link.stderr("watch: failed to parse argument");
-                    return 1;
+        match option(word, &["-n"]) {
+            ("-n" | "--interval", inline) => {
+                let text = inline.map(str::to_owned).or_else(|| words.next().cloned()).unwrap_or_default();
+                // A tenth of a second is the least, as in the real one.
+                match duration(&text) {
+                    Some(span) => every = span.max(Span::from_millis(100)),
+                    None => {
+                        link.stderr(&format!("watch: failed to parse argument: '{text}': Invalid argument"));
+                        return 1;
+                    }
                 }
-            },
-            "-t" | "--no-title" => title = false,
-            text if text.starts_with("-n") => match duration(&text[2..]) {
-                Some(span) => every = span,
-                None => {
-                    link.stderr(&format!("watch: failed to parse argument: '{}'", &text[2..]));
-                    return 1;
-                }
-            },
-            _ => {}
+            }
+            ("-t" | "--no-title", None) => title = false,
+            // How it looks on a terminal.
+            ("-b" | "--beep" | "-c" | "--color" | "-d" | "--differences" | "-w" | "--no-wrap", _) => {}
+            (other, _) => {
+                link.stderr(&format!("watch: invalid option -- '{other}' (this watch knows -n, -t, -d, -b, -c, -w)"));
+                return 1;
+            }
         }
     }
     let command = words.cloned().collect::<Vec<_>>().join(" ");
@@ -204,7 +205,8 @@ impl Child {
         link.flush();
         // A blocked SIGCHLD would be inherited, and a shell could not wait for its children.
         link.leave_signals()?;
-        let child = command.stdin(Stdio::null()).spawn()?;
+        // A group of its own, so that what the child has started can be signalled with it.
+        let child = command.stdin(Stdio::null()).process_group(0).spawn()?;
         link.take_signals(&[Signal::SIGCHLD])?;
         Ok(Child { pid: Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?) })
     }
@@ -225,6 +227,7 @@ impl Child {
     }
 
     fn kill(&self, signal: Signal) {
-        let _ = kill(self.pid, signal);
+        // It may have ended meanwhile.
+        let _ = killpg(self.pid, signal);
     }
 }

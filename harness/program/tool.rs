@@ -3,6 +3,7 @@
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
 use crate::control::{Answer, Note, Query};
@@ -39,7 +40,14 @@ pub(super) fn kill(link: &mut Link, args: &[String]) -> u8 {
                 options = false;
                 continue;
             }
-            "-s" | "-n" if options => words.next().cloned().unwrap_or_default(),
+            "-l" if options => return list(link, words.as_slice()),
+            text @ ("-s" | "-n") if options => match words.next() {
+                Some(name) => name.clone(),
+                None => {
+                    link.stderr(&format!("kill: {text}: option requires an argument"));
+                    return 1;
+                }
+            },
             text if options && text.starts_with('-') && text.len() > 1 => text[1..].to_owned(),
             text => {
                 pids.push(text.to_owned());
@@ -55,7 +63,7 @@ pub(super) fn kill(link: &mut Link, args: &[String]) -> u8 {
         }
     }
     if pids.is_empty() {
-        link.stderr("kill: usage: kill [-s sigspec | -signum | -sigspec] pid ...");
+        link.stderr("kill: usage: kill [-s sigspec | -n signum | -sigspec] pid ... or kill -l [sigspec]");
         return 2;
     }
     let mut code = 0;
@@ -70,6 +78,31 @@ pub(super) fn kill(link: &mut Link, args: &[String]) -> u8 {
         if let Some(reason) = refused {
             link.stderr(&format!("kill: {reason}"));
             code = 1;
+        }
+    }
+    code
+}
+
+/// `kill -l`: names of numbers, numbers of names; all names without either.
+fn list(link: &mut Link, words: &[String]) -> u8 {
+    if words.is_empty() {
+        let names: Vec<&str> = Signal::iterator().map(|signal| &signal.as_str()[3..]).collect();
+        link.stdout(format!("{}\n", names.join(" ")).as_bytes());
+        return 0;
+    }
+    let mut code = 0;
+    for word in words {
+        // An exit status of the shell names the signal, too.
+        let number = signal_by_name(word).or_else(|| word.parse::<i32>().ok().map(|status| status - 128));
+        match number.and_then(|number| Signal::try_from(number).ok()) {
+            Some(signal) if word.starts_with(|c: char| c.is_ascii_digit()) => {
+                link.stdout(format!("{}\n", &signal.as_str()[3..]).as_bytes());
+            }
+            Some(signal) => link.stdout(format!("{}\n", signal as i32).as_bytes()),
+            None => {
+                link.stderr(&format!("kill: {word}: invalid signal specification"));
+                code = 1;
+            }
         }
     }
     code
@@ -101,6 +134,12 @@ pub(super) fn sudo(link: &mut Link, args: &[String]) -> u8 {
     link.note(Note::Foreign);
     link.flush();
     let error = Command::new(program).args(rest).exec();
-    link.stderr(&format!("sudo: {program}: {error}"));
-    if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 }
+    let program = link.mapping().to_incident(program);
+    if error.kind() == std::io::ErrorKind::NotFound {
+        link.stderr(&format!("sudo: {program}: command not found"));
+    } else {
+        let why = error.raw_os_error().map_or_else(|| error.to_string(), |raw| Errno::from_raw(raw).desc().to_owned());
+        link.stderr(&format!("sudo: unable to execute {program}: {why}"));
+    }
+    1
 }

@@ -385,7 +385,8 @@ impl Incident {
     ) -> Result<ProcessId, Fault> {
         let start = Start {
             program: "/bin/sh".into(),
-            argv: vec!["bash".into(), script.to_string_lossy().into_owned()],
+            // Read by the shell rather than run as a script: then $0 is what an operator's shell has.
+            argv: ["bash", "-c", &format!(". {}", script.to_string_lossy()), "bash"].map(str::to_owned).to_vec(),
             environment,
             directory: self.layout.resolve(directory).to_string_lossy().into_owned(),
             origin: Origin::Console(number),

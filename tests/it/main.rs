@@ -2,6 +2,7 @@
 
 mod arrows;
 mod cases;
+mod commands;
 mod controls;
 mod expect;
 mod expect_state;
