@@ -231,7 +231,7 @@ pub fn expand(command: &ExecCommand, env: &[(String, String)]) -> Vec<String> {
 /// An argument vector and the variables it asked for in vain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expansion {
-    /// The arguments, argv[0] first.
+    /// The arguments, `argv[0]` first.
     pub argv: Vec<String>,
     /// Names without a value, in order, each once. From 254 on systemd logs them:
     /// `Referenced but unset environment variable evaluates to an empty string: A, B`.

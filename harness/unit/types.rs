@@ -282,7 +282,7 @@ word_enum!(
 pub struct ExecCommand {
     /// The program: an absolute path, or a bare file name that is searched in the default PATH when it is run.
     pub path: String,
-    /// argv, argv[0] first (the path as written unless `@` was given).
+    /// argv, `argv[0]` first (the path as written unless `@` was given).
     pub argv: Vec<String>,
     /// `-`: a failure counts as success.
     pub ignore_failure: bool,
