@@ -351,9 +351,9 @@ fn junit_tells_failures_from_errors() {
     insta::assert_snapshot!(junit(&[holding(), violated, stalled]), @r#"
     <?xml version="1.0" encoding="UTF-8"?>
     <testsuites name="relapse" tests="3" skipped="0" failures="1" errors="1" time="0.094">
-        <testsuite name="relapse" tests="3" skipped="0" errors="1" failures="1" time="0.094">
+        <testsuite name="relapse" tests="3" skipped="0" failures="1" errors="1" time="0.094">
             <testcase name="Two owners of one port" classname="scenarios/incident.md" time="0.031"/>
-            <testcase name="Two &lt;owners&gt; &amp; one port" classname="scenarios/incident.md" time="0.031">
+            <testcase name="Two &lt;owners&gt; &amp; ␛[31mone␀ port" classname="scenarios/incident.md" time="0.031">
                 <failure message="number 3 did not come within 15s" type="violated">violated: number 3 did not come within 15s
      --&gt; scenarios/incident.md:4:1
       |
