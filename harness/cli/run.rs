@@ -135,6 +135,9 @@ fn report_one(scenario: &Scenario, run: Result<Run, Fault>, args: &Args, style: 
             if args.update {
                 rewrite(scenario, &mut run);
             }
+            if let Some(directory) = &run.directory {
+                complain(&format!("kept {}", directory.display()));
+            }
             run.outcome
         }
         Err(fault) => not_begun(scenario, &fault, args),

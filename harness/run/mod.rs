@@ -147,6 +147,8 @@ pub struct Run {
     pub journal: Journal,
     /// What each command of the scenario's own document printed, for [`crate::scenario::update`].
     pub outputs: Vec<Output>,
+    /// The run's own directory, if it was kept.
+    pub directory: Option<PathBuf>,
 }
 
 /// What one command printed.
@@ -223,6 +225,7 @@ impl Scenario {
             },
             journal: std::mem::replace(&mut incident.machinery.journal, Journal::new("")),
             outputs: played.outputs,
+            directory: options.keep.then(|| directory.clone()),
         };
         if let Some(base) = &options.artifacts {
             let kept = self.keep_artifacts(base, &incident, &run, &played.console)?;

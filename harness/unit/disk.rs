@@ -31,6 +31,12 @@ impl Files {
         self.entries.insert(path.into(), FileEntry::Symlink { target: target.into() });
     }
 
+    /// Where a path would be created: the symlinks to its directory resolved, the last name as it is.
+    pub(crate) fn place(&self, path: &str) -> Option<String> {
+        let (dir, name) = path::split(path);
+        Some(format!("{}/{name}", self.canonical(dir)?.trim_end_matches('/')))
+    }
+
     /// The path with every symlink in it resolved; `None` for a loop. The path need not exist.
     pub fn canonical(&self, path: &str) -> Option<String> {
         let mut links = 0;

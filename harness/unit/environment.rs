@@ -1,5 +1,7 @@
 //! Environment blocks: assignments, environment files, `$` expansion (systemd.exec(5), "Environment"; SPEC 1.3, 1.4).
 
+use std::collections::{HashMap, HashSet};
+
 use super::types::ExecCommand;
 use super::words::{self, Syntax};
 
@@ -15,7 +17,29 @@ pub fn assignment(word: &str) -> Option<(&str, &str)> {
     word.split_once('=').filter(|(name, _)| is_valid_name(name))
 }
 
-/// Sets a variable, in place if it was set before.
+/// Where each variable stands in a block, so that setting one takes no search.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Places(HashMap<String, usize>);
+
+impl Places {
+    /// Sets a variable of the block these places belong to.
+    pub(crate) fn set(&mut self, block: &mut Vec<(String, String)>, name: &str, value: &str) {
+        match self.0.get(name).and_then(|place| block.get_mut(*place)) {
+            Some((_, old)) => value.clone_into(old),
+            None => {
+                self.0.insert(name.to_owned(), block.len());
+                block.push((name.to_owned(), value.to_owned()));
+            }
+        }
+    }
+
+    /// Forgets all, for a block that was emptied.
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// Sets a variable, in place if it was set before. Searches the block: for one variable, not for many.
 pub fn set(block: &mut Vec<(String, String)>, name: &str, value: &str) {
     match block.iter_mut().find(|(known, _)| known == name) {
         Some((_, old)) => value.clone_into(old),
@@ -167,6 +191,7 @@ struct Reader {
     value: Vec<u8>,
     /// Length of the value without unquoted blanks at its end.
     solid: usize,
+    places: Places,
     file: EnvironmentFile,
 }
 
@@ -189,7 +214,7 @@ impl Reader {
         let value = String::from_utf8(value).map_err(|_| FileError::Utf8)?;
         let key = key.trim_end_matches([' ', '\t']);
         if is_valid_name(key) {
-            set(&mut self.file.variables, key, &value);
+            self.places.set(&mut self.file.variables, key, &value);
         } else {
             self.file.ignored.push(format!("{key}={value}"));
         }
@@ -218,72 +243,78 @@ pub fn expand_and_report(command: &ExecCommand, env: &[(String, String)]) -> Exp
     if command.no_env_expand {
         return Expansion { argv: command.argv.clone(), unset: Vec::new() };
     }
-    let mut expansion = Expansion::default();
+    let mut expander = Expander {
+        // The last assignment of a name wins.
+        values: env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
+        noted: HashSet::new(),
+        unset: Vec::new(),
+    };
+    let mut argv = Vec::with_capacity(command.argv.len());
     for word in &command.argv {
         match word.strip_prefix('$') {
-            Some(name) if !name.starts_with(['{', '$']) => match get(env, name) {
-                Some(value) => expansion.argv.extend(split_value(value)),
-                None => note(&mut expansion.unset, name),
-            },
-            _ => {
-                let word = expand_inside(word, env, &mut expansion.unset);
-                expansion.argv.push(word);
+            Some(name) if !name.starts_with(['{', '$']) => {
+                // The relaxed syntax knows no errors: a quote that is never closed ends with the value.
+                let value = expander.value(name).map(|value| words::split(value, Syntax::VARIABLE));
+                argv.extend(value.and_then(Result::ok).unwrap_or_default());
             }
+            _ => argv.push(expander.inside(word)),
         }
     }
-    expansion
+    Expansion { argv, unset: expander.unset }
 }
 
-fn note(unset: &mut Vec<String>, name: &str) {
-    if is_valid_name(name) && !unset.iter().any(|known| known == name) {
-        unset.push(name.to_owned());
+/// Looks variables up and keeps a list of those in vain.
+struct Expander<'a> {
+    values: HashMap<&'a str, &'a str>,
+    noted: HashSet<String>,
+    unset: Vec<String>,
+}
+
+impl<'a> Expander<'a> {
+    fn value(&mut self, name: &str) -> Option<&'a str> {
+        let value = self.values.get(name).copied();
+        if value.is_none() && is_valid_name(name) && self.noted.insert(name.to_owned()) {
+            self.unset.push(name.to_owned());
+        }
+        value
     }
-}
 
-/// The words of a variable's value; quotes are honoured, and one that is never closed ends with the text.
-fn split_value(value: &str) -> Vec<String> {
-    // The relaxed syntax knows no errors.
-    words::split(value, Syntax::VARIABLE).unwrap_or_default()
-}
-
-/// Replaces `${NAME}` and `$$`. Anything else, `${A:-b}` too, stays as it is.
-fn expand_inside(word: &str, env: &[(String, String)], unset: &mut Vec<String>) -> String {
-    let mut out = String::with_capacity(word.len());
-    let mut rest = word;
-    while let Some((before, after)) = rest.split_once('$') {
-        out.push_str(before);
-        if let Some(after) = after.strip_prefix('$') {
-            out.push('$');
-            rest = after;
-        } else if let Some(name) = after.strip_prefix('{') {
-            match name.find(['}', ':']) {
-                Some(end) if name.as_bytes().get(end) == Some(&b'}') => {
-                    match get(env, &name[..end]) {
-                        Some(value) => out.push_str(value),
-                        None => note(unset, &name[..end]),
+    /// Replaces `${NAME}` and `$$`. Anything else, `${A:-b}` too, stays as it is.
+    fn inside(&mut self, word: &str) -> String {
+        let mut out = String::with_capacity(word.len());
+        let mut rest = word;
+        while let Some((before, after)) = rest.split_once('$') {
+            out.push_str(before);
+            if let Some(after) = after.strip_prefix('$') {
+                out.push('$');
+                rest = after;
+            } else if let Some(name) = after.strip_prefix('{') {
+                match name.find(['}', ':']) {
+                    Some(end) if name.as_bytes().get(end) == Some(&b'}') => {
+                        out.push_str(self.value(&name[..end]).unwrap_or_default());
+                        rest = &name[end + 1..];
                     }
-                    rest = &name[end + 1..];
+                    // `${A:` is not a reference: what follows is read as ordinary text again.
+                    Some(end) => {
+                        out.push_str("${");
+                        out.push_str(&name[..=end]);
+                        rest = &name[end + 1..];
+                    }
+                    None => {
+                        out.push_str("${");
+                        out.push_str(name);
+                        rest = "";
+                    }
                 }
-                // `${A:` is not a reference: what follows is read as ordinary text again.
-                Some(end) => {
-                    out.push_str("${");
-                    out.push_str(&name[..=end]);
-                    rest = &name[end + 1..];
-                }
-                None => {
-                    out.push_str("${");
-                    out.push_str(name);
-                    rest = "";
-                }
+            } else {
+                // The character after a lone `$` is taken with it.
+                let length = after.chars().next().map_or(0, char::len_utf8);
+                out.push('$');
+                out.push_str(&after[..length]);
+                rest = &after[length..];
             }
-        } else {
-            // The character after a lone `$` is taken with it.
-            let length = after.chars().next().map_or(0, char::len_utf8);
-            out.push('$');
-            out.push_str(&after[..length]);
-            rest = &after[length..];
         }
+        out.push_str(rest);
+        out
     }
-    out.push_str(rest);
-    out
 }

@@ -122,9 +122,14 @@ pub fn name(status: u8) -> Option<(&'static str, Class)> {
 
 /// The exit status of a name (`TEMPFAIL`) or a number from 0 to 255.
 pub fn from_name(text: &str) -> Option<u8> {
-    (0..=u8::MAX)
-        .find(|status| name(*status).is_some_and(|(name, _)| name == text))
-        .or_else(|| number::unsigned(text).ok().and_then(|value| u8::try_from(value).ok()))
+    if text.starts_with(|c: char| c.is_ascii_uppercase()) {
+        let tables: [(&[&str], usize); 4] = [(&LOW, 0), (&SYSEXITS, 64), (&SYSTEMD, 200), (&["EXCEPTION"], 255)];
+        let status = tables
+            .iter()
+            .find_map(|(names, first)| names.iter().position(|name| *name == text).map(|index| first + index));
+        return status.and_then(|status| u8::try_from(status).ok());
+    }
+    number::unsigned(text).ok().and_then(|value| u8::try_from(value).ok())
 }
 
 /// `STATUS/NAME` as in the journal, where every class counts: `1/FAILURE`, `7/NOTRUNNING`, `23/n/a`.

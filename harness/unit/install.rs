@@ -98,9 +98,15 @@ impl Outcome {
     pub fn apply(&self, files: &mut Files) {
         for change in &self.changes {
             match change {
-                Change::Symlink { path, target } => files.symlink(path, target),
+                Change::Symlink { path, target } => {
+                    if let Some(place) = files.place(path) {
+                        files.symlink(place, target);
+                    }
+                }
                 Change::Remove { path } => {
-                    files.entries.remove(path);
+                    if let Some(place) = files.place(path) {
+                        files.entries.remove(&place);
+                    }
                 }
             }
         }
@@ -125,7 +131,7 @@ pub fn run(verb: Verb, files: &Files, names: &[&str], options: Options) -> Outco
             notices.extend(missing.map(|name| format!("Unit {name} does not exist, proceeding anyway.")));
         }
         // The look for init scripts of the same names comes first, and stumbles over broken symlinks.
-        Verb::Enable | Verb::Disable => {
+        Verb::Enable | Verb::Disable if options.profile < Profile::V260 => {
             let services = names.iter().filter(|name| name.ends_with(".service") && !name.starts_with('/'));
             let stumble =
                 services.filter_map(|name| finder.exists(name).err()).find(|failure| *failure != Failure::Loop);
@@ -134,7 +140,7 @@ pub fn run(verb: Verb, files: &Files, names: &[&str], options: Options) -> Outco
                 return Outcome { stderr: notices, exit_code: 1, ..Outcome::default() };
             }
         }
-        Verb::Reenable | Verb::Link => {}
+        _ => {}
     }
     let result = match verb {
         Verb::Enable => operation.enable(&names).map(Some),

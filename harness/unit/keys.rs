@@ -150,6 +150,11 @@ const UNIT: &[Group] = &[
          AssertMemory AssertCPUFeature AssertCPUs AssertEnvironment AssertUser AssertGroup \
          AssertControlGroupController AssertOSRelease AssertMemoryPressure AssertCPUPressure AssertIOPressure",
     ),
+    Group(
+        Kind::ConditionText,
+        258,
+        "ConditionVersion ConditionKernelModuleLoaded AssertVersion AssertKernelModuleLoaded",
+    ),
     Group(Kind::Choice(Choice::CollectMode), 0, "CollectMode"),
 ];
 
@@ -181,6 +186,8 @@ const SERVICE: &[Group] = &[
     Group(Kind::Opaque, 253, "OpenFile"),
     Group(Kind::Signal, 253, "ReloadSignal"),
     Group(Kind::Choice(Choice::PreserveMode), 254, "FileDescriptorStorePreserve"),
+    Group(Kind::Exec, 259, "ExecReloadPost"),
+    Group(Kind::Opaque, 260, "RefreshOnReload"),
 ];
 
 const SOCKET: &[Group] = &[
@@ -205,12 +212,15 @@ const SOCKET: &[Group] = &[
          PassPacketInfo ReusePort RemoveOnStop SELinuxContextFromNet",
     ),
     Group(Kind::Bool, 256, "PassFileDescriptorsToExec"),
+    Group(Kind::Bool, 258, "AcceptFileDescriptors PassPIDFD"),
+    Group(Kind::Opaque, 258, "DeferTrigger"),
+    Group(Kind::Span, 258, "DeferTriggerMaxSec"),
     Group(Kind::Span, 0, "KeepAliveTimeSec KeepAliveIntervalSec DeferAcceptSec TriggerLimitIntervalSec"),
     Group(Kind::Span, 255, "PollLimitIntervalSec"),
     Group(Kind::Signed, 0, "Priority IPTTL Mark"),
     Group(Kind::Size, 0, "ReceiveBuffer SendBuffer PipeSize"),
-    Group(Kind::Text, 0, "TCPCongestion SmackLabel SmackLabelIPIn SmackLabelIPOut"),
-    Group(Kind::Opaque, 0, "MessageQueueMaxMessages MessageQueueMessageSize"),
+    Group(Kind::Text, 0, "SmackLabel SmackLabelIPIn SmackLabelIPOut"),
+    Group(Kind::Opaque, 0, "MessageQueueMaxMessages MessageQueueMessageSize TCPCongestion"),
     Group(Kind::DescriptorName, 0, "FileDescriptorName"),
     Group(Kind::SocketService, 0, "Service"),
 ];
@@ -236,6 +246,15 @@ const EXEC: &[Group] = &[
     Group(Kind::Opaque, 253, "LogFilterPatterns"),
     Group(Kind::Opaque, 254, "RootImagePolicy ExtensionImagePolicy MountImagePolicy ImportCredential"),
     Group(Kind::Opaque, 257, "PrivatePIDs"),
+    Group(
+        Kind::Opaque,
+        258,
+        "PrivateBPF BPFDelegateCommands BPFDelegateMaps BPFDelegatePrograms BPFDelegateAttachments DelegateNamespaces \
+         StateDirectoryQuota CacheDirectoryQuota LogsDirectoryQuota StateDirectoryAccounting CacheDirectoryAccounting \
+         LogsDirectoryAccounting",
+    ),
+    Group(Kind::Opaque, 259, "UserNamespacePath"),
+    Group(Kind::Opaque, 260, "MemoryTHP RootMStack"),
     Group(Kind::Account, 0, "User Group"),
     Group(Kind::Nice, 0, "Nice"),
     Group(Kind::OomScoreAdjust, 0, "OOMScoreAdjust"),
@@ -324,6 +343,7 @@ const CGROUP: &[Group] = &[
     Group(Kind::Span, 254, "MemoryPressureThresholdSec"),
     Group(Kind::Opaque, 255, "NFTSet"),
     Group(Kind::Opaque, 257, "ManagedOOMMemoryPressureDurationSec"),
+    Group(Kind::Opaque, 260, "BindNetworkInterface"),
 ];
 
 const MOUNT: &[Group] = &[
@@ -353,6 +373,7 @@ const TIMER: &[Group] = &[
     Group(Kind::Bool, 0, "OnClockChange OnTimezoneChange Persistent WakeSystem RemainAfterElapse FixedRandomDelay"),
     Group(Kind::Bool, 257, "DeferReactivation"),
     Group(Kind::Span, 0, "AccuracySec RandomizedDelaySec"),
+    Group(Kind::Span, 258, "RandomizedOffsetSec"),
 ];
 
 const PATH: &[Group] = &[
@@ -362,6 +383,8 @@ const PATH: &[Group] = &[
     Group(Kind::Span, 0, "TriggerLimitIntervalSec"),
     Group(Kind::Unsigned, 0, "TriggerLimitBurst"),
 ];
+
+const SLICE: &[Group] = &[Group(Kind::Opaque, 258, "ConcurrencyHardMax ConcurrencySoftMax")];
 
 const SCOPE: &[Group] = &[
     Group(Kind::Span, 0, "RuntimeMaxSec RuntimeRandomizedExtraSec TimeoutStopSec"),
@@ -382,7 +405,7 @@ const SECTIONS: &[(&str, &[&[Group]])] = &[
     ("Automount", &[AUTOMOUNT]),
     ("Timer", &[TIMER]),
     ("Path", &[PATH]),
-    ("Slice", &[CGROUP]),
+    ("Slice", &[SLICE, CGROUP]),
     ("Scope", &[SCOPE, CGROUP, KILL]),
 ];
 

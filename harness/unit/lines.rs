@@ -108,7 +108,7 @@ fn logical(bytes: &[u8], number: u32) -> Line {
 }
 
 /// systemd refuses the code points that Unicode reserves as noncharacters.
-fn is_character(c: char) -> bool {
+pub(crate) fn is_character(c: char) -> bool {
     let code = u32::from(c);
     !(0xfdd0..=0xfdef).contains(&code) && code & 0xfffe != 0xfffe
 }

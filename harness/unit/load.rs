@@ -1,11 +1,11 @@
 //! Finding a unit's files in the unit directories (systemd.unit(5), "Unit File Load Path"; SPEC 1.5).
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::name::{self, NameKind, UnitType};
 use super::path;
-use super::read::Draft;
+use super::read::{Draft, unread_service};
 use super::specifier::Context;
 use super::types::{FileEntry, Files, LoadState, Profile, Unit};
 
@@ -68,8 +68,8 @@ impl Loader {
     /// Reads a fragment and drop-ins given by path and content; the drop-ins must be in the order they apply.
     pub fn parse_files(&self, name: &str, path: &str, bytes: &[u8], drop_ins: &[(String, &[u8])]) -> Unit {
         match UnitType::of(name) {
-            None => unusable(name, LoadState::Error, format!("Unit name {name} is not valid.")),
-            Some(_) if bytes.is_empty() => Unit { fragment_path: Some(path.to_owned()), ..masked(name) },
+            None => self.unusable(name, LoadState::Error, format!("Unit name {name} is not valid.")),
+            Some(_) if bytes.is_empty() => Unit { fragment_path: Some(path.to_owned()), ..self.masked(name) },
             Some(kind) => {
                 let draft = Draft::new(name, kind, self.profile, &self.context);
                 draft.read_all(Some((path, bytes)), name, &[], drop_ins)
@@ -84,10 +84,10 @@ impl Loader {
         let kind = match (name::kind(name), UnitType::of(name)) {
             (Some(NameKind::Template), _) => {
                 let text = format!("Unit name {name} is missing the instance name.");
-                return unusable(name, LoadState::Error, text);
+                return self.unusable(name, LoadState::Error, text);
             }
             (Some(_), Some(kind)) => kind,
-            _ => return unusable(name, LoadState::Error, format!("Unit name {name} is not valid.")),
+            _ => return self.unusable(name, LoadState::Error, format!("Unit name {name} is not valid.")),
         };
         let index = Index::new(files);
         let fragment = index.fragment_of(name);
@@ -95,9 +95,9 @@ impl Loader {
         let optional = matches!(kind, UnitType::Slice | UnitType::Scope | UnitType::Device);
         let (id, aliases) = index.names(name, fragment.as_deref());
         let mut unit = match content {
-            None if !optional => unusable(name, LoadState::NotFound, format!("Unit {name} not found.")),
+            None if !optional => self.unusable(name, LoadState::NotFound, format!("Unit {name} not found.")),
             Some((path, None)) => {
-                let mut unit = unusable(name, LoadState::NotFound, format!("Unit {name} not found."));
+                let mut unit = self.unusable(name, LoadState::NotFound, format!("Unit {name} not found."));
                 unit.warnings.push(super::types::Warning {
                     subject: name.to_owned(),
                     line: None,
@@ -106,7 +106,7 @@ impl Loader {
                 });
                 unit
             }
-            Some((path, Some([]))) => Unit { fragment_path: Some(path.to_owned()), aliases, ..masked(&id) },
+            Some((path, Some([]))) => Unit { fragment_path: Some(path.to_owned()), aliases, ..self.masked(&id) },
             content => {
                 let fragment = content.and_then(|(path, bytes)| Some((path, bytes?)));
                 let paths = drop_in_paths(files, &id, &aliases, kind, ".d", |name| name.ends_with(".conf"));
@@ -122,51 +122,52 @@ impl Loader {
         unit
     }
 
+    /// A unit of which only the name is known, and why.
+    fn unusable(&self, name: &str, load_state: LoadState, text: String) -> Unit {
+        Unit {
+            name: name.to_owned(),
+            profile: self.profile,
+            load_state,
+            load_error: Some(text),
+            service: name.ends_with(".service").then(unread_service),
+            socket: name.ends_with(".socket").then(Default::default),
+            ..Unit::default()
+        }
+    }
+
+    fn masked(&self, name: &str) -> Unit {
+        self.unusable(name, LoadState::Masked, format!("Unit {name} is masked."))
+    }
+
     /// `.wants` and `.requires` directories: the unit's own, and those of others that name it.
     fn add_links(&self, files: &Files, kind: UnitType, unit: &mut Unit) {
-        let own_names: Vec<String> = std::iter::once(&unit.name).chain(&unit.aliases).cloned().collect();
-        for (suffix, own, others) in
-            [(".wants", &mut unit.wants, &mut unit.wanted_by), (".requires", &mut unit.requires, &mut unit.required_by)]
-        {
+        let Unit { name, aliases, wants, requires, wanted_by, required_by, .. } = unit;
+        let names: HashSet<&str> = std::iter::once(&*name).chain(&*aliases).map(String::as_str).collect();
+        for (suffix, own, others) in [(".wants", wants, wanted_by), (".requires", requires, required_by)] {
+            let masked = |path: &str| files.read(path).is_some_and(<[u8]>::is_empty);
             if unit.load_state == LoadState::Loaded {
-                for path in drop_in_paths(files, &own_names[0], &own_names[1..], kind, suffix, |_| true) {
+                let mut known: HashSet<String> = own.iter().cloned().collect();
+                for path in drop_in_paths(files, name, aliases, kind, suffix, |_| true) {
                     let entry = path::split(&path).1;
                     let is_link = matches!(files.entries.get(&path), Some(FileEntry::Symlink { .. }));
-                    let masked = files.read(&path).is_some_and(<[u8]>::is_empty);
-                    if is_link && !masked && name::is_valid(entry) && !own.iter().any(|known| known == entry) {
+                    if is_link && name::is_valid(entry) && !masked(&path) && known.insert(entry.to_owned()) {
                         own.push(entry.to_owned());
                     }
                 }
             }
+            let mut known: HashSet<&str> = HashSet::new();
             for dir in SEARCH_PATH {
                 for (relative, _) in files.children(dir) {
                     let Some((owner, entry)) = relative.split_once('/') else { continue };
                     let Some(owner) = owner.strip_suffix(suffix) else { continue };
-                    let names_it = own_names.iter().any(|name| name == entry);
-                    let masked = files.read(&format!("{dir}/{relative}")).is_some_and(<[u8]>::is_empty);
                     let usable = matches!(name::kind(owner), Some(NameKind::Plain | NameKind::Instance));
-                    if names_it && !masked && usable && !others.iter().any(|known| known == owner) {
+                    if usable && names.contains(entry) && !masked(&format!("{dir}/{relative}")) && known.insert(owner) {
                         others.push(owner.to_owned());
                     }
                 }
             }
         }
     }
-}
-
-fn unusable(name: &str, load_state: LoadState, text: String) -> Unit {
-    Unit {
-        name: name.to_owned(),
-        load_state,
-        load_error: Some(text),
-        service: name.ends_with(".service").then(Default::default),
-        socket: name.ends_with(".socket").then(Default::default),
-        ..Unit::default()
-    }
-}
-
-fn masked(name: &str) -> Unit {
-    unusable(name, LoadState::Masked, format!("Unit {name} is masked."))
 }
 
 /// What a name in the unit directories stands for.
@@ -234,15 +235,15 @@ impl<'a> Index<'a> {
             Some(NameKind::Template) => name::with_instance(file_name, instance).unwrap_or_else(|| asked.to_owned()),
             _ => file_name.to_owned(),
         };
-        let mut others: Vec<String> = Vec::new();
+        let mut others: BTreeSet<String> = BTreeSet::new();
         let mut add = |name: String| {
-            if name != id && !others.contains(&name) {
-                others.push(name);
+            if name != id {
+                others.insert(name);
             }
         };
         add(asked.to_owned());
         if self.files.read(fragment).is_some_and(<[u8]>::is_empty) {
-            return (id.clone(), others);
+            return (id.clone(), others.into_iter().collect());
         }
         for (name, target) in &self.names {
             if !matches!(target, Target::Alias(_)) || self.file_of(name) != Some(fragment) {
@@ -261,8 +262,7 @@ impl<'a> Index<'a> {
                 add(alias);
             }
         }
-        others.sort_unstable();
-        (id.clone(), others)
+        (id.clone(), others.into_iter().collect())
     }
 }
 

@@ -14,6 +14,7 @@ mod load;
 pub mod name;
 mod number;
 mod path;
+mod print;
 mod read;
 mod rules;
 mod settings;

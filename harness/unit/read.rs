@@ -1,11 +1,17 @@
 //! Reading unit files into a unit: sections, keys, and the place every message names (SPEC 1.1, 1.6).
 
+use std::collections::{HashMap, HashSet};
+
+use super::environment::Places;
 use super::keys;
 use super::lines::Lines;
 use super::name::UnitType;
 use super::number::Errno;
 use super::specifier::{Context, Scope, Specifiers};
 use super::types::{LoadState, OomPolicy, Profile, Service, ServiceType, Socket, Unit, Warning};
+
+/// LINE_MAX without its NUL.
+const LONGEST_MESSAGE: usize = 2047;
 
 /// Why systemd stops reading a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,13 +47,23 @@ pub(super) struct Draft<'a> {
     pub job_running_timeout_defined: bool,
     pub usb_descriptors: bool,
     pub usb_strings: bool,
+    /// Where each variable of `Environment=` stands.
+    pub environment: Places,
+    /// What is in the lists that take each name once, by key.
+    listed: HashMap<String, HashSet<String>>,
+}
+
+/// A service before its files are read: where output goes is settled at the end.
+pub(super) fn unread_service() -> Service {
+    Service { standard_output: "inherit".into(), ..Service::default() }
 }
 
 impl<'a> Draft<'a> {
     pub(super) fn new(name: &str, kind: UnitType, profile: Profile, context: &'a Context) -> Self {
         let unit = Unit {
             name: name.to_owned(),
-            service: (kind == UnitType::Service).then(Service::default),
+            profile,
+            service: (kind == UnitType::Service).then(unread_service),
             socket: (kind == UnitType::Socket).then(Socket::default),
             ..Unit::default()
         };
@@ -63,7 +79,22 @@ impl<'a> Draft<'a> {
             job_running_timeout_defined: false,
             usb_descriptors: false,
             usb_strings: false,
+            environment: Places::default(),
+            listed: HashMap::new(),
         }
+    }
+
+    /// Whether a name is new to the list of this key.
+    pub(super) fn is_new(&mut self, key: &str, name: &str) -> bool {
+        match self.listed.get_mut(key) {
+            Some(names) => names.insert(name.to_owned()),
+            None => self.listed.entry(key.to_owned()).or_default().insert(name.to_owned()),
+        }
+    }
+
+    /// Empties the list of this key.
+    pub(super) fn forget(&mut self, key: &str) {
+        self.listed.remove(key);
     }
 
     /// Logs a message about an assignment.
@@ -71,7 +102,13 @@ impl<'a> Draft<'a> {
         self.log_line(at.file, at.line, priority, text);
     }
 
-    fn log_line(&mut self, file: &str, line: u32, priority: u8, text: String) {
+    fn log_line(&mut self, file: &str, line: u32, priority: u8, mut text: String) {
+        // systemd writes such messages into a buffer of this size.
+        let mut end = text.len().min(LONGEST_MESSAGE);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
         self.unit.warnings.push(Warning { subject: file.to_owned(), line: Some(line), priority, text });
     }
 

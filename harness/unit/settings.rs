@@ -290,6 +290,7 @@ impl Draft<'_> {
             Kind::Slice => self.slice(at),
             Kind::Input => self.input(at),
             Kind::Output => self.output(at),
+            Kind::KillMode if at.value.is_empty() => self.service(|service| service.kill_mode = KillMode::default()),
             Kind::KillMode => match KillMode::from_word(at.value) {
                 Some(mode) => {
                     if mode == KillMode::None && self.profile < Profile::V257 {
@@ -426,6 +427,7 @@ impl Draft<'_> {
             "ExecStart" => &mut service.exec_start,
             "ExecStartPost" => &mut service.exec_start_post,
             "ExecReload" => &mut service.exec_reload,
+            "ExecReloadPost" => &mut service.exec_reload_post,
             "ExecStop" => &mut service.exec_stop,
             "ExecStopPost" => &mut service.exec_stop_post,
             _ => return None,

@@ -1,9 +1,10 @@
 //! A unit's settings as properties, spelled as `systemctl show` prints them (systemctl(1); SPEC 9.3).
 
+use std::collections::HashSet;
 use std::fmt::Display;
 
 use super::name;
-use super::types::{Condition, ExecCommand, LoadState, Service, ServiceType, Unit};
+use super::types::{Condition, ExecCommand, LoadState, Profile, Service, ServiceType, Unit};
 use crate::time::Span;
 
 /// The order in which `systemctl show` prints the properties of a service, whatever order they are asked in: the
@@ -19,11 +20,11 @@ pub const PROPERTY_ORDER: &[&str] = &[
     "ReloadResult", "CleanResult", "UID", "GID", "NRestarts", "OOMPolicy", "ReloadSignal", "ExecMainStartTimestamp",
     "ExecMainStartTimestampMonotonic", "ExecMainExitTimestamp", "ExecMainExitTimestampMonotonic", "ExecMainPID",
     "ExecMainCode", "ExecMainStatus", "ExecCondition", "ExecConditionEx", "ExecStartPre", "ExecStartPreEx",
-    "ExecStart", "ExecStartEx", "ExecStartPost", "ExecStartPostEx", "ExecReload", "ExecReloadEx", "ExecStop",
-    "ExecStopEx", "ExecStopPost", "ExecStopPostEx", "BindIPv6Only", "Backlog", "TimeoutUSec", "Accept",
-    "RemoveOnStop", "Listen", "MaxConnections", "ReusePort", "NConnections", "NAccepted", "NRefused",
-    "FileDescriptorName", "TriggerLimitIntervalUSec", "TriggerLimitBurst", "Slice", "ControlGroup", "MemoryCurrent",
-    "CPUUsageNSec", "TasksCurrent", "Delegate", "Environment", "EnvironmentFiles", "PassEnvironment",
+    "ExecStart", "ExecStartEx", "ExecStartPost", "ExecStartPostEx", "ExecReload", "ExecReloadEx", "ExecReloadPost",
+    "ExecReloadPostEx", "ExecStop", "ExecStopEx", "ExecStopPost", "ExecStopPostEx", "BindIPv6Only", "Backlog",
+    "TimeoutUSec", "Accept", "RemoveOnStop", "Listen", "MaxConnections", "ReusePort", "NConnections", "NAccepted",
+    "NRefused", "FileDescriptorName", "TriggerLimitIntervalUSec", "TriggerLimitBurst", "Slice", "ControlGroup",
+    "MemoryCurrent", "CPUUsageNSec", "TasksCurrent", "Delegate", "Environment", "EnvironmentFiles", "PassEnvironment",
     "UnsetEnvironment", "UMask", "LimitCPU", "LimitCPUSoft", "LimitFSIZE", "LimitFSIZESoft", "LimitDATA",
     "LimitDATASoft", "LimitSTACK", "LimitSTACKSoft", "LimitCORE", "LimitCORESoft", "LimitRSS", "LimitRSSSoft",
     "LimitNOFILE", "LimitNOFILESoft", "LimitAS", "LimitASSoft", "LimitNPROC", "LimitNPROCSoft", "LimitMEMLOCK",
@@ -125,7 +126,7 @@ impl Unit {
     pub fn properties(&self) -> Vec<(&'static str, String)> {
         let mut out = Lines(Vec::new());
         if let Some(service) = &self.service {
-            service_lines(service, &mut out);
+            service_lines(service, self.profile, &mut out);
         }
         if let Some(socket) = &self.socket {
             let accept = socket.accept;
@@ -199,12 +200,8 @@ impl Unit {
         ] {
             let mut all: Vec<String> = added;
             all.extend(own.iter().cloned());
-            let mut unique: Vec<String> = Vec::new();
-            for name in all {
-                if !unique.contains(&name) {
-                    unique.push(name);
-                }
-            }
+            let mut known = HashSet::new();
+            let unique: Vec<&str> = all.iter().map(String::as_str).filter(|name| known.insert(*name)).collect();
             out.add(key, unique.join(" "));
         }
         out.add("Documentation", quoted(&self.documentation));
@@ -255,13 +252,19 @@ impl Lines {
     }
 }
 
-fn service_lines(service: &Service, out: &mut Lines) {
+fn service_lines(service: &Service, profile: Profile, out: &mut Lines) {
     out.add("Type", service.service_type);
     out.add("ExitType", service.exit_type);
     out.add("Restart", service.restart);
     out.add("PIDFile", service.pid_file.as_deref().unwrap_or_default());
     out.add("NotifyAccess", service.notify_access);
     out.add("RestartUSec", service.restart_sec);
+    if profile >= Profile::V257 {
+        out.add("RestartMode", service.restart_mode);
+        out.add("RestartSteps", service.restart_steps);
+        out.add("RestartMaxDelayUSec", service.restart_max_delay_sec);
+        out.add("ReloadSignal", service.reload_signal);
+    }
     out.add("TimeoutStartUSec", service.timeout_start_sec);
     out.add("TimeoutStopUSec", service.timeout_stop_sec);
     out.add("TimeoutAbortUSec", service.timeout_abort_sec.unwrap_or(service.timeout_stop_sec));
@@ -284,6 +287,7 @@ fn service_lines(service: &Service, out: &mut Lines) {
         ("ExecStart", "ExecStartEx", &service.exec_start),
         ("ExecStartPost", "ExecStartPostEx", &service.exec_start_post),
         ("ExecReload", "ExecReloadEx", &service.exec_reload),
+        ("ExecReloadPost", "ExecReloadPostEx", &service.exec_reload_post),
         ("ExecStop", "ExecStopEx", &service.exec_stop),
         ("ExecStopPost", "ExecStopPostEx", &service.exec_stop_post),
     ] {

@@ -338,6 +338,8 @@ pub struct Service {
     pub exec_start: Vec<ExecCommand>,
     pub exec_start_post: Vec<ExecCommand>,
     pub exec_reload: Vec<ExecCommand>,
+    /// 259 and later.
+    pub exec_reload_post: Vec<ExecCommand>,
     pub exec_stop: Vec<ExecCommand>,
     pub exec_stop_post: Vec<ExecCommand>,
     pub kill_mode: KillMode,
@@ -412,6 +414,7 @@ impl Default for Service {
             exec_start: Vec::new(),
             exec_start_post: Vec::new(),
             exec_reload: Vec::new(),
+            exec_reload_post: Vec::new(),
             exec_stop: Vec::new(),
             exec_stop_post: Vec::new(),
             kill_mode: KillMode::ControlGroup,
@@ -503,6 +506,8 @@ pub struct Socket {
 pub struct Unit {
     /// The full name with suffix, `lumiera-whatsapp.service`.
     pub name: String,
+    /// Whose rules it was read by.
+    pub profile: Profile,
     pub load_state: LoadState,
     /// Text of LoadError for BadSetting and Error.
     pub load_error: Option<String>,
@@ -562,6 +567,7 @@ impl Default for Unit {
     fn default() -> Self {
         Self {
             name: String::new(),
+            profile: Profile::V252,
             load_state: LoadState::Loaded,
             load_error: None,
             fragment_path: None,

@@ -38,4 +38,6 @@ mod unit_exec;
 mod unit_install;
 mod unit_load;
 mod unit_names;
+mod unit_properties;
+mod unit_socket;
 mod unit_versions;

@@ -36,6 +36,8 @@ pub enum Failure {
     Unclean,
     /// EISDIR: a directory has the place.
     Directory,
+    /// ENOTDIR: a file has the place of a directory.
+    NotDirectory,
     /// ENOBUFS: a line that is too long.
     NoBuffers,
     /// ENAMETOOLONG: a name that is too long after expansion.
@@ -74,6 +76,7 @@ impl fmt::Display for Failure {
             Failure::Template => "Identifier removed",
             Failure::Unclean => "Structure needs cleaning",
             Failure::Directory => "Is a directory",
+            Failure::NotDirectory => "Not a directory",
             Failure::NoBuffers => "No buffer space available",
             Failure::NameTooLong => "File name too long",
             Failure::Range => "Numerical result out of range",

@@ -12,8 +12,11 @@ const MOST_PASSES: usize = 40;
 impl Operation {
     /// Makes a symlink unless an equivalent one is there.
     pub(super) fn create(&mut self, target: &str, place: &str, force: bool) -> Result<(), Failure> {
-        let (dir, file) = path::split(place);
-        let real = format!("{}/{file}", self.disk.canonical(dir).unwrap_or_else(|| dir.to_owned()));
+        let dir = path::split(place).0;
+        let Some(real) = self.disk.place(place) else { return Err(self.fail(Failure::Loop, place, None)) };
+        if self.disk.entries.contains_key(path::split(&real).0) {
+            return Err(self.fail(Failure::NotDirectory, place, None));
+        }
         match self.disk.entries.get(&real) {
             None if self.disk.children(&real).next().is_some() => return Err(self.fail(Failure::Exists, place, None)),
             None => {}

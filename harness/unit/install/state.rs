@@ -1,5 +1,7 @@
 //! `UnitFileState`: whether a unit is enabled (systemctl(1), `is-enabled`).
 
+use std::collections::HashSet;
+
 use super::failure::Failure;
 use super::find::{self, Finder, Follow, Info, Mode};
 use crate::unit::load::SEARCH_PATH;
@@ -134,10 +136,11 @@ enum Finding {
 fn symlinks(disk: &Files, info: &Info, profile: Profile, match_name: bool) -> Option<UnitFileState> {
     let place = info.path.as_deref().unwrap_or_default();
     let (mut linked, mut linked_runtime, mut enabled_runtime, mut enabled_at_all) = (false, false, false, false);
+    let known = match_name.then(|| known_names(info));
     // Symlinks of the unit's name in directories after its own are without effect.
     let mut below = false;
     for dir in SEARCH_PATH {
-        match symlinks_in(disk, info, profile, dir, match_name, below) {
+        match symlinks_in(disk, info, profile, dir, known.as_ref(), below) {
             Finding::Symlink if dir == "/etc/systemd/system" => return Some(UnitFileState::Enabled),
             Finding::Symlink if find::is_runtime(dir) => enabled_runtime = true,
             Finding::Symlink => enabled_at_all = true,
@@ -158,8 +161,15 @@ fn symlinks(disk: &Files, info: &Info, profile: Profile, match_name: bool) -> Op
     }
 }
 
-fn symlinks_in(disk: &Files, info: &Info, profile: Profile, dir: &str, match_name: bool, below: bool) -> Finding {
-    let counts = |link: &str| !match_name || is_known_name(info, link);
+fn symlinks_in(
+    disk: &Files,
+    info: &Info,
+    profile: Profile,
+    dir: &str,
+    known: Option<&HashSet<String>>,
+    below: bool,
+) -> Finding {
+    let counts = |link: &str| known.is_none_or(|known| known.contains(link));
     let Some(real) = disk.canonical(dir) else { return Finding::Nothing };
     let mut same_name = Finding::Nothing;
     let mut linked = false;
@@ -193,14 +203,10 @@ fn symlinks_in(disk: &Files, info: &Info, profile: Profile, dir: &str, match_nam
     if linked { Finding::Symlink } else { same_name }
 }
 
-/// Whether `[Install]` would give the unit a symlink of this name.
-fn is_known_name(info: &Info, link: &str) -> bool {
-    link == info.name
-        || info.alias.iter().any(|alias| alias == link)
-        || info
-            .default_instance
-            .as_deref()
-            .filter(|_| name::kind(&info.name) == Some(NameKind::Template))
-            .and_then(|instance| name::with_instance(&info.name, instance))
-            .is_some_and(|instance| instance == link)
+/// The names of the symlinks that `[Install]` would give the unit.
+fn known_names(info: &Info) -> HashSet<String> {
+    let template = name::kind(&info.name) == Some(NameKind::Template);
+    let instance = info.default_instance.as_deref().filter(|_| template);
+    let instance = instance.and_then(|instance| name::with_instance(&info.name, instance));
+    info.alias.iter().chain([&info.name]).cloned().chain(instance).collect()
 }

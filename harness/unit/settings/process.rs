@@ -45,6 +45,7 @@ impl Draft<'_> {
     pub(in crate::unit) fn environment(&mut self, at: &Place<'_>) {
         if at.value.is_empty() {
             self.service(|service| service.environment.clear());
+            self.environment.clear();
             return;
         }
         let mut rest = at.value;
@@ -63,7 +64,9 @@ impl Draft<'_> {
                 }
                 Ok(text) => match environment::assignment(&text) {
                     Some((name, value)) => {
-                        self.service(|service| environment::set(&mut service.environment, name, value));
+                        if let Some(service) = &mut self.unit.service {
+                            self.environment.set(&mut service.environment, name, value);
+                        }
                     }
                     None => self.log(at, WARNING, format!("Invalid environment assignment, ignoring: {text}")),
                 },
@@ -88,6 +91,7 @@ impl Draft<'_> {
             self.service(|service| {
                 if unset { &mut service.unset_environment } else { &mut service.pass_environment }.clear()
             });
+            self.forget(at.key);
             return;
         }
         let mut rest = at.value;
@@ -110,12 +114,11 @@ impl Draft<'_> {
                 }
             };
             if environment::is_valid_name(&name) || (unset && environment::assignment(&name).is_some()) {
-                self.service(|service| {
-                    let list = if unset { &mut service.unset_environment } else { &mut service.pass_environment };
-                    if !list.contains(&name) {
-                        list.push(name);
-                    }
-                });
+                if self.is_new(at.key, &name) {
+                    self.service(|service| {
+                        if unset { &mut service.unset_environment } else { &mut service.pass_environment }.push(name);
+                    });
+                }
             } else if unset {
                 self.log(at, WARNING, format!("Invalid environment name or assignment {}, ignoring: {name}", at.key));
             } else {

@@ -60,8 +60,8 @@ impl Draft<'_> {
                 self.log_unit(WARNING, format!("Dependency Before={full} ignored (.device units cannot be delayed)"));
                 continue;
             }
-            if let Some(list) = dependency_list(&mut self.unit, key)
-                && !list.contains(&full)
+            if self.is_new(modern(key), &full)
+                && let Some(list) = dependency_list(&mut self.unit, modern(key))
             {
                 list.push(full);
             }
@@ -122,11 +122,11 @@ impl Draft<'_> {
                     self.log(at, WARNING, format!("Unit must be of type socket, ignoring: {name}"));
                 }
                 Ok(name) => match self.instantiated(&name) {
-                    Some(name) => self.service(|service| {
-                        if !service.sockets.contains(&name) {
-                            service.sockets.push(name);
+                    Some(name) => {
+                        if self.is_new(at.key, &name) {
+                            self.service(|service| service.sockets.push(name));
                         }
-                    }),
+                    }
                     // Logged for the pull-in and for the trigger.
                     None => {
                         for _ in 0..2 {
@@ -186,12 +186,22 @@ impl Draft<'_> {
     }
 }
 
+/// The key of today for one that was renamed.
+fn modern(key: &str) -> &str {
+    match key {
+        "BindTo" => "BindsTo",
+        "PropagateReloadTo" => "PropagatesReloadTo",
+        "PropagateReloadFrom" => "ReloadPropagatedFrom",
+        key => key,
+    }
+}
+
 fn dependency_list<'a>(unit: &'a mut Unit, key: &str) -> Option<&'a mut Vec<String>> {
     Some(match key {
         "Requires" => &mut unit.requires,
         "Requisite" => &mut unit.requisite,
         "Wants" => &mut unit.wants,
-        "BindsTo" | "BindTo" => &mut unit.binds_to,
+        "BindsTo" => &mut unit.binds_to,
         "PartOf" => &mut unit.part_of,
         "Upholds" => &mut unit.upholds,
         "Conflicts" => &mut unit.conflicts,
@@ -199,8 +209,8 @@ fn dependency_list<'a>(unit: &'a mut Unit, key: &str) -> Option<&'a mut Vec<Stri
         "After" => &mut unit.after,
         "OnFailure" => &mut unit.on_failure,
         "OnSuccess" => &mut unit.on_success,
-        "PropagatesReloadTo" | "PropagateReloadTo" => &mut unit.propagates_reload_to,
-        "ReloadPropagatedFrom" | "PropagateReloadFrom" => &mut unit.reload_propagated_from,
+        "PropagatesReloadTo" => &mut unit.propagates_reload_to,
+        "ReloadPropagatedFrom" => &mut unit.reload_propagated_from,
         "PropagatesStopTo" => &mut unit.propagates_stop_to,
         "StopPropagatedFrom" => &mut unit.stop_propagated_from,
         "JoinsNamespaceOf" => &mut unit.joins_namespace_of,
