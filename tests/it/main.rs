@@ -10,6 +10,7 @@ mod expect_tables;
 mod journal;
 mod journalctl;
 mod leaks;
+mod live;
 mod lockstep;
 mod manager;
 mod manager_cases;
