@@ -71,8 +71,10 @@ impl Guard {
         send(&mut self.socket, &make(wanted))?;
         loop {
             match self.receive()? {
-                FromGuard::Spawned { id, pid } if id == wanted => return Ok(Ok(pid)),
-                FromGuard::SpawnFailed { id, step, errno } if id == wanted => return Ok(Err((step, errno))),
+                FromGuard::Spawned { id, pid } if id == wanted => return self.keep_read().map(|()| Ok(pid)),
+                FromGuard::SpawnFailed { id, step, errno } if id == wanted => {
+                    return self.keep_read().map(|()| Err((step, errno)));
+                }
                 other => self.keep(other),
             }
         }
@@ -87,7 +89,7 @@ impl Guard {
         send(&mut self.socket, &ToGuard::Ping)?;
         loop {
             match self.receive()? {
-                FromGuard::Pong => return Ok(()),
+                FromGuard::Pong => return self.keep_read(),
                 other => self.keep(other),
             }
         }
@@ -102,6 +104,11 @@ impl Guard {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
+        self.keep_read()
+    }
+
+    /// Keeps what came in one piece with an answer: poll(2) will not announce it again.
+    fn keep_read(&mut self) -> io::Result<()> {
         while let Some(message) = self.decoder.take()? {
             self.keep(message);
         }
