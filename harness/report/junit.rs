@@ -38,9 +38,10 @@ fn document(writer: &mut Writer<Vec<u8>>, outcomes: &[Outcome]) -> io::Result<()
     ];
     writer.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
     writer.create_element("testsuites").with_attributes(attributes).write_inner_content(|writer| {
-        writer.create_element("testsuite").with_attributes(attributes).write_inner_content(|writer| {
-            outcomes.iter().try_for_each(|outcome| case(writer, outcome))
-        })?;
+        writer
+            .create_element("testsuite")
+            .with_attributes(attributes)
+            .write_inner_content(|writer| outcomes.iter().try_for_each(|outcome| case(writer, outcome)))?;
         Ok(())
     })?;
     Ok(())
@@ -65,9 +66,7 @@ fn case(writer: &mut Writer<Vec<u8>>, outcome: &Outcome) -> io::Result<()> {
             problem = problem.with_attribute(("message", message.as_ref()));
         }
         let story = failure_text(outcome, Style::Plain);
-        problem
-            .with_attribute(("type", outcome.verdict.as_str()))
-            .write_text_content(BytesText::new(&story))?;
+        problem.with_attribute(("type", outcome.verdict.as_str())).write_text_content(BytesText::new(&story))?;
         Ok(())
     })?;
     Ok(())

@@ -319,6 +319,8 @@ impl Tree {
 
     /// Sends a signal to a live process.
     pub(in crate::run) fn signal(&mut self, id: ProcessId, signal: i32) -> Result<bool, Fault> {
+        // A PID whose process has been reaped meanwhile is nobody's, or a stranger's.
+        self.take_ended();
         let Some(process) = self.processes.get_mut(&id).filter(|process| process.end.is_none()) else {
             return Ok(false);
         };
