@@ -9,7 +9,7 @@ use super::layout::Layout;
 use super::machine::{Machinery, View};
 use super::sessions::Session;
 use super::tree::{Origin, Pending, ProcessId, Report, Start, Tree, UMASK};
-use crate::control::{Note, Role, ServerRole, Status, Step, Welcome};
+use crate::control::{Answer as Reply, Note, Role, ServerRole, Status, Step, Welcome};
 use crate::manager::{Exit, Input};
 use crate::time::{IncidentTime, Span};
 use crate::timeline::{Answer, Ended, EventKind, Timeline};
@@ -71,6 +71,8 @@ pub(super) struct Incident {
     pub(super) next_device: u32,
     pub(super) console_user: String,
     pub(super) boot: IncidentTime,
+    /// Who has sent a signal and waits to hear of it, and what it hears.
+    pub(super) signalled: Vec<(ProcessId, Option<String>)>,
     /// The machine goes down as soon as no command runs.
     pub(super) reboot_due: bool,
     /// A refused port that nobody of the run holds: somebody outside took it.
@@ -169,12 +171,25 @@ impl Incident {
             match self.tree.pending() {
                 Some(pending) => self.serve(pending)?,
                 None if self.reboot_due && !self.tree.alive().any(|process| process.is_command) => self.reboot()?,
+                None if !self.signalled.is_empty() => self.answer_kills()?,
                 None => {
                     self.tree.forget_ended();
                     return Ok(());
                 }
             }
         }
+    }
+
+    /// Tells those who sent signals that they are sent, once what they do at once is done. Else a shell that waits
+    /// for its `kill` might or might not see the end of a child of its own first.
+    fn answer_kills(&mut self) -> Result<(), Fault> {
+        if self.clock.is_virtual() && !self.tree.barrier()? {
+            return Ok(());
+        }
+        for (id, refused) in std::mem::take(&mut self.signalled) {
+            self.tree.answer(id, Reply::Killed(refused))?;
+        }
+        Ok(())
     }
 
     fn who_waits(&self) -> String {

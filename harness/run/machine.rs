@@ -324,6 +324,7 @@ impl Incident {
         self.listeners.clear();
         self.sessions.clear();
         self.waiting.clear();
+        self.signalled.clear();
         self.machinery.boots += 1;
         let now = self.now();
         self.machinery.machine.boot_id = boot_id(self.machinery.boots);

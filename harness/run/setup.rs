@@ -119,6 +119,7 @@ impl Incident {
             next_device: 33_993,
             console_user: setup.console_user,
             boot,
+            signalled: Vec::new(),
             reboot_due: false,
             intruder: None,
         };

@@ -19,7 +19,8 @@ impl Incident {
             }
             Query::Kill { pid, signal } => {
                 let refused = self.kill(id, pid, signal)?;
-                self.tree.answer(id, Answer::Killed(refused))
+                self.signalled.push((id, refused));
+                Ok(())
             }
             Query::Tool { argv } => self.begin_session(id, &argv),
             Query::More => self.drive(id),

@@ -130,6 +130,8 @@ impl Tree {
                 self.untracked = true;
             }
             ToRun::Note { note, written } => process.notes.push((note, written)),
+            // What it said before its end is heard after it: it does nothing any more.
+            _ if process.end.is_some() => {}
             ToRun::Wait { seq, deadline, cpu, connections, .. } => {
                 process.state = State::Waiting { seq, deadline, cpu, connections, since: now };
             }

@@ -355,10 +355,12 @@ impl Tree {
     }
 
     pub(in crate::run) fn answer(&mut self, id: ProcessId, answer: Answer) -> Result<(), Fault> {
-        if let Some(process) = self.processes.get_mut(&id) {
+        // Whoever asked may have died of it.
+        if let Some(process) = self.processes.get_mut(&id).filter(|process| process.end.is_none()) {
             process.state = State::Running;
+            self.tell(id, &ToProcess::Answer(answer))?;
         }
-        self.tell(id, &ToProcess::Answer(answer))
+        Ok(())
     }
 
     /// Ends the wait of one process.
