@@ -325,7 +325,7 @@ impl Scenario {
         std::fs::write(directory.join("timeline.jsonl"), run.outcome.timeline.to_jsonl())?;
         std::fs::write(
             directory.join("journal.jsonl"),
-            run.journal.json_lines(version).flatten().collect::<Vec<u8>>(),
+            run.journal.json_lines(version).flat_map(|line| [line, vec![b'\n']].concat()).collect::<Vec<u8>>(),
         )?;
         std::fs::write(directory.join("console.log"), console)?;
         let mut logs = BTreeSet::new();
