@@ -15,7 +15,7 @@ use crate::report::{self, Failure, Outcome, Verdict};
 use crate::run::{Cancel, ClockKind, Fault, Options, Run};
 use crate::scenario::{Scenario, update};
 use crate::time::Span;
-use crate::timeline::Timeline;
+use crate::timeline::{Timeline, printable};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -50,7 +50,7 @@ pub(super) fn main(args: &Args) -> u8 {
     let files = match find(&args.paths) {
         Ok(files) => files,
         Err(message) => {
-            complain(&message);
+            complain(&printable(&message));
             return USAGE;
         }
     };

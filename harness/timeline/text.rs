@@ -13,6 +13,11 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(|c| replacement(c).unwrap_or(c)).collect())
 }
 
+/// Whether a terminal would do something else with a character than show it.
+pub fn is_obeyed(c: char) -> bool {
+    replacement(c).is_some()
+}
+
 /// What stands for a character that must not reach a terminal.
 fn replacement(c: char) -> Option<char> {
     match c {
