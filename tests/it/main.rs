@@ -2,6 +2,7 @@
 
 mod arrows;
 mod cases;
+mod cli;
 mod commands;
 mod controls;
 mod expect;
