@@ -32,7 +32,7 @@ pub struct ManagerLine<'a> {
     /// `INVOCATION_ID`.
     pub invocation_id: Option<&'a str>,
     /// Event fields, such as `JOB_TYPE`.
-    pub fields: &'a [(&'static str, String)],
+    pub fields: &'a [(&'a str, &'a str)],
     /// Logged by a forked child: its PID and SYSLOG_IDENTIFIER, `(python)`. `None`: by PID 1.
     pub child: Option<(u32, &'a str)>,
 }
@@ -108,7 +108,7 @@ impl Machine {
         let identifier = line.child.map_or("systemd", |(_, identifier)| identifier);
         record.push("SYSLOG_IDENTIFIER", identifier);
         for (name, value) in line.fields {
-            record.push(name, value.as_str());
+            record.push(name, *value);
         }
         record.push("_TRANSPORT", "journal");
         record.push("_PID", line.child.map_or(1, |(pid, _)| pid).to_string());

@@ -8,8 +8,7 @@ use crate::unit::Condition;
 impl Step<'_> {
     /// Tests the unit's conditions, for a start.
     pub(super) fn test_conditions(&mut self, unit: UnitId) -> bool {
-        let def = self.unit(unit).def.clone();
-        let (met, unmet) = test(self.host, &def.conditions);
+        let (met, unmet) = test(self.host, &self.unit(unit).def.conditions);
         let now = self.now;
         let this = self.unit_mut(unit);
         this.stamps.condition = Some(now);
@@ -20,8 +19,7 @@ impl Step<'_> {
 
     /// Tests the unit's assertions, for a start.
     pub(super) fn test_asserts(&mut self, unit: UnitId) -> bool {
-        let def = self.unit(unit).def.clone();
-        let (met, unmet) = test(self.host, &def.asserts);
+        let (met, unmet) = test(self.host, &self.unit(unit).def.asserts);
         let now = self.now;
         let this = self.unit_mut(unit);
         this.stamps.assert = Some(now);

@@ -3,6 +3,7 @@
 use super::interface::{Effect, Message, Reply, RequestError, RequestErrorKind};
 use super::loaded::UnitId;
 use super::step::Step;
+use super::text::Text;
 use super::{builtin, catalog};
 use crate::unit::Warning;
 use crate::unit::install::{self, Change, Options, Verb};
@@ -56,13 +57,13 @@ impl Step<'_> {
             let (dir, file) = path.rsplit_once('/').unwrap_or(("", path));
             let owner = dir.rsplit('/').next().and_then(|dir| dir.strip_suffix(".d")).unwrap_or(file);
             self.out.push(Effect::Journal(Message {
-                unit: Some(owner.to_owned()),
+                unit: Some(owner.into()),
                 priority: warning.priority,
                 text: warning.message(),
                 message_id: warning.line.map(|_| catalog::INVALID_CONFIGURATION),
                 invocation_id: None,
                 fields: match warning.line {
-                    Some(line) => vec![("CONFIG_FILE", path.to_owned()), ("CONFIG_LINE", line.to_string())],
+                    Some(line) => vec![("CONFIG_FILE", path.into()), ("CONFIG_LINE", Text::number(line as u64))],
                     None => Vec::new(),
                 },
                 child: None,

@@ -1,5 +1,8 @@
 //! What goes into the manager and what comes out.
 
+use std::sync::Arc;
+
+use super::text::Text;
 use crate::time::{IncidentTime, Span};
 use crate::unit::{Files, Profile};
 
@@ -358,7 +361,7 @@ impl JobResult {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     /// The unit it is about (`UNIT=`), `None` for messages about no unit.
-    pub unit: Option<String>,
+    pub unit: Option<Text>,
     /// syslog priority.
     pub priority: u8,
     /// The text.
@@ -366,28 +369,18 @@ pub struct Message {
     /// `MESSAGE_ID`.
     pub message_id: Option<&'static str>,
     /// `INVOCATION_ID`, 32 hex digits.
-    pub invocation_id: Option<String>,
+    pub invocation_id: Option<Text>,
     /// Event fields: JOB_ID, JOB_TYPE, JOB_RESULT, EXIT_CODE, EXIT_STATUS, COMMAND, N_RESTARTS, UNIT_RESULT, ….
-    pub fields: Vec<(&'static str, String)>,
+    pub fields: Vec<(&'static str, Text)>,
     /// Logged by a forked child before its exec: its PID and SYSLOG_IDENTIFIER (`(python)`). `None`: by PID 1.
     pub child: Option<(Pid, String)>,
 }
 
-/// A program to start.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Spawn {
-    /// The PID it gets, from [`Host::fork`].
-    pub pid: Pid,
-    /// The unit whose group it joins.
-    pub unit: String,
-    /// Which command it is.
-    pub role: ExecRole,
-    /// The program.
+/// A program as the unit file has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Program {
+    /// The file to execute.
     pub path: String,
-    /// argv, variables expanded.
-    pub argv: Vec<String>,
-    /// The whole environment.
-    pub environment: Vec<(String, String)>,
     /// The working directory; `(path, may be missing)`.
     pub working_directory: Option<(String, bool)>,
     /// User=.
@@ -400,14 +393,31 @@ pub struct Spawn {
     pub output: (String, String),
     /// SYSLOG_IDENTIFIER= of its output.
     pub identifier: String,
+    /// Whether signal SIGPIPE is ignored in it.
+    pub ignore_sigpipe: bool,
+}
+
+/// A program to start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spawn {
+    /// The PID it gets, from [`Host::fork`].
+    pub pid: Pid,
+    /// The unit whose group it joins.
+    pub unit: Text,
+    /// Which command it is.
+    pub role: ExecRole,
+    /// Which program, and how to run it.
+    pub program: Arc<Program>,
+    /// argv, variables expanded.
+    pub argv: Arc<[String]>,
+    /// The whole environment.
+    pub environment: Vec<(Text, Text)>,
     /// The unit's invocation ID, 32 hex digits.
-    pub invocation_id: String,
+    pub invocation_id: Text,
     /// Whether the process may send notifications: give it NOTIFY_SOCKET.
     pub notify: bool,
     /// Names of the sockets to pass from descriptor 3 on: (socket unit, FileDescriptorName).
     pub sockets: Vec<(String, String)>,
-    /// Whether signal SIGPIPE is ignored in it.
-    pub ignore_sigpipe: bool,
 }
 
 /// Something to do, in order.
@@ -436,7 +446,7 @@ pub enum Effect {
         /// Which.
         job: JobId,
         /// For which unit.
-        unit: String,
+        unit: Text,
         /// How.
         result: JobResult,
     },

@@ -5,6 +5,7 @@ use super::interface::{Effect, JobId, JobResult};
 use super::loaded::{Kind, Relation, Timer, UnitId};
 use super::states::{ActiveState, ServiceResult};
 use super::step::{Refusal, Step};
+use super::text::Text;
 use crate::unit::ServiceType;
 
 /// Types of jobs that exist as jobs; `try-` and `reload-or-` variants collapse before.
@@ -199,8 +200,9 @@ impl Step<'_> {
     /// Ends the unit's job. `already`: the job changed nothing, so nothing is logged.
     pub(super) fn finish_job(&mut self, unit: UnitId, result: JobResult, recursive: bool, already: bool) {
         // Failing dependants is done with a list: a chain of units may be longer than the stack.
-        let mut todo = vec![(unit, result, recursive, already)];
-        while let Some((unit, result, recursive, already)) = todo.pop() {
+        let mut todo = Vec::new();
+        let mut next = Some((unit, result, recursive, already));
+        while let Some((unit, result, recursive, already)) = next.take().or_else(|| todo.pop()) {
             let Some(job) = self.unit(unit).job.as_ref() else { continue };
             let (id, kind) = (job.id, job.kind);
             if !already {
@@ -239,7 +241,8 @@ impl Step<'_> {
                     kind.as_str(),
                     result.as_str()
                 );
-                let fields = vec![("JOB_TYPE", kind.as_str().to_owned()), ("JOB_RESULT", result.as_str().to_owned())];
+                let fields =
+                    vec![("JOB_TYPE", Text::fixed(kind.as_str())), ("JOB_RESULT", Text::fixed(result.as_str()))];
                 self.log_full(unit, level::NOTICE, text, None, fields);
                 self.start_triggered(unit, Relation::OnFailure);
             }
@@ -267,7 +270,7 @@ impl Step<'_> {
         let Some(job) = self.unit_mut(unit).job.take() else { return };
         self.m.job_count -= 1;
         self.disarm(unit, Timer::Job);
-        let name = self.unit(unit).name.to_string();
+        let name = (&self.unit(unit).name).into();
         self.out.push(Effect::JobRemoved { job: job.id, unit: name, result });
         self.unsettle(unit);
         self.queue_gc(unit);
@@ -342,8 +345,8 @@ impl Step<'_> {
             _ => return,
         };
         let Some(job) = self.unit(unit).job.as_ref().map(|job| job.id) else { return };
-        let text = format!("{word} {}...", self.unit(unit).ident);
-        let fields = vec![("JOB_ID", job.to_string()), ("JOB_TYPE", kind.as_str().to_owned())];
+        let text = [word, " ", &self.unit(unit).ident, "..."].concat();
+        let fields = vec![("JOB_ID", Text::number(job.into())), ("JOB_TYPE", Text::fixed(kind.as_str()))];
         self.log_full(unit, level::INFO, text, Some(id), fields);
     }
 
@@ -353,35 +356,32 @@ impl Step<'_> {
         let text = if kind == JobType::Start && result == JobResult::Done && !this.condition_result {
             self.skipped_text(unit)
         } else {
-            match (kind, result) {
+            let (before, after) = match (kind, result) {
                 (JobType::Start, JobResult::Done) => match this.kind {
-                    Kind::Service if this.config.service_type == ServiceType::Oneshot => format!("Finished {ident}."),
-                    Kind::Socket => format!("Listening on {ident}."),
-                    Kind::Target => format!("Reached target {ident}."),
-                    _ => format!("Started {ident}."),
+                    Kind::Service if this.config.service_type == ServiceType::Oneshot => ("Finished ", "."),
+                    Kind::Socket => ("Listening on ", "."),
+                    Kind::Target => ("Reached target ", "."),
+                    _ => ("Started ", "."),
                 },
-                (JobType::Start, JobResult::Failed) if this.kind == Kind::Socket => {
-                    format!("Failed to listen on {ident}.")
-                }
-                (JobType::Start, JobResult::Failed) => format!("Failed to start {ident}."),
-                (JobType::Start, JobResult::Timeout) => format!("Timed out starting {ident}."),
-                (JobType::Start, JobResult::Dependency) => format!("Dependency failed for {ident}."),
-                (JobType::Start, JobResult::Assert) => format!("Assertion failed for {ident}."),
-                (JobType::Start, JobResult::Unsupported) => format!("Starting of {ident} unsupported."),
+                (JobType::Start, JobResult::Failed) if this.kind == Kind::Socket => ("Failed to listen on ", "."),
+                (JobType::Start, JobResult::Failed) => ("Failed to start ", "."),
+                (JobType::Start, JobResult::Timeout) => ("Timed out starting ", "."),
+                (JobType::Start, JobResult::Dependency) => ("Dependency failed for ", "."),
+                (JobType::Start, JobResult::Assert) => ("Assertion failed for ", "."),
+                (JobType::Start, JobResult::Unsupported) => ("Starting of ", " unsupported."),
                 (JobType::Stop | JobType::Restart, JobResult::Done) => match this.kind {
-                    Kind::Socket => format!("Closed {ident}."),
-                    Kind::Target => format!("Stopped target {ident}."),
-                    _ => format!("Stopped {ident}."),
+                    Kind::Socket => ("Closed ", "."),
+                    Kind::Target => ("Stopped target ", "."),
+                    _ => ("Stopped ", "."),
                 },
-                (JobType::Stop | JobType::Restart, JobResult::Failed) => format!("Stopped (with error) {ident}."),
-                (JobType::Stop | JobType::Restart, JobResult::Timeout) => format!("Timed out stopping {ident}."),
-                (JobType::Reload | JobType::ReloadOrStart, JobResult::Done) => format!("Reloaded {ident}."),
-                (JobType::Reload | JobType::ReloadOrStart, JobResult::Failed) => format!("Reload failed for {ident}."),
-                (JobType::Reload | JobType::ReloadOrStart, JobResult::Timeout) => {
-                    format!("Timed out reloading {ident}.")
-                }
+                (JobType::Stop | JobType::Restart, JobResult::Failed) => ("Stopped (with error) ", "."),
+                (JobType::Stop | JobType::Restart, JobResult::Timeout) => ("Timed out stopping ", "."),
+                (JobType::Reload | JobType::ReloadOrStart, JobResult::Done) => ("Reloaded ", "."),
+                (JobType::Reload | JobType::ReloadOrStart, JobResult::Failed) => ("Reload failed for ", "."),
+                (JobType::Reload | JobType::ReloadOrStart, JobResult::Timeout) => ("Timed out reloading ", "."),
                 _ => return,
-            }
+            };
+            [before, ident, after].concat()
         };
         let priority = match result {
             JobResult::Timeout | JobResult::Failed | JobResult::Once => level::ERR,
@@ -397,9 +397,9 @@ impl Step<'_> {
             JobType::VerifyActive => None,
         };
         let fields = vec![
-            ("JOB_ID", job.to_string()),
-            ("JOB_TYPE", kind.as_str().to_owned()),
-            ("JOB_RESULT", result.as_str().to_owned()),
+            ("JOB_ID", Text::number(job.into())),
+            ("JOB_TYPE", Text::fixed(kind.as_str())),
+            ("JOB_RESULT", Text::fixed(result.as_str())),
         ];
         self.log_full(unit, priority, text, id, fields);
     }

@@ -10,6 +10,7 @@ use super::job::JobType;
 use super::loaded::{Kind, Loaded, ROLES, Relation, Timer, UnitId, role_index};
 use super::states::{ActiveState, ServiceState, SocketState};
 use super::step::Step;
+use super::text::Text;
 use super::{Manager, builtin};
 use crate::time::IncidentTime;
 use crate::unit::{CollectMode, ExecCommand, FileEntry, Files, LoadState, Profile, SEARCH_PATH, Service, Unit};
@@ -187,13 +188,16 @@ impl Step<'_> {
         for warning in &def.warnings {
             let id = warning.line.map(|_| catalog::INVALID_CONFIGURATION);
             self.out.push(Effect::Journal(Message {
-                unit: Some(self.unit(unit).name.to_string()),
+                unit: Some((&self.unit(unit).name).into()),
                 priority: warning.priority,
                 text: warning.message(),
                 message_id: id,
                 invocation_id: None,
                 fields: match warning.line {
-                    Some(line) => vec![("CONFIG_FILE", warning.subject.clone()), ("CONFIG_LINE", line.to_string())],
+                    Some(line) => vec![
+                        ("CONFIG_FILE", warning.subject.as_str().into()),
+                        ("CONFIG_LINE", Text::number(line as u64)),
+                    ],
                     None => Vec::new(),
                 },
                 child: None,
@@ -206,6 +210,7 @@ impl Step<'_> {
             _ => this.name.clone(),
         };
         this.config = Arc::new(def.service.clone().unwrap_or_default());
+        this.programs.clear();
         for role in ROLES {
             let count = commands(&this.config, role).len();
             this.service.statuses[role_index(role)].resize_with(count, Default::default);
@@ -280,8 +285,8 @@ impl Step<'_> {
         {
             return;
         }
-        self.unit_mut(unit).own.push((relation, other));
-        self.unit_mut(other).inverse.push((relation.inverse(), unit));
+        self.unit_mut(unit).relate(relation, other);
+        self.unit_mut(other).relate_inverse(relation.inverse(), unit);
     }
 
     /// Reads all files again; everything else stays as it is.

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::interface::{ExecRole, Exit, Pid};
+use super::interface::{ExecRole, Exit, Pid, Program};
 use super::job::Job;
 use super::limit::RateLimit;
 use super::states::{ActiveState, ServiceResult, ServiceState, SocketResult, SocketState};
+use super::text::Text;
 use crate::time::{IncidentTime, Span};
 use crate::unit::{LoadState, Service, ServiceType, Unit};
 
@@ -62,6 +63,11 @@ pub(super) enum Relation {
 }
 
 impl Relation {
+    /// A bit of its own, for [`Loaded::relations`].
+    const fn bit(self) -> u32 {
+        1 << self as u32
+    }
+
     pub const fn inverse(self) -> Self {
         match self {
             Relation::Requires => Relation::RequiredBy,
@@ -165,6 +171,20 @@ pub(super) enum NotifyState {
     Stopping,
 }
 
+/// A command, as far as it is the same in every run.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub role: ExecRole,
+    pub index: usize,
+    pub program: Arc<Program>,
+    /// The arguments, if nothing in them depends on the environment.
+    pub argv: Option<Arc<[String]>>,
+    /// What the manager and the user's account give.
+    pub first: Vec<(Text, Text)>,
+    /// What Environment= gives, which goes before everything else.
+    pub last: Vec<(Text, Text)>,
+}
+
 /// Run-time state of a service.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ServiceRun {
@@ -229,12 +249,16 @@ pub(super) struct Loaded {
     pub def: Arc<Unit>,
     /// `def.service`, or the defaults where the file has gone.
     pub config: Arc<Service>,
+    /// What of its commands is the same in every run, as far as they have run.
+    pub programs: Vec<Arc<Prepared>>,
     /// Dependencies that this unit's own file declares.
     pub own: Vec<(Relation, UnitId)>,
     /// What others' dependencies on this unit mean here.
     pub inverse: Vec<(Relation, UnitId)>,
+    /// The bits of all relations that these hold, and perhaps of some that they held: most units have few.
+    relations: u32,
     pub job: Option<Job>,
-    pub invocation: Option<Arc<str>>,
+    pub invocation: Option<Text>,
     pub stamps: Stamps,
     pub timers: [IncidentTime; Timer::COUNT],
     pub start_limit: RateLimit,
@@ -265,12 +289,14 @@ impl Loaded {
             ident: name.clone(),
             def: Arc::new(Unit { name: name.to_string(), load_state: LoadState::NotFound, ..Unit::default() }),
             config: Arc::new(Service::default()),
+            programs: Vec::new(),
             name,
             kind,
             present: false,
             pinned: false,
             own: Vec::new(),
             inverse: Vec::new(),
+            relations: 0,
             job: None,
             invocation: None,
             stamps: Stamps::default(),
@@ -320,7 +346,26 @@ impl Loaded {
 
     /// The units that stand in `relation` to this one, whoever declared it; one may come up twice.
     pub fn related(&self, relation: Relation) -> impl Iterator<Item = UnitId> + '_ {
-        self.own.iter().chain(&self.inverse).filter(move |(r, _)| *r == relation).map(|(_, unit)| *unit)
+        let (own, inverse): (&[_], &[_]) =
+            if self.relations & relation.bit() == 0 { (&[], &[]) } else { (&self.own, &self.inverse) };
+        own.iter().chain(inverse).filter(move |(r, _)| *r == relation).map(|(_, unit)| *unit)
+    }
+
+    /// Adds a relation that the unit's own file declares.
+    pub fn relate(&mut self, relation: Relation, other: UnitId) {
+        self.relations |= relation.bit();
+        self.own.push((relation, other));
+    }
+
+    /// Adds what a relation that another unit declares means here.
+    pub fn relate_inverse(&mut self, relation: Relation, other: UnitId) {
+        self.relations |= relation.bit();
+        self.inverse.push((relation, other));
+    }
+
+    /// Whether the unit has any relation of these kinds.
+    pub fn has_any(&self, relations: &[Relation]) -> bool {
+        relations.iter().any(|relation| self.relations & relation.bit() != 0)
     }
 
     pub fn has_related(&self, relation: Relation, other: UnitId) -> bool {

@@ -31,10 +31,11 @@ mod service;
 mod socket;
 mod states;
 mod step;
+mod text;
 mod transaction;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 use std::sync::Arc;
 
 pub use interface::*;
@@ -43,6 +44,7 @@ pub use loaded::ExecStatus;
 pub use properties::{JobRow, UnitRow};
 pub use service::restart_delay;
 pub use states::{ActiveState, ServiceResult, ServiceState, SocketResult, SocketState};
+pub use text::Text;
 
 use crate::time::{IncidentTime, Span};
 use loaded::{Loaded, Timer, UnitId};
@@ -72,7 +74,7 @@ pub struct Manager {
     units: Vec<Loaded>,
     names: HashMap<Arc<str>, UnitId>,
     /// Whose main or control process a PID is.
-    pids: HashMap<Pid, UnitId>,
+    pids: BTreeMap<Pid, UnitId>,
     timers: BTreeSet<(IncidentTime, UnitId, Timer)>,
     run_queue: BinaryHeap<Reverse<RunKey>>,
     gc_queue: Vec<UnitId>,
@@ -100,7 +102,7 @@ impl Manager {
             booted: false,
             units: Vec::new(),
             names: HashMap::new(),
-            pids: HashMap::new(),
+            pids: BTreeMap::new(),
             timers: BTreeSet::new(),
             run_queue: BinaryHeap::new(),
             gc_queue: Vec::new(),
@@ -123,7 +125,8 @@ impl Manager {
     /// client's request and after news of a process (sd-event's priorities).
     pub fn step(&mut self, now: IncidentTime, host: &mut dyn Host, input: Input) -> Vec<Effect> {
         self.now = now;
-        let mut step = step::Step { m: self, host, now, out: Vec::new() };
+        // Most inputs lead to a few effects.
+        let mut step = step::Step { m: self, host, now, out: Vec::with_capacity(8) };
         step.handle(input);
         step.out
     }
@@ -178,7 +181,7 @@ impl Manager {
     }
 
     /// The next invocation ID: 128 bits that depend on the seed and on how many there were before.
-    fn next_invocation(&mut self) -> String {
+    fn next_invocation(&mut self) -> Text {
         self.invocations += 1;
         let mut state = self.config.seed ^ self.invocations.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mut word = || {
@@ -205,9 +208,13 @@ impl Manager {
     }
 }
 
-/// 32 hex digits; `format!` would take a cycle's worth of time for it.
-fn hex(high: u64, low: u64) -> String {
+/// 32 hex digits; `format!` would take a good part of a cycle's time for it.
+fn hex(high: u64, low: u64) -> Text {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |word: u64, place: usize| char::from(DIGITS[(word >> (60 - 4 * place) & 15) as usize]);
-    (0..16).map(|place| digit(high, place)).chain((0..16).map(|place| digit(low, place))).collect()
+    let mut digits = [0; 32];
+    for (place, digit) in digits.iter_mut().enumerate() {
+        let word = if place < 16 { high } else { low };
+        *digit = DIGITS[(word >> (60 - 4 * (place % 16)) & 15) as usize];
+    }
+    std::str::from_utf8(&digits).unwrap_or_default().into()
 }

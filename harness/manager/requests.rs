@@ -27,7 +27,7 @@ impl Step<'_> {
                 Ok(JobOrNothing::Job(job)) => Reply::Job(job),
                 Ok(JobOrNothing::Nothing { job, unit }) => {
                     self.out.push(Effect::Reply { id, reply: Reply::Job(job) });
-                    self.out.push(Effect::JobRemoved { job, unit, result: JobResult::Done });
+                    self.out.push(Effect::JobRemoved { job, unit: unit.into(), result: JobResult::Done });
                     return;
                 }
                 Err(error) => Reply::Error(error),

@@ -6,6 +6,7 @@ use super::job::{JobType, Started};
 use super::loaded::{Kind, Relation, UnitId};
 use super::states::{ServiceState, SocketResult, SocketState};
 use super::step::{Refusal, Step};
+use super::text::Text;
 use crate::time::Span;
 
 /// The service that a socket starts if it names none.
@@ -16,19 +17,10 @@ pub(super) fn service_of(socket: &str) -> String {
 impl Step<'_> {
     /// Orders a socket to listen.
     pub(super) fn start_socket(&mut self, unit: UnitId) -> Result<Started, Refusal> {
-        let def = self.unit(unit).def.clone();
-        let now = self.now;
-        let interval = def.start_limit_interval_sec.unwrap_or(Span::from_secs(10));
-        let burst = def.start_limit_burst.unwrap_or(5);
         if self.unit(unit).socket.opening {
             return Ok(Started::Silent);
         }
-        let this = self.unit_mut(unit);
-        this.start_limit_hit = !this.start_limit.allow(now, interval, burst);
-        if this.start_limit_hit {
-            self.log(unit, level::WARNING, "Start request repeated too quickly.");
-            let reason = format!("unit {} failed", self.unit(unit).name);
-            self.emergency(def.start_limit_action, &reason, true);
+        if !self.within_start_limit(unit) {
             self.socket_dead(unit, SocketResult::Resources);
             return Err(Refusal::Failed);
         }
@@ -60,7 +52,7 @@ impl Step<'_> {
         this.socket.result = SocketResult::Success;
         this.socket.opening = true;
         let name = this.name.to_string();
-        let addresses = def.socket.as_ref().map(|socket| socket.listen_stream.clone()).unwrap_or_default();
+        let addresses = this.def.socket.as_ref().map(|socket| socket.listen_stream.clone()).unwrap_or_default();
         self.out.push(Effect::Listen { unit: name, addresses });
         // The answer comes at the same moment; nobody sees the unit activating.
         Ok(Started::Silent)
@@ -82,11 +74,11 @@ impl Step<'_> {
                 // The socket is made by a child, which says so itself.
                 let this = self.unit(unit);
                 let child = Message {
-                    unit: Some(this.name.to_string()),
+                    unit: Some((&this.name).into()),
                     priority: level::ERR,
                     text: format!("{}: Failed to create listening socket ({address}): {reason}", this.name),
                     message_id: None,
-                    invocation_id: this.invocation.as_deref().map(str::to_owned),
+                    invocation_id: this.invocation.clone(),
                     fields: Vec::new(),
                     child: Some((self.host.fork(), "(sd-listen)".to_owned())),
                 };
@@ -129,7 +121,7 @@ impl Step<'_> {
             self.set_socket_state(unit, SocketState::Dead);
         } else {
             let text = format!("{name}: Failed with result '{}'.", result.as_str());
-            let fields = vec![("UNIT_RESULT", result.as_str().to_owned())];
+            let fields = vec![("UNIT_RESULT", Text::fixed(result.as_str()))];
             self.log_full(unit, level::WARNING, text, Some(catalog::FAILURE_RESULT), fields);
             self.set_socket_state(unit, SocketState::Failed);
         }

@@ -8,6 +8,7 @@ use super::interface::{Effect, Host, Input, Message};
 use super::job::{JobType, Started};
 use super::loaded::{Kind, Loaded, Relation, Timer, UnitId};
 use super::states::{ActiveState, ServiceState};
+use super::text::Text;
 use crate::time::{IncidentTime, Span};
 use crate::unit::{EmergencyAction, LoadState, Service};
 
@@ -30,6 +31,16 @@ pub(super) enum Refusal {
     /// Anything else.
     Failed,
 }
+
+/// On whose other side a unit's change may call for something.
+const CONCERNED: &[Relation] = &[
+    Relation::BoundBy,
+    Relation::Requires,
+    Relation::Requisite,
+    Relation::Wants,
+    Relation::BindsTo,
+    Relation::Upholds,
+];
 
 /// The manager while it handles one input.
 pub(super) struct Step<'a> {
@@ -137,7 +148,7 @@ impl Step<'_> {
 
     /// Logs `UNIT: TEXT`.
     pub(super) fn log(&mut self, unit: UnitId, priority: u8, text: &str) {
-        let text = format!("{}: {text}", self.unit(unit).name);
+        let text = [&self.unit(unit).name, ": ", text].concat();
         self.log_full(unit, priority, text, None, Vec::new());
     }
 
@@ -148,15 +159,15 @@ impl Step<'_> {
         priority: u8,
         text: String,
         message_id: Option<&'static str>,
-        fields: Vec<(&'static str, String)>,
+        fields: Vec<(&'static str, Text)>,
     ) {
         let this = self.unit(unit);
         let message = Message {
-            unit: Some(this.name.to_string()),
+            unit: Some((&this.name).into()),
             priority,
             text,
             message_id,
-            invocation_id: this.invocation.as_deref().map(str::to_owned),
+            invocation_id: this.invocation.clone(),
             fields,
             child: None,
         };
@@ -179,7 +190,7 @@ impl Step<'_> {
     /// A new invocation ID for the unit.
     pub(super) fn new_invocation(&mut self, unit: UnitId) {
         let id = self.m.next_invocation();
-        self.unit_mut(unit).invocation = Some(id.into());
+        self.unit_mut(unit).invocation = Some(id);
     }
 
     /// Orders the unit to start.
@@ -214,6 +225,22 @@ impl Step<'_> {
                 Ok(Started::Acts)
             }
         }
+    }
+
+    /// Counts a start of the unit against its start limit; one too many is logged, and StartLimitAction= taken.
+    pub(super) fn within_start_limit(&mut self, unit: UnitId) -> bool {
+        let now = self.now;
+        let this = self.unit_mut(unit);
+        let interval = this.def.start_limit_interval_sec.unwrap_or(Span::from_secs(10));
+        let burst = this.def.start_limit_burst.unwrap_or(5);
+        this.start_limit_hit = !this.start_limit.allow(now, interval, burst);
+        if !this.start_limit_hit {
+            return true;
+        }
+        let action = this.def.start_limit_action;
+        self.log(unit, level::WARNING, "Start request repeated too quickly.");
+        self.emergency(unit, action, "failed");
+        false
     }
 
     /// Orders the unit to stop.
@@ -305,13 +332,9 @@ impl Step<'_> {
         }
         self.tell_triggering_sockets(unit);
         if old != ActiveState::Failed && new == ActiveState::Failed {
-            let (action, reason) =
-                (self.unit(unit).def.failure_action, format!("unit {} failed", self.unit(unit).name));
-            self.emergency(action, &reason, true);
+            self.emergency(unit, self.unit(unit).def.failure_action, "failed");
         } else if !old.is_down() && new == ActiveState::Inactive {
-            let (action, reason) =
-                (self.unit(unit).def.success_action, format!("unit {} succeeded", self.unit(unit).name));
-            self.emergency(action, &reason, false);
+            self.emergency(unit, self.unit(unit).def.success_action, "succeeded");
         }
         if new.is_down() {
             self.unsettle(unit);
@@ -333,13 +356,12 @@ impl Step<'_> {
         }
         let priority = if used > Span::from_secs(600) { level::NOTICE } else { level::INFO };
         let text = format!("{name}: Consumed {} CPU time.", used.format(Span::from_millis(1)));
-        let nanoseconds = u128::from(used.as_micros()) * 1000;
-        let fields = vec![("CPU_USAGE_NSEC", nanoseconds.to_string())];
+        let fields = vec![("CPU_USAGE_NSEC", Text::number(used.as_micros().saturating_mul(1000)))];
         self.log_full(unit, priority, text, Some(catalog::RESOURCES), fields);
     }
 
     /// `StartLimitAction=` and its siblings.
-    pub(super) fn emergency(&mut self, action: EmergencyAction, reason: &str, warn: bool) {
+    pub(super) fn emergency(&mut self, unit: UnitId, action: EmergencyAction, reason: &str) {
         let (words, effect) = match action {
             EmergencyAction::None => return,
             EmergencyAction::Reboot => ("Rebooting", Effect::Reboot),
@@ -351,8 +373,9 @@ impl Step<'_> {
             // A system manager outside of a container cannot leave: it powers off.
             EmergencyAction::Exit | EmergencyAction::ExitForce => ("Exiting", Effect::Poweroff),
         };
-        if warn {
-            self.log_manager(level::WARNING, &format!("{words}: {reason}"));
+        if reason != "succeeded" {
+            let text = format!("{words}: unit {} {reason}", self.unit(unit).name);
+            self.log_manager(level::WARNING, &text);
         }
         self.out.push(effect);
     }
@@ -368,17 +391,11 @@ impl Step<'_> {
         if this.own.is_empty() && this.inverse.is_empty() {
             return;
         }
-        let concerned = [
-            Relation::BoundBy,
-            Relation::Requires,
-            Relation::Requisite,
-            Relation::Wants,
-            Relation::BindsTo,
-            Relation::Upholds,
-        ];
-        for (relation, other) in this.own.iter().chain(&this.inverse) {
-            if concerned.contains(relation) {
-                self.m.unsettled.insert(*other);
+        if this.has_any(CONCERNED) {
+            for (relation, other) in this.own.iter().chain(&this.inverse) {
+                if CONCERNED.contains(relation) {
+                    self.m.unsettled.insert(*other);
+                }
             }
         }
         self.m.unsettled.insert(unit);

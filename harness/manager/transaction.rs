@@ -57,6 +57,17 @@ const RESTART_PULLS: &[Pull] = &[
     Pull { relation: Relation::ConsistsOf, kind: PullKind::TryRestart, required: true },
 ];
 
+/// The relations through which a change that no job asked for spreads.
+const SYMPATHETIC: &[Relation] = &[
+    Relation::Requires,
+    Relation::BindsTo,
+    Relation::Upholds,
+    Relation::Wants,
+    Relation::Conflicts,
+    Relation::ConflictedBy,
+    Relation::BoundBy,
+];
+
 /// What a job of this type asks of which related units.
 fn pulls(kind: JobType, restart_dependants: bool) -> [&'static [Pull]; 2] {
     let starts = matches!(kind, JobType::Start | JobType::Restart | JobType::ReloadOrStart);
@@ -382,7 +393,7 @@ impl Step<'_> {
     /// Reacts to a state change that no job asked for.
     pub(super) fn propagate_unexpected(&mut self, unit: UnitId, old: ActiveState, new: ActiveState) {
         let this = self.unit(unit);
-        if this.own.is_empty() && this.inverse.is_empty() {
+        if !this.has_any(SYMPATHETIC) {
             return;
         }
         let mut jobs = Vec::new();

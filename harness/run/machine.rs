@@ -12,7 +12,8 @@ use super::tree::{Origin, Pending, Start, Tree};
 use crate::control::Step;
 use crate::journal::{Journal, LineBreak, Machine, ManagerLine, StdoutLine};
 use crate::manager::{
-    Config, Effect, ExecFailure, Host, Input, Manager, Message, PathKind, Pid, Process, Reply, RequestId, Spawn,
+    Config, Effect, ExecFailure, Host, Input, Manager, Message, PathKind, Pid, Process, Program, Reply, RequestId,
+    Spawn,
 };
 use crate::time::{IncidentTime, Span};
 use crate::timeline::EventKind;
@@ -129,6 +130,7 @@ impl Machinery {
     }
 
     fn log(&mut self, now: IncidentTime, message: &Message) {
+        let fields: Vec<(&str, &str)> = message.fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let record = self.machine.manager_record(
             now,
             &ManagerLine {
@@ -137,7 +139,7 @@ impl Machinery {
                 message_id: message.message_id,
                 unit: message.unit.as_deref(),
                 invocation_id: message.invocation_id.as_deref(),
-                fields: &message.fields,
+                fields: &fields,
                 child: message.child.as_ref().map(|(pid, identifier)| (*pid, identifier.as_str())),
             },
         );
@@ -272,7 +274,7 @@ impl Incident {
                 let now = self.now();
                 self.machinery.log(now, &message);
                 self.event(EventKind::Journal {
-                    unit: message.unit,
+                    unit: message.unit.map(String::from),
                     priority: message.priority,
                     message_id: message.message_id.map(str::to_owned),
                     message: message.text,
@@ -334,13 +336,14 @@ impl Incident {
     }
 
     fn spawn(&mut self, spawn: Spawn) -> Result<(), Fault> {
-        let Spawn { pid, unit, role, path, argv, environment, working_directory, output, .. } = spawn;
-        let (identifier, invocation_id) = (spawn.identifier, spawn.invocation_id);
-        let before = self.machinery.output.insert(unit.clone(), (invocation_id.clone(), identifier));
+        let Spawn { pid, role, argv, environment, .. } = spawn;
+        let Program { path, working_directory, output, identifier, .. } = &*spawn.program;
+        let (unit, invocation_id) = (String::from(spawn.unit), String::from(spawn.invocation_id));
+        let before = self.machinery.output.insert(unit.clone(), (invocation_id.clone(), identifier.clone()));
         if before.is_none_or(|(id, _)| id != invocation_id) {
             self.machinery.spent.remove(&unit);
         }
-        let program = match self.layout.executable(&path) {
+        let program = match self.layout.executable(path) {
             Ok(program) => program,
             Err(errno) => return self.stillborn(pid, unit, ExecFailure::Exec(errno.desc().to_owned())),
         };
@@ -353,11 +356,11 @@ impl Incident {
         }
         let output = (self.layout.sink(&output.0)?, self.layout.sink(&output.1)?);
         let mapping = &self.layout.mapping;
-        let host_argv = if ours { argv.clone() } else { argv.iter().map(|arg| mapping.to_host(arg)).collect() };
+        let host_argv = if ours { argv.to_vec() } else { argv.iter().map(|arg| mapping.to_host(arg)).collect() };
         let mut host_environment: Vec<(String, String)> = environment
             .iter()
             .filter(|(name, _)| name != "PATH")
-            .map(|(name, value)| (name.clone(), mapping.to_host(value)))
+            .map(|(name, value)| (name.to_string(), mapping.to_host(value)))
             .collect();
         let path_variable =
             environment.iter().find(|(name, _)| name == "PATH").map_or("/usr/local/bin:/usr/bin:/bin", |(_, v)| v);
@@ -371,13 +374,13 @@ impl Incident {
             ours,
             pid: Some(pid),
             output,
-            umask: spawn.umask,
-            ignore_sigpipe: spawn.ignore_sigpipe,
+            umask: spawn.program.umask,
+            ignore_sigpipe: spawn.program.ignore_sigpipe,
         };
         match self.tree.start(start)? {
             Ok(id) => {
                 if let Some(process) = self.tree.get_mut(id) {
-                    process.argv.clone_from(&argv);
+                    process.argv = argv.to_vec();
                 }
                 let cmdline = argv.join(" ");
                 self.event(EventKind::Start {

@@ -224,7 +224,7 @@ impl Reader {
 
 /// The argument vector a process gets: `$VAR` as a word of its own is split into words, `${VAR}` is replaced inside
 /// words, `$$` is a dollar sign (systemd.service(5), "Command Lines").
-pub fn expand(command: &ExecCommand, env: &[(String, String)]) -> Vec<String> {
+pub fn expand<T: AsRef<str>>(command: &ExecCommand, env: &[(T, T)]) -> Vec<String> {
     expand_and_report(command, env).argv
 }
 
@@ -239,13 +239,13 @@ pub struct Expansion {
 }
 
 /// As [`expand`], and says which variables were not set.
-pub fn expand_and_report(command: &ExecCommand, env: &[(String, String)]) -> Expansion {
+pub fn expand_and_report<T: AsRef<str>>(command: &ExecCommand, env: &[(T, T)]) -> Expansion {
     if command.no_env_expand {
         return Expansion { argv: command.argv.clone(), unset: Vec::new() };
     }
     let mut expander = Expander {
         // The last assignment of a name wins.
-        values: env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
+        values: env.iter().map(|(name, value)| (name.as_ref(), value.as_ref())).collect(),
         noted: HashSet::new(),
         unset: Vec::new(),
     };

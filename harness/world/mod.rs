@@ -382,7 +382,7 @@ impl World {
             Effect::Signal { pid, signal } => self.deliver(pid, signal),
             Effect::Reply { id, reply } => self.happened.push((self.now, Happened::Replied(id, reply))),
             Effect::JobRemoved { job, unit, result } => {
-                self.happened.push((self.now, Happened::JobRemoved(job, unit, result)));
+                self.happened.push((self.now, Happened::JobRemoved(job, unit.into(), result)));
             }
             Effect::Symlink { path, target } => {
                 self.machine.unit_files.entries.insert(path, FileEntry::Symlink { target });
@@ -439,13 +439,13 @@ impl World {
     fn spawn(&mut self, spawn: &Spawn) {
         let (pid, unit) = (spawn.pid, &spawn.unit);
         if spawn.role == crate::manager::ExecRole::Start {
-            self.machine.cpu.insert(unit.clone(), Span::ZERO);
+            self.machine.cpu.insert(unit.to_string(), Span::ZERO);
         }
-        let happened = Happened::Started { unit: unit.clone(), pid, role: spawn.role };
+        let happened = Happened::Started { unit: unit.to_string(), pid, role: spawn.role };
         self.happened.push((self.now, happened));
         match (self.launcher)(spawn, &mut self.machine) {
             Launch::Runs(mut program) => {
-                if spawn.ignore_sigpipe {
+                if spawn.program.ignore_sigpipe {
                     program.reactions.entry(SIGPIPE).or_insert(Reaction::Ignore);
                 }
                 self.machine.start(pid, Some(unit), program, MANAGER);
@@ -458,7 +458,7 @@ impl World {
             Launch::Fails(failure) => {
                 self.inputs.push_back(Input::ExecFailed { pid, failure });
                 if self.machine.processes(unit).is_empty() {
-                    self.inputs.push_back(Input::CgroupEmpty { unit: unit.clone() });
+                    self.inputs.push_back(Input::CgroupEmpty { unit: unit.to_string() });
                 }
             }
         }

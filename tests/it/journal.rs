@@ -75,7 +75,6 @@ fn a_line_of_the_manager_gets_the_fields_that_were_recorded() {
         ),
     ] {
         let want = recorded(message);
-        let extra: Vec<(&'static str, String)> = extra.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
         let line = ManagerLine {
             priority,
             message,

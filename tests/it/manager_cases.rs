@@ -2,6 +2,7 @@
 //! the manager must log what systemd logged, answer what it answered, and show what it showed.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use relapse::manager::{Config, JobVerb, KillWhom, Message, Reply, Request, RequestErrorKind, Spawn};
 use relapse::time::Span;
@@ -18,7 +19,7 @@ pub fn program(script: &str, spawn: &Spawn, machine: &mut Machine) -> Launch {
     let counter = format!("{DIR}/n");
     let before = machine.files.get(&counter).and_then(|bytes| std::str::from_utf8(bytes).ok()?.trim().parse().ok());
     let n = before.unwrap_or(0u32) + 1;
-    if spawn.working_directory.as_ref().is_some_and(|(directory, _)| directory == "/etc/passwd") {
+    if spawn.program.working_directory.as_ref().is_some_and(|(directory, _)| directory == "/etc/passwd") {
         return launch(spawn);
     }
     let (mut preamble, mut body, mut in_case) = (String::new(), None, false);
@@ -144,7 +145,7 @@ impl<'a> Run<'a> {
             let launched = match code {
                 Some(code) => {
                     let mut spawn = spawn.clone();
-                    spawn.argv.iter_mut().for_each(|word| *word = word.replace("$CODE", &code));
+                    Arc::make_mut(&mut spawn.argv).iter_mut().for_each(|word| *word = word.replace("$CODE", &code));
                     launch(&spawn)
                 }
                 None if mine => program(&script, spawn, machine),
@@ -295,8 +296,8 @@ impl<'a> Run<'a> {
                 priority: message.priority,
                 text: message.text.clone(),
                 message_id: message.message_id.map(str::to_owned),
-                invocation: message.invocation_id.clone(),
-                fields: message.fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+                invocation: message.invocation_id.as_deref().map(str::to_owned),
+                fields: message.fields.iter().map(|(name, value)| ((*name).to_owned(), value.to_string())).collect(),
                 by_child: message.child.is_some(),
             })
             .collect();

@@ -34,7 +34,7 @@ fn span(text: &str) -> Span {
 pub(crate) fn launch(spawn: &Spawn) -> Launch {
     let fails = |reason: &str| Launch::Fails(ExecFailure::Exec(reason.to_owned()));
     let exits = |comm: &str, code| Launch::Runs(Program::ends(comm, Span::ZERO, Exit::Code(code)));
-    if let Some((directory, missing_ok)) = &spawn.working_directory {
+    if let Some((directory, missing_ok)) = &spawn.program.working_directory {
         match directory.as_str() {
             "/etc/passwd" => return Launch::Fails(ExecFailure::Chdir("Not a directory".into())),
             path if path.starts_with("/nonexistent") && !missing_ok => {
@@ -43,7 +43,7 @@ pub(crate) fn launch(spawn: &Spawn) -> Launch {
             _ => {}
         }
     }
-    match (spawn.path.as_str(), spawn.argv.get(1).map(String::as_str)) {
+    match (spawn.program.path.as_str(), spawn.argv.get(1).map(String::as_str)) {
         ("/bin/true", _) => exits("true", 0),
         ("/bin/false", _) => exits("false", 1),
         ("/bin/sleep", Some(time)) => Launch::Runs(sleep(time)),

@@ -2,6 +2,7 @@
 //! systemd 252 (`fixtures/systemd/cases.jsonl`) must print what it printed and end when it ended.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use relapse::ctl::systemctl::{Step, Systemctl};
 use relapse::ctl::{JobInfo, Output, UnitProcess, View};
@@ -89,7 +90,7 @@ impl<'a> Run<'a> {
             let launched = match code {
                 Some(code) => {
                     let mut spawn = spawn.clone();
-                    spawn.argv.iter_mut().for_each(|word| *word = word.replace("$CODE", &code));
+                    Arc::make_mut(&mut spawn.argv).iter_mut().for_each(|word| *word = word.replace("$CODE", &code));
                     launch(&spawn)
                 }
                 None if mine => program(&script, spawn, machine),
@@ -148,13 +149,15 @@ impl<'a> Run<'a> {
         for (at, happened) in self.world.take_happened() {
             match happened {
                 Happened::Logged(message) => {
+                    let fields: Vec<(&str, &str)> =
+                        message.fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
                     let line = ManagerLine {
                         priority: message.priority,
                         message: &message.text,
                         message_id: message.message_id,
                         unit: message.unit.as_deref(),
                         invocation_id: message.invocation_id.as_deref(),
-                        fields: &message.fields,
+                        fields: &fields,
                         child: message.child.as_ref().map(|(pid, name)| (*pid, name.as_str())),
                     };
                     self.journal.append(self.machine.manager_record(at, &line));

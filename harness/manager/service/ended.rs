@@ -6,6 +6,7 @@ use super::super::load::commands;
 use super::super::loaded::{ExecStatus, UnitId};
 use super::super::states::{ServiceResult, ServiceState};
 use super::super::step::Step;
+use super::super::text::Text;
 use crate::unit::{ExitType, NotifyAccess, Service, ServiceType};
 
 const SIGHUP: i32 = 1;
@@ -53,16 +54,16 @@ impl Step<'_> {
         let child = Some((pid, child_name(&path)));
         let name = self.unit(unit).name.clone();
         let new_words = self.m.rules.new_words;
-        let invocation = self.unit(unit).invocation.as_deref().map(str::to_owned);
+        let invocation = self.unit(unit).invocation.clone();
         let mut said = Vec::new();
         let mut say = |priority: u8, text: String, identified: bool| {
             let message = Message {
-                unit: Some(name.to_string()),
+                unit: Some((&name).into()),
                 priority,
                 text: format!("{name}: {text}"),
                 message_id: identified.then_some(catalog::SPAWN_FAILED),
                 invocation_id: invocation.clone(),
-                fields: if identified { vec![("EXECUTABLE", path.clone())] } else { Vec::new() },
+                fields: if identified { vec![("EXECUTABLE", path.as_str().into())] } else { Vec::new() },
                 child: child.clone(),
             };
             said.push(Effect::Journal(message));
@@ -354,18 +355,21 @@ impl Step<'_> {
         if success {
             return;
         }
-        let (code, number, words) = match exit {
-            Exit::Code(code) => ("exited", i32::from(code), crate::unit::exit_status::journal_code(code)),
-            Exit::Signal(signal) => ("killed", signal, crate::unit::exit_status::journal_signal(signal)),
-            Exit::Dumped(signal) => ("dumped", signal, crate::unit::exit_status::journal_signal(signal)),
+        let named = |signal: i32| (u64::from(signal.unsigned_abs()), crate::unit::signal::name(signal).into());
+        let (code, (number, word)) = match exit {
+            Exit::Code(code) => {
+                let name = crate::unit::exit_status::name(code).map_or("n/a", |(name, _)| name);
+                ("exited", (u64::from(code), Text::fixed(name)))
+            }
+            Exit::Signal(signal) => ("killed", named(signal)),
+            Exit::Dumped(signal) => ("dumped", named(signal)),
         };
+        let number = Text::number(number);
         let priority = if code == "exited" { level::NOTICE } else { level::WARNING };
-        let text = format!("{}: {kind} exited, code={code}, status={words}", self.unit(unit).name);
-        let fields = vec![
-            ("EXIT_CODE", code.to_owned()),
-            ("EXIT_STATUS", number.to_string()),
-            ("COMMAND", role.as_str().to_owned()),
-        ];
+        let name = &self.unit(unit).name;
+        let text = [name, ": ", kind, " exited, code=", code, ", status=", &number, "/", &word].concat();
+        let fields =
+            vec![("EXIT_CODE", Text::fixed(code)), ("EXIT_STATUS", number), ("COMMAND", Text::fixed(role.as_str()))];
         self.log_full(unit, priority, text, Some(catalog::PROCESS_EXIT), fields);
     }
 

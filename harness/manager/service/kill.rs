@@ -26,9 +26,9 @@ impl Step<'_> {
     pub(super) fn enter_signal(&mut self, unit: UnitId, state: ServiceState, result: ServiceResult) {
         // A phase that finds nobody falls through to the next one, up to the end.
         let (mut state, mut result) = (state, result);
+        let config = self.config(unit);
         loop {
             self.note_result(unit, result);
-            let config = self.config(unit);
             let restarting = self.unit(unit).job.as_ref().is_some_and(|job| job.kind == JobType::Restart);
             let operation = match state {
                 ServiceState::StopWatchdog | ServiceState::FinalWatchdog => Operation::Watchdog,

@@ -17,7 +17,7 @@ use super::job::{JobType, Started};
 use super::loaded::{ExecStatus, NotifyState, Timer, UnitId, role_index};
 use super::states::{ServiceResult, ServiceState};
 use super::step::{Refusal, Step};
-use crate::time::Span;
+use super::text::Text;
 use crate::unit::{ExitStatusSet, Restart, RestartMode, Service, ServiceType};
 
 /// Whether an end belongs to the set.
@@ -30,11 +30,11 @@ fn in_set(set: &ExitStatusSet, exit: Option<Exit>) -> bool {
 }
 
 /// `$EXIT_CODE` and `$EXIT_STATUS` of an end.
-fn exit_words(exit: Exit) -> (&'static str, String) {
+fn exit_words(exit: Exit) -> (&'static str, Text) {
     match exit {
-        Exit::Code(code) => ("exited", code.to_string()),
-        Exit::Signal(signal) => ("killed", crate::unit::signal::name(signal)),
-        Exit::Dumped(signal) => ("dumped", crate::unit::signal::name(signal)),
+        Exit::Code(code) => ("exited", Text::number(code.into())),
+        Exit::Signal(signal) => ("killed", crate::unit::signal::name(signal).into()),
+        Exit::Dumped(signal) => ("dumped", crate::unit::signal::name(signal).into()),
     }
 }
 
@@ -52,16 +52,7 @@ impl Step<'_> {
                 return Ok(Started::Silent);
             }
         }
-        let def = self.unit(unit).def.clone();
-        let now = self.now;
-        let interval = def.start_limit_interval_sec.unwrap_or(Span::from_secs(10));
-        let burst = def.start_limit_burst.unwrap_or(5);
-        let this = self.unit_mut(unit);
-        this.start_limit_hit = !this.start_limit.allow(now, interval, burst);
-        if this.start_limit_hit {
-            self.log(unit, level::WARNING, "Start request repeated too quickly.");
-            let reason = format!("unit {} failed", self.unit(unit).name);
-            self.emergency(def.start_limit_action, &reason, true);
+        if !self.within_start_limit(unit) {
             self.enter_dead(unit, ServiceResult::StartLimitHit, false);
             return Err(Refusal::Failed);
         }
@@ -221,7 +212,7 @@ impl Step<'_> {
     fn log_end(&mut self, unit: UnitId) -> ServiceState {
         let this = self.unit(unit);
         let (name, result) = (&this.name, this.service.result);
-        let fields = || vec![("UNIT_RESULT", result.as_str().to_owned())];
+        let fields = || vec![("UNIT_RESULT", Text::fixed(result.as_str()))];
         let (priority, text, id, fields, state) = match result {
             ServiceResult::Success => {
                 let text = format!("{name}: Deactivated successfully.");
@@ -232,7 +223,7 @@ impl Step<'_> {
                 (level::INFO, text, catalog::SKIPPED, fields(), ServiceState::Dead)
             }
             _ => {
-                let text = format!("{name}: Failed with result '{}'.", result.as_str());
+                let text = [name, ": Failed with result '", result.as_str(), "'."].concat();
                 (level::WARNING, text, catalog::FAILURE_RESULT, fields(), ServiceState::Failed)
             }
         };
@@ -289,8 +280,10 @@ impl Step<'_> {
         run.flush_n_restarts = false;
         let count = run.n_restarts;
         let how = if on_request { " immediately on client request" } else { "" };
-        let text = format!("{}: Scheduled restart job{how}, restart counter is at {count}.", self.unit(unit).name);
-        let fields = vec![("N_RESTARTS", count.to_string())];
+        let count = Text::number(count.into());
+        let name = &self.unit(unit).name;
+        let text = [name, ": Scheduled restart job", how, ", restart counter is at ", &count, "."].concat();
+        let fields = vec![("N_RESTARTS", count)];
         self.log_full(unit, level::INFO, text, Some(catalog::RESTART_SCHEDULED), fields);
         if !self.m.rules.restart_job {
             self.set_state(unit, ServiceState::AutoRestartQueued);

@@ -13,10 +13,10 @@ impl Step<'_> {
     /// ExecCondition=.
     pub(super) fn enter_condition(&mut self, unit: UnitId) {
         self.forget_control(unit);
-        let config = self.config(unit);
-        if config.exec_condition.is_empty() {
+        if self.unit(unit).config.exec_condition.is_empty() {
             return self.enter_start_pre(unit);
         }
+        let config = self.config(unit);
         let started = self
             .tolerates_leftovers(unit, &config)
             .and_then(|()| self.run_control(unit, ExecRole::Condition, 0, config.timeout_start_sec));
@@ -32,10 +32,10 @@ impl Step<'_> {
     /// ExecStartPre=.
     pub(super) fn enter_start_pre(&mut self, unit: UnitId) {
         self.forget_control(unit);
-        let config = self.config(unit);
-        if config.exec_start_pre.is_empty() {
+        if self.unit(unit).config.exec_start_pre.is_empty() {
             return self.enter_start(unit);
         }
+        let config = self.config(unit);
         let started = self
             .tolerates_leftovers(unit, &config)
             .and_then(|()| self.run_control(unit, ExecRole::StartPre, 0, config.timeout_start_sec));
@@ -95,10 +95,10 @@ impl Step<'_> {
     pub(super) fn enter_start_post(&mut self, unit: UnitId) {
         self.forget_control(unit);
         self.reset_watchdog(unit);
-        let config = self.config(unit);
-        if config.exec_start_post.is_empty() {
+        if self.unit(unit).config.exec_start_post.is_empty() {
             return self.enter_running(unit, ServiceResult::Success);
         }
+        let config = self.config(unit);
         match self.run_control(unit, ExecRole::StartPost, 0, config.timeout_start_sec) {
             Ok(()) => self.set_state(unit, ServiceState::StartPost),
             Err(reason) => {
@@ -180,10 +180,10 @@ impl Step<'_> {
     pub(super) fn enter_stop(&mut self, unit: UnitId, result: ServiceResult) {
         self.note_result(unit, result);
         self.forget_control(unit);
-        let config = self.config(unit);
-        if config.exec_stop.is_empty() {
+        if self.unit(unit).config.exec_stop.is_empty() {
             return self.enter_signal(unit, ServiceState::StopSigterm, ServiceResult::Success);
         }
+        let config = self.config(unit);
         match self.run_control(unit, ExecRole::Stop, 0, config.timeout_stop_sec) {
             Ok(()) => self.set_state(unit, ServiceState::Stop),
             Err(reason) => {
@@ -197,10 +197,10 @@ impl Step<'_> {
     pub(super) fn enter_stop_post(&mut self, unit: UnitId, result: ServiceResult) {
         self.note_result(unit, result);
         self.forget_control(unit);
-        let config = self.config(unit);
-        if config.exec_stop_post.is_empty() {
+        if self.unit(unit).config.exec_stop_post.is_empty() {
             return self.enter_signal(unit, ServiceState::FinalSigterm, ServiceResult::Success);
         }
+        let config = self.config(unit);
         match self.run_control(unit, ExecRole::StopPost, 0, config.timeout_stop_sec) {
             Ok(()) => self.set_state(unit, ServiceState::StopPost),
             Err(reason) => {

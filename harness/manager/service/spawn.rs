@@ -1,15 +1,18 @@
 //! From a command of the unit file to a program with its environment (systemd.exec(5)).
 
+use std::sync::Arc;
+
 use super::super::catalog::level;
-use super::super::interface::{Effect, ExecFailure, ExecRole, Pid, Spawn};
+use super::super::interface::{Effect, ExecFailure, ExecRole, Pid, Program, Spawn};
 use super::super::load::commands;
-use super::super::loaded::{Kind, Relation, Timer, UnitId};
+use super::super::loaded::{Kind, Prepared, Relation, Timer, UnitId};
 use super::super::states::SocketState;
 use super::super::step::Step;
+use super::super::text::Text;
 use super::exit_words;
 use crate::time::Span;
-use crate::unit::environment::{read_environment_file, set};
-use crate::unit::{NotifyAccess, Service, ServiceType};
+use crate::unit::environment;
+use crate::unit::{ExecCommand, NotifyAccess, Service, ServiceType};
 
 /// What every process gets from the manager, on Debian.
 const MANAGER_ENVIRONMENT: &[(&str, &str)] =
@@ -91,9 +94,9 @@ impl Step<'_> {
     /// Starts the program, unless the child would fail on its way for what the manager knows.
     fn spawn(&mut self, spawn: Box<Spawn>) {
         let known = |account: &Option<String>| account.as_ref().is_none_or(|name| self.host.has_account(name));
-        let failure = if !known(&spawn.user) {
+        let failure = if !known(&spawn.program.user) {
             Some(ExecFailure::User)
-        } else if !known(&spawn.group) {
+        } else if !known(&spawn.program.group) {
             Some(ExecFailure::Group)
         } else {
             None
@@ -110,6 +113,7 @@ impl Step<'_> {
         let Some(command) = commands(&config, role).get(index) else {
             return Err("No such device or address".into());
         };
+        let prepared = self.prepared(unit, role, index, command);
         let files = self.environment_files(unit, &config)?;
         let notify = match self.notify_access(unit) {
             NotifyAccess::None => false,
@@ -122,45 +126,35 @@ impl Step<'_> {
             _ => Vec::new(),
         };
         let pid = self.host.fork();
-        let environment = self.environment(unit, &config, role, pid, control, &sockets, files, monitor);
-        let argv = crate::unit::expand(command, &environment);
-        let base = command.path.rsplit('/').next().unwrap_or(&command.path);
-        let output = match config.standard_output.as_str() {
-            "inherit" if config.standard_input == "null" => "null".to_owned(),
-            "inherit" => config.standard_input.clone(),
-            other => other.to_owned(),
-        };
-        let error = match config.standard_error.as_str() {
-            "inherit" => output.clone(),
-            other => other.to_owned(),
+        let environment = self.environment(unit, &config, &prepared, pid, control, &sockets, &files, monitor);
+        let argv = match &prepared.argv {
+            Some(argv) => argv.clone(),
+            None => crate::unit::expand(command, &environment).into(),
         };
         let this = self.unit(unit);
-        let home = || match config.user.as_deref() {
-            None | Some("root" | "0") => "/root".to_owned(),
-            Some(user) => format!("/home/{user}"),
-        };
         Ok(Box::new(Spawn {
             pid,
-            unit: this.name.to_string(),
+            unit: (&this.name).into(),
             role,
-            path: command.path.clone(),
+            program: prepared.program.clone(),
             argv,
             environment,
-            working_directory: match &config.working_directory {
-                _ if config.working_directory_home => Some((home(), config.working_directory_missing_ok)),
-                Some(path) => Some((path.clone(), config.working_directory_missing_ok)),
-                None => None,
-            },
-            user: config.user.clone(),
-            group: config.group.clone(),
-            umask: config.umask,
-            output: (output, error),
-            identifier: config.syslog_identifier.clone().unwrap_or_else(|| base.to_owned()),
-            invocation_id: this.invocation.as_deref().unwrap_or_default().to_owned(),
+            invocation_id: this.invocation.clone().unwrap_or_default(),
             notify,
             sockets,
-            ignore_sigpipe: config.ignore_sigpipe,
         }))
+    }
+
+    /// What of the command is the same in every run, found out in the first one.
+    fn prepared(&mut self, unit: UnitId, role: ExecRole, index: usize, command: &ExecCommand) -> Arc<Prepared> {
+        let this = self.unit_mut(unit);
+        let known = this.programs.iter().find(|known| known.role == role && known.index == index);
+        if let Some(known) = known {
+            return known.clone();
+        }
+        let prepared = Arc::new(prepare(&this.config, role, index, command));
+        this.programs.push(prepared.clone());
+        prepared
     }
 
     /// The variables of EnvironmentFile=, read anew for every process.
@@ -172,14 +166,14 @@ impl Step<'_> {
             for path in paths {
                 let Some(bytes) = self.host.read(&path) else { continue };
                 found = true;
-                match read_environment_file(&bytes) {
+                match environment::read_environment_file(&bytes) {
                     Ok(file) => {
                         for word in file.ignored {
                             let text = format!("Ignoring invalid environment assignment '{word}': {path}");
                             self.log(unit, level::WARNING, &text);
                         }
                         for (name, value) in &file.variables {
-                            set(&mut variables, name, value);
+                            environment::set(&mut variables, name, value);
                         }
                     }
                     Err(_) if *optional => {}
@@ -204,65 +198,62 @@ impl Step<'_> {
         &self,
         unit: UnitId,
         config: &Service,
-        role: ExecRole,
+        prepared: &Prepared,
         pid: Pid,
         control: bool,
         sockets: &[(String, String)],
-        files: Vec<(String, String)>,
-        monitor: Vec<(&'static str, String)>,
-    ) -> Vec<(String, String)> {
+        files: &[(String, String)],
+        monitor: Vec<(&'static str, Text)>,
+    ) -> Vec<(Text, Text)> {
         let this = self.unit(unit);
         let run = &this.service;
-        let mut all: Vec<(String, String)> = Vec::with_capacity(16);
-        let mut put = |name: &str, value: &str| set(&mut all, name, value);
-        for (name, value) in MANAGER_ENVIRONMENT {
-            put(name, value);
-        }
-        if let Some(user) = &config.user {
-            put("HOME", &if user == "root" { "/root".to_owned() } else { format!("/home/{user}") });
-            put("LOGNAME", user);
-            put("USER", user);
-            put("SHELL", "/bin/bash");
-        }
+        let mut all = Vec::with_capacity(prepared.first.len() + prepared.last.len() + files.len() + 12);
+        all.extend_from_slice(&prepared.first);
+        // All of these names are different.
+        let mut put = |name: &'static str, value: Text| all.push((Text::fixed(name), value));
         if control && run.main_pid != 0 {
-            put("MAINPID", &run.main_pid.to_string());
+            put("MAINPID", Text::number(run.main_pid.into()));
         }
         if let Some(path) = &config.pid_file {
-            put("PIDFILE", path);
+            put("PIDFILE", path.into());
         }
-        if matches!(role, ExecRole::Stop | ExecRole::StopPost) {
-            put("SERVICE_RESULT", run.result.as_str());
+        if matches!(prepared.role, ExecRole::Stop | ExecRole::StopPost) {
+            put("SERVICE_RESULT", Text::fixed(run.result.as_str()));
             if let Some(exit) = run.main_status.exit {
                 let (code, status) = exit_words(exit);
-                put("EXIT_CODE", code);
-                put("EXIT_STATUS", &status);
+                put("EXIT_CODE", Text::fixed(code));
+                put("EXIT_STATUS", status);
             }
         }
-        for (name, value) in &monitor {
+        for (name, value) in monitor {
             put(name, value);
         }
         if let Some(invocation) = &this.invocation {
-            put("INVOCATION_ID", invocation);
+            put("INVOCATION_ID", invocation.clone());
         }
-        put("SYSTEMD_EXEC_PID", &pid.to_string());
+        let pid = Text::number(pid.into());
+        put("SYSTEMD_EXEC_PID", pid.clone());
         if !control && let Some(span) = self.watchdog_span(unit) {
-            put("WATCHDOG_PID", &pid.to_string());
-            put("WATCHDOG_USEC", &span.as_micros().to_string());
+            put("WATCHDOG_PID", pid.clone());
+            put("WATCHDOG_USEC", Text::number(span.as_micros()));
         }
         if !sockets.is_empty() {
             let names: Vec<&str> = sockets.iter().map(|(_, name)| name.as_str()).collect();
-            put("LISTEN_PID", &pid.to_string());
-            put("LISTEN_FDS", &sockets.len().to_string());
-            put("LISTEN_FDNAMES", &names.join(":"));
+            put("LISTEN_PID", pid);
+            put("LISTEN_FDS", Text::number(sockets.len() as u64));
+            put("LISTEN_FDNAMES", names.join(":").into());
         }
-        for (name, value) in config.environment.iter().chain(&files) {
-            put(name, value);
+        for (name, value) in &prepared.last {
+            set(&mut all, name, value);
+        }
+        for (name, value) in files {
+            set(&mut all, &name.into(), &value.into());
         }
         if !config.unset_environment.is_empty() {
             all.retain(|(name, value)| {
                 !config.unset_environment.iter().any(|unset| match unset.split_once('=') {
-                    Some((key, exact)) => key == name && exact == value,
-                    None => unset == name,
+                    Some((key, exact)) => name == key && value == exact,
+                    None => name == unset.as_str(),
                 })
             });
         }
@@ -271,7 +262,7 @@ impl Step<'_> {
 
     /// What a unit that OnFailure= or OnSuccess= started is told about the unit that it is there for, if that can be
     /// only one (systemd.exec(5), `$MONITOR_SERVICE_RESULT`).
-    fn monitor_variables(&mut self, unit: UnitId) -> Vec<(&'static str, String)> {
+    fn monitor_variables(&mut self, unit: UnitId) -> Vec<(&'static str, Text)> {
         let this = self.unit(unit);
         let mut sources = this.related(Relation::OnFailureOf).chain(this.related(Relation::OnSuccessOf));
         let (source, other) = (sources.next(), sources.next());
@@ -288,16 +279,16 @@ impl Step<'_> {
         }
         let that = self.unit(source);
         let run = &that.service;
-        let mut list = vec![("MONITOR_SERVICE_RESULT", run.result.as_str().to_owned())];
+        let mut list = vec![("MONITOR_SERVICE_RESULT", Text::fixed(run.result.as_str()))];
         if let Some(exit) = run.main_status.exit {
             let (code, status) = exit_words(exit);
-            list.push(("MONITOR_EXIT_CODE", code.to_owned()));
+            list.push(("MONITOR_EXIT_CODE", Text::fixed(code)));
             list.push(("MONITOR_EXIT_STATUS", status));
         }
         if let Some(invocation) = &that.invocation {
-            list.push(("MONITOR_INVOCATION_ID", invocation.to_string()));
+            list.push(("MONITOR_INVOCATION_ID", invocation.clone()));
         }
-        list.push(("MONITOR_UNIT", that.name.to_string()));
+        list.push(("MONITOR_UNIT", (&that.name).into()));
         list
     }
 
@@ -320,5 +311,63 @@ impl Step<'_> {
             }
         }
         sockets
+    }
+}
+
+/// Sets a variable, in place if it was set before.
+fn set(block: &mut Vec<(Text, Text)>, name: &Text, value: &Text) {
+    match block.iter_mut().find(|(known, _)| known == name) {
+        Some((_, old)) => old.clone_from(value),
+        None => block.push((name.clone(), value.clone())),
+    }
+}
+
+/// What of a command is the same in every run.
+fn prepare(config: &Service, role: ExecRole, index: usize, command: &ExecCommand) -> Prepared {
+    let output = match config.standard_output.as_str() {
+        "inherit" if config.standard_input == "null" => "null".to_owned(),
+        "inherit" => config.standard_input.clone(),
+        other => other.to_owned(),
+    };
+    let error = match config.standard_error.as_str() {
+        "inherit" => output.clone(),
+        other => other.to_owned(),
+    };
+    let home = match config.user.as_deref() {
+        None | Some("root" | "0") => "/root".to_owned(),
+        Some(user) => format!("/home/{user}"),
+    };
+    let mut first: Vec<(Text, Text)> =
+        MANAGER_ENVIRONMENT.iter().map(|(name, value)| (Text::fixed(name), Text::fixed(value))).collect();
+    if let Some(user) = &config.user {
+        let account = [("HOME", home.as_str()), ("LOGNAME", user), ("USER", user), ("SHELL", "/bin/bash")];
+        first.extend(account.map(|(name, value)| (Text::fixed(name), value.into())));
+    }
+    let mut last = Vec::new();
+    for (name, value) in &config.environment {
+        set(&mut last, &name.into(), &value.into());
+    }
+    let base = command.path.rsplit('/').next().unwrap_or(&command.path);
+    Prepared {
+        role,
+        index,
+        argv: (command.no_env_expand || !command.argv.iter().any(|word| word.contains('$')))
+            .then(|| command.argv.clone().into()),
+        first,
+        last,
+        program: Arc::new(Program {
+            path: command.path.clone(),
+            working_directory: match &config.working_directory {
+                _ if config.working_directory_home => Some((home, config.working_directory_missing_ok)),
+                Some(path) => Some((path.clone(), config.working_directory_missing_ok)),
+                None => None,
+            },
+            user: config.user.clone(),
+            group: config.group.clone(),
+            umask: config.umask,
+            output: (output, error),
+            identifier: config.syslog_identifier.clone().unwrap_or_else(|| base.to_owned()),
+            ignore_sigpipe: config.ignore_sigpipe,
+        }),
     }
 }
