@@ -216,6 +216,10 @@ impl Incident {
     }
 
     pub(super) fn ended(&mut self, id: ProcessId, status: Status) -> Result<(), Fault> {
+        if !self.clock.is_virtual() {
+            // Children that it leaves behind, and that nobody has seen yet.
+            self.tree.discover_all();
+        }
         self.listeners.retain(|listener| listener.process != id);
         self.sessions.remove(&id);
         self.waiting.remove(&id);

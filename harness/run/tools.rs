@@ -8,6 +8,9 @@ use crate::timeline::EventKind;
 
 impl Incident {
     pub(super) fn ask(&mut self, id: ProcessId, query: Query) -> Result<(), Fault> {
+        if !self.clock.is_virtual() && matches!(query, Query::Processes | Query::Kill { .. }) {
+            self.tree.discover_all();
+        }
         match query {
             Query::Processes => {
                 let answer = self.processes(id);

@@ -95,14 +95,21 @@ impl Tree {
         Ok(())
     }
 
-    /// One pass over all foreign processes: a fingerprint if all are quiet.
-    pub(super) fn look_around(&mut self) -> Result<Option<Vec<process::Look>>, Fault> {
+    /// Takes up every process of the run that nobody has announced; on a wall clock there may be some at any moment.
+    /// The host PIDs of all.
+    pub(in crate::run) fn discover_all(&mut self) -> Vec<i32> {
         let hosts = process::descendants(self.guard.pid());
         for host in &hosts {
             if !self.by_host.contains_key(host) {
                 self.discover(*host);
             }
         }
+        hosts
+    }
+
+    /// One pass over all foreign processes: a fingerprint if all are quiet.
+    pub(super) fn look_around(&mut self) -> Result<Option<Vec<process::Look>>, Fault> {
+        let hosts = self.discover_all();
         let mut prints = Vec::new();
         let mut quiet = true;
         let mut foreign = false;
