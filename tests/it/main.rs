@@ -3,6 +3,7 @@
 mod arrows;
 mod cases;
 mod cli;
+mod clocks;
 mod commands;
 mod controls;
 mod expect;
