@@ -5,7 +5,7 @@ use super::interface::{Effect, JobId, JobResult};
 use super::loaded::{Kind, Relation, Timer, UnitId};
 use super::states::{ActiveState, ServiceResult};
 use super::step::{Refusal, Step};
-use super::text::Text;
+use super::text::{Text, concat};
 use crate::unit::ServiceType;
 
 /// Types of jobs that exist as jobs; `try-` and `reload-or-` variants collapse before.
@@ -345,7 +345,7 @@ impl Step<'_> {
             _ => return,
         };
         let Some(job) = self.unit(unit).job.as_ref().map(|job| job.id) else { return };
-        let text = [word, " ", &self.unit(unit).ident, "..."].concat();
+        let text = concat([word, " ", &self.unit(unit).ident, "..."]);
         let fields = vec![("JOB_ID", Text::number(job.into())), ("JOB_TYPE", Text::fixed(kind.as_str()))];
         self.log_full(unit, level::INFO, text, Some(id), fields);
     }
@@ -381,7 +381,7 @@ impl Step<'_> {
                 (JobType::Reload | JobType::ReloadOrStart, JobResult::Timeout) => ("Timed out reloading ", "."),
                 _ => return,
             };
-            [before, ident, after].concat()
+            concat([before, ident, after])
         };
         let priority = match result {
             JobResult::Timeout | JobResult::Failed | JobResult::Once => level::ERR,

@@ -126,7 +126,7 @@ impl Manager {
     pub fn step(&mut self, now: IncidentTime, host: &mut dyn Host, input: Input) -> Vec<Effect> {
         self.now = now;
         // Most inputs lead to a few effects.
-        let mut step = step::Step { m: self, host, now, out: Vec::with_capacity(8) };
+        let mut step = step::Step { m: self, host, now, out: Vec::with_capacity(6) };
         step.handle(input);
         step.out
     }
@@ -212,9 +212,10 @@ impl Manager {
 fn hex(high: u64, low: u64) -> Text {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut digits = [0; 32];
-    for (place, digit) in digits.iter_mut().enumerate() {
-        let word = if place < 16 { high } else { low };
-        *digit = DIGITS[(word >> (60 - 4 * (place % 16)) & 15) as usize];
+    let bytes = high.to_be_bytes().into_iter().chain(low.to_be_bytes());
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
     }
     std::str::from_utf8(&digits).unwrap_or_default().into()
 }

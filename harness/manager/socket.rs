@@ -164,7 +164,7 @@ impl Step<'_> {
 
     /// Tells the sockets of a service that it changed its state.
     pub(super) fn tell_triggering_sockets(&mut self, service: UnitId) {
-        if self.unit(service).kind != Kind::Service {
+        if self.unit(service).kind != Kind::Service || !self.unit(service).has_any(&[Relation::TriggeredBy]) {
             return;
         }
         let sockets: Vec<UnitId> = self.unit(service).related(Relation::TriggeredBy).collect();

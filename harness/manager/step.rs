@@ -8,7 +8,7 @@ use super::interface::{Effect, Host, Input, Message};
 use super::job::{JobType, Started};
 use super::loaded::{Kind, Loaded, Relation, Timer, UnitId};
 use super::states::{ActiveState, ServiceState};
-use super::text::Text;
+use super::text::{Text, concat};
 use crate::time::{IncidentTime, Span};
 use crate::unit::{EmergencyAction, LoadState, Service};
 
@@ -148,7 +148,7 @@ impl Step<'_> {
 
     /// Logs `UNIT: TEXT`.
     pub(super) fn log(&mut self, unit: UnitId, priority: u8, text: &str) {
-        let text = [&self.unit(unit).name, ": ", text].concat();
+        let text = concat([&self.unit(unit).name, ": ", text]);
         self.log_full(unit, priority, text, None, Vec::new());
     }
 

@@ -376,6 +376,9 @@ impl Step<'_> {
 
     /// Starts what OnFailure= or OnSuccess= names.
     pub(super) fn start_triggered(&mut self, unit: UnitId, relation: Relation) {
+        if !self.unit(unit).has_any(&[relation]) {
+            return;
+        }
         let targets: Vec<UnitId> = self.unit(unit).related(relation).collect();
         if targets.is_empty() {
             return;

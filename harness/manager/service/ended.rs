@@ -6,7 +6,7 @@ use super::super::load::commands;
 use super::super::loaded::{ExecStatus, UnitId};
 use super::super::states::{ServiceResult, ServiceState};
 use super::super::step::Step;
-use super::super::text::Text;
+use super::super::text::{Text, concat};
 use crate::unit::{ExitType, NotifyAccess, Service, ServiceType};
 
 const SIGHUP: i32 = 1;
@@ -367,7 +367,7 @@ impl Step<'_> {
         let number = Text::number(number);
         let priority = if code == "exited" { level::NOTICE } else { level::WARNING };
         let name = &self.unit(unit).name;
-        let text = [name, ": ", kind, " exited, code=", code, ", status=", &number, "/", &word].concat();
+        let text = concat([name, ": ", kind, " exited, code=", code, ", status=", &number, "/", &word]);
         let fields =
             vec![("EXIT_CODE", Text::fixed(code)), ("EXIT_STATUS", number), ("COMMAND", Text::fixed(role.as_str()))];
         self.log_full(unit, priority, text, Some(catalog::PROCESS_EXIT), fields);

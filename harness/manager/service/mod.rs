@@ -17,7 +17,7 @@ use super::job::{JobType, Started};
 use super::loaded::{ExecStatus, NotifyState, Timer, UnitId, role_index};
 use super::states::{ServiceResult, ServiceState};
 use super::step::{Refusal, Step};
-use super::text::Text;
+use super::text::{Text, concat};
 use crate::unit::{ExitStatusSet, Restart, RestartMode, Service, ServiceType};
 
 /// Whether an end belongs to the set.
@@ -223,7 +223,7 @@ impl Step<'_> {
                 (level::INFO, text, catalog::SKIPPED, fields(), ServiceState::Dead)
             }
             _ => {
-                let text = [name, ": Failed with result '", result.as_str(), "'."].concat();
+                let text = concat([name, ": Failed with result '", result.as_str(), "'."]);
                 (level::WARNING, text, catalog::FAILURE_RESULT, fields(), ServiceState::Failed)
             }
         };
@@ -282,7 +282,7 @@ impl Step<'_> {
         let how = if on_request { " immediately on client request" } else { "" };
         let count = Text::number(count.into());
         let name = &self.unit(unit).name;
-        let text = [name, ": Scheduled restart job", how, ", restart counter is at ", &count, "."].concat();
+        let text = concat([name, ": Scheduled restart job", how, ", restart counter is at ", &count, "."]);
         let fields = vec![("N_RESTARTS", count)];
         self.log_full(unit, level::INFO, text, Some(catalog::RESTART_SCHEDULED), fields);
         if !self.m.rules.restart_job {
