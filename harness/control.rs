@@ -25,6 +25,9 @@ pub const ENV_CONTROL: &str = "RELAPSE_CONTROL";
 /// Environment variable: which spawn a process descends from. Survives daemonising.
 pub const ENV_ORIGIN: &str = "RELAPSE_ORIGIN";
 
+/// Environment variable: the run's `kill`, see [`crate::mapping::KILL_FUNCTION`].
+pub const ENV_KILL: &str = "RELAPSE_KILL";
+
 /// Environment variable: a [`Welcome`] as JSON for a stand-in without a run, whose waits then take no time. For
 /// measuring what a run costs over the bare processes.
 pub const ENV_ALONE: &str = "RELAPSE_ALONE";
@@ -155,8 +158,9 @@ pub enum Query {
     More,
     /// Send a signal.
     Kill {
-        /// Incident PID.
-        pid: u32,
+        /// As kill(2) has it: a PID, 0 for the sender's process group, else the negative of a group's. PIDs are the
+        /// incident's or, of processes of the run, the host's.
+        pid: i64,
         /// Signal number; 0 only looks.
         signal: i32,
     },

@@ -4,6 +4,39 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+/// The commands that a run puts first in PATH.
+pub const COMMANDS: &[&str] = &[
+    "curl",
+    "date",
+    "fuser",
+    "journalctl",
+    "kill",
+    "killall",
+    "lsof",
+    "netstat",
+    "pgrep",
+    "pidof",
+    "pkill",
+    "ps",
+    "sleep",
+    "ss",
+    "sudo",
+    "systemctl",
+    "timeout",
+    "watch",
+];
+
+/// The shells that it puts there too: each becomes the real one after a word in its ear, see [`KILL_FUNCTION`].
+pub const SHELLS: &[&str] = &["bash", "dash", "sh"];
+
+/// Where a system has its commands.
+pub const SYSTEM_DIRECTORIES: &[&str] = &["/bin", "/usr/bin", "/usr/sbin", "/sbin"];
+
+/// What the shells of a run are given to run first. `kill` is built into a shell, so that only a function can put ours
+/// in its place: PIDs of the incident are not those of the host. What needs no PID of the incident is left to the
+/// builtin: the shell itself, its group, its jobs.
+pub const KILL_FUNCTION: &str = r#"kill() { case "$#:$*" in *%*|1:$$|1:0|2:-*\ $$|2:-*\ 0|3:-*\ --\ -$$) command kill "$@";; *) "$RELAPSE_KILL" "$@";; esac; }; "#;
+
 /// Which paths and ports of an incident lie where on the host.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mapping {
@@ -13,6 +46,9 @@ pub struct Mapping {
     pub own: Vec<String>,
     /// Incident port and leased port.
     pub ports: Vec<(u16, u16)>,
+    /// Below which directory of the host the run has its own commands ([`COMMANDS`], [`SHELLS`]), in each of the
+    /// [`SYSTEM_DIRECTORIES`]; without a slash at its end.
+    pub commands: String,
 }
 
 impl Mapping {
@@ -23,6 +59,8 @@ impl Mapping {
             for path in absolute_paths(text) {
                 if self.is_own(&text[path.clone()]) {
                     edits.push((path.start..path.start, self.root.clone()));
+                } else if self.is_command(text, &path) {
+                    edits.push((path.start..path.start, self.commands.clone()));
                 }
             }
         }
@@ -30,9 +68,10 @@ impl Mapping {
         apply(text, edits)
     }
 
-    /// Text of the host as the incident sees it. Undoes [`Mapping::to_host`].
+    /// Text of the host as the incident sees it. Undoes [`Mapping::to_host`], and hides [`KILL_FUNCTION`].
     pub fn to_incident(&self, text: &str) -> String {
-        let mut edits = Vec::new();
+        let mut edits: Vec<(Range<usize>, String)> =
+            text.match_indices(KILL_FUNCTION).map(|(at, function)| (at..at + function.len(), String::new())).collect();
         let mut from = 0;
         while !self.root.is_empty()
             && let Some(found) = text.get(from..).and_then(|rest| rest.find(&self.root))
@@ -46,8 +85,19 @@ impl Mapping {
                 _ => edits.push((span, "/".into())),
             }
         }
+        if !self.commands.is_empty() {
+            let found = text.match_indices(&self.commands).map(|(at, directory)| at..at + directory.len());
+            edits.extend(found.filter(|span| text[span.end..].starts_with('/')).map(|span| (span, String::new())));
+        }
         edits.extend(self.renumbered(text, |(incident, host)| (*host, *incident)));
         apply(text, edits)
+    }
+
+    /// Whether the path is one of the run's commands. The shell that interprets a script is left to the kernel.
+    fn is_command(&self, text: &str, path: &Range<usize>) -> bool {
+        let Some((directory, name)) = text[path.clone()].rsplit_once('/') else { return false };
+        let ours = COMMANDS.contains(&name) || SHELLS.contains(&name) && !text[..path.start].ends_with("#!");
+        ours && !self.commands.is_empty() && SYSTEM_DIRECTORIES.contains(&directory)
     }
 
     /// The host's port for an incident port; ports that nobody leased stay what they are.

@@ -50,6 +50,9 @@ fn serve(directory: &str) -> io::Result<()> {
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT] {
         signal_hook::flag::register(signal as i32, Arc::default())?;
     }
+    // A program that signals by a number of its own finds nobody who is not of the run. Kernels that cannot do that
+    // leave it to our `kill` and to what the shells of a run are told.
+    sys::contain::signals();
     let (mut signals, wake) = UnixStream::pair()?;
     signals.set_nonblocking(true)?;
     signal_hook::low_level::pipe::register(Signal::SIGCHLD as i32, wake)?;

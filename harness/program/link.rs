@@ -133,7 +133,11 @@ impl Link {
 
     /// Writes a line to standard error, counted.
     pub fn stderr(&mut self, line: &str) {
-        let text = format!("{line}\n");
+        self.stderr_part(&format!("{line}\n"));
+    }
+
+    /// Writes to standard error without ending the line, counted.
+    pub fn stderr_part(&mut self, text: &str) {
         if io::stderr().write_all(text.as_bytes()).is_ok() {
             self.written += text.len() as u64;
         }

@@ -4,42 +4,30 @@
 mod client;
 mod curl;
 mod date;
+mod fuser;
 mod guard;
 mod http;
+mod killall;
 mod link;
 mod lsof;
+mod netstat;
 mod pgrep;
 mod ps;
 mod server;
+mod shell;
 mod ss;
 mod time_commands;
 mod tool;
 
 use crate::control::Role;
+use crate::mapping::SHELLS;
 use link::Link;
+pub(crate) use shell::{arm as arm_shell, arm_script, real as real_shell};
 
 /// `argv[0]` of the guard.
 pub const GUARD: &str = "relapse-guard";
 /// `argv[0]` of the polling client.
 pub const CLIENT: &str = "relapse-client";
-
-/// The commands that a run puts first in PATH.
-pub const COMMANDS: &[&str] = &[
-    "curl",
-    "date",
-    "journalctl",
-    "kill",
-    "lsof",
-    "pgrep",
-    "pkill",
-    "ps",
-    "sleep",
-    "ss",
-    "sudo",
-    "systemctl",
-    "timeout",
-    "watch",
-];
 
 /// Those of them that run another command.
 const PASS_ON: &[&str] = &["sudo", "timeout", "watch"];
@@ -59,6 +47,9 @@ pub fn init() {
     if alone.is_none() && std::env::var_os(crate::control::ENV_CONTROL).is_none() {
         crate::run::setup::can_be_helper();
         return;
+    }
+    if SHELLS.contains(&name.as_str()) {
+        std::process::exit(shell::main(&name, &mut args));
     }
     let connected = match alone {
         Some(json) => serde_json::from_str(&json).map(Link::alone).map_err(std::io::Error::from),
@@ -97,6 +88,10 @@ fn command(link: &mut Link, name: &str, args: &[String]) -> u8 {
         "systemctl" | "journalctl" => tool::forward(link, args),
         "kill" => tool::kill(link, args),
         "pkill" | "pgrep" => pgrep::main(link, name, args),
+        "killall" => killall::killall(link, args),
+        "pidof" => killall::pidof(link, args),
+        "fuser" => fuser::main(link, args),
+        "netstat" => netstat::main(link, args),
         "sudo" => tool::sudo(link, args),
         "ps" => ps::main(link, args),
         "lsof" => lsof::main(link, args),

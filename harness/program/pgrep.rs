@@ -80,7 +80,7 @@ pub(super) fn main(link: &mut Link, name: &str, args: &[String]) -> u8 {
     }
     for row in &found {
         if name == "pkill" {
-            if let Answer::Killed(Some(reason)) = link.ask(Query::Kill { pid: row.pid, signal }) {
+            if let Answer::Killed(Some(reason)) = link.ask(Query::Kill { pid: row.pid.into(), signal }) {
                 link.stderr(&format!("pkill: {reason}"));
             } else if echo {
                 link.stdout(format!("{} killed (pid {})\n", row.comm, row.pid).as_bytes());

@@ -68,12 +68,12 @@ pub(super) fn kill(link: &mut Link, args: &[String]) -> u8 {
     }
     let mut code = 0;
     for text in pids {
-        let refused = match text.parse::<u32>() {
+        let refused = match text.parse::<i64>() {
             Ok(pid) => match link.ask(Query::Kill { pid, signal }) {
                 Answer::Killed(refused) => refused,
                 _ => Some("no answer".to_owned()),
             },
-            Err(_) => Some(format!("{text}: arguments must be process IDs (process groups are not known here)")),
+            Err(_) => Some(format!("{text}: arguments must be process or job IDs")),
         };
         if let Some(reason) = refused {
             link.stderr(&format!("kill: {reason}"));

@@ -7,10 +7,8 @@ use super::Fault;
 use super::incident::{Incident, Reached};
 use super::tree::ProcessId;
 use crate::control::Status;
+use crate::mapping::KILL_FUNCTION;
 use crate::time::IncidentTime;
-
-/// `kill` is a shell builtin, so only a function can put ours in its place.
-const PRELUDE: &str = "kill() { \"$RELAPSE_KILL\" \"$@\"; }\n";
 
 /// What a command has done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +47,7 @@ impl Incident {
         variables: &BTreeMap<String, String>,
     ) -> Result<ProcessId, Fault> {
         let script = self.script(number);
-        std::fs::write(&script, format!("{PRELUDE}{}\n", self.layout.mapping.to_host(text)))?;
+        std::fs::write(&script, format!("{KILL_FUNCTION}{}\n", self.layout.mapping.to_host(text)))?;
         let mut environment: Vec<(String, String)> = vec![
             ("PATH".into(), self.layout.path_variable("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")),
             ("HOME".into(), self.layout.resolve(directory).to_string_lossy().into_owned()),
@@ -57,7 +55,6 @@ impl Incident {
             ("LANG".into(), "C.UTF-8".into()),
             ("LC_ALL".into(), "C.UTF-8".into()),
             ("TZ".into(), "UTC".into()),
-            ("RELAPSE_KILL".into(), self.layout.directory.join("bin/kill").to_string_lossy().into_owned()),
         ];
         environment.extend(variables.iter().map(|(name, value)| (name.clone(), value.clone())));
         self.start_command(number, &script, directory, environment)

@@ -67,6 +67,7 @@ pub(super) struct Incident {
     pub(super) inputs: VecDeque<Input>,
     /// Ends of console commands: number → status.
     pub(super) commands: BTreeMap<u32, Status>,
+    pub(super) first_pid: u32,
     pub(super) next_pid: Cell<u32>,
     pub(super) next_device: u32,
     pub(super) console_user: String,
@@ -101,6 +102,11 @@ impl Incident {
     pub(super) fn event(&mut self, kind: EventKind) {
         let now = self.now();
         self.timeline.push(now, kind);
+    }
+
+    /// Whether the number was given to a process of the incident, which may be gone.
+    pub(super) fn was_forked(&self, pid: i64) -> bool {
+        (self.first_pid.into()..self.next_pid.get().into()).contains(&pid)
     }
 
     pub(super) fn fork(&mut self) -> u32 {

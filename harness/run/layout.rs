@@ -10,7 +10,8 @@ use nix::errno::Errno;
 
 use crate::control::{Mapping, Sink};
 use crate::manager::PathKind;
-use crate::program::COMMANDS;
+use crate::mapping::{COMMANDS, SHELLS, SYSTEM_DIRECTORIES};
+use crate::program::real_shell;
 use crate::sys::port::Lease;
 use crate::unit::{FileEntry, Files};
 
@@ -19,8 +20,6 @@ const UNIT_DIRECTORIES: &[&str] =
     &["/etc/systemd", "/run/systemd", "/usr/lib/systemd", "/lib/systemd", "/usr/local/lib/systemd"];
 /// Where the manager looks for a program that is named without a directory.
 const SEARCH_PATH: &[&str] = &["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
-/// Commands that Exec lines name by these directories are ours too.
-const SYSTEM_DIRECTORIES: &[&str] = &["/bin", "/usr/bin", "/usr/sbin", "/sbin"];
 
 /// Where things of a run are.
 #[derive(Debug)]
@@ -46,16 +45,29 @@ impl Layout {
             fs::create_dir_all(root.join(path))?;
         }
         fs::create_dir_all(directory.join("out"))?;
-        fs::create_dir_all(directory.join("bin"))?;
+        let commands = directory.join("system");
+        fs::create_dir_all(commands.join("usr/bin"))?;
+        for (link, target) in [("bin", "usr/bin"), ("sbin", "usr/bin"), ("usr/sbin", "bin")] {
+            symlink(target, commands.join(link))?;
+        }
         let mut layout = Layout {
             directory: directory.to_owned(),
-            mapping: Mapping { root: root.to_string_lossy().into_owned(), own, ports: Vec::new() },
+            mapping: Mapping {
+                root: root.to_string_lossy().into_owned(),
+                own,
+                ports: Vec::new(),
+                commands: commands.to_string_lossy().into_owned(),
+            },
             executable,
             leases: Vec::new(),
             generations: BTreeMap::new(),
         };
         for command in COMMANDS {
-            symlink(&layout.executable, directory.join("bin").join(command))?;
+            symlink(&layout.executable, layout.command(command))?;
+        }
+        // Where the host has no such shell, the run has none either.
+        for shell in SHELLS.iter().filter(|shell| real_shell(shell).is_some()) {
+            symlink(&layout.executable, layout.command(shell))?;
         }
         for port in ports {
             let lease = Lease::new()?;
@@ -67,6 +79,11 @@ impl Layout {
 
     pub(super) fn socket(&self) -> PathBuf {
         self.directory.join("control")
+    }
+
+    /// The file of one of our commands.
+    pub(super) fn command(&self, name: &str) -> PathBuf {
+        Path::new(&self.mapping.commands).join("usr/bin").join(name)
     }
 
     pub(super) fn streams(&self) -> PathBuf {
@@ -135,7 +152,7 @@ impl Layout {
             && SYSTEM_DIRECTORIES.contains(&system)
             && COMMANDS.contains(&name)
         {
-            return self.directory.join("bin").join(name);
+            return self.command(name);
         }
         let ours = self.below(path);
         if ours.symlink_metadata().is_ok() || self.mapping.is_own(path) { ours } else { PathBuf::from(path) }
@@ -198,7 +215,7 @@ impl Layout {
     pub(super) fn path_variable(&self, path: &str) -> String {
         let mapped: Vec<String> =
             path.split(':').filter(|part| !part.is_empty()).map(|part| self.mapping.host_path(part)).collect();
-        format!("{}:{}", self.directory.join("bin").to_string_lossy(), mapped.join(":"))
+        format!("{}/usr/bin:{}", self.mapping.commands, mapped.join(":"))
     }
 
     pub(super) fn read(&self, path: &str) -> Option<Vec<u8>> {

@@ -15,6 +15,7 @@ use crate::manager::{
     Config, Effect, ExecFailure, Host, Input, Manager, Message, PathKind, Pid, Process, Program, Reply, RequestId,
     Spawn,
 };
+use crate::program::arm_shell;
 use crate::time::{IncidentTime, Span};
 use crate::timeline::EventKind;
 use crate::unit::{Files, Profile};
@@ -356,7 +357,11 @@ impl Incident {
         }
         let output = (self.layout.sink(&output.0)?, self.layout.sink(&output.1)?);
         let mapping = &self.layout.mapping;
-        let host_argv = if ours { argv.to_vec() } else { argv.iter().map(|arg| mapping.to_host(arg)).collect() };
+        let mut host_argv: Vec<String> =
+            if ours { argv.to_vec() } else { argv.iter().map(|arg| mapping.to_host(arg)).collect() };
+        if !ours {
+            arm_shell(&mut host_argv);
+        }
         let mut host_environment: Vec<(String, String)> = environment
             .iter()
             .filter(|(name, _)| name != "PATH")

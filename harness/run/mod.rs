@@ -191,7 +191,8 @@ impl Scenario {
         let result = play::play(self, &mut incident, &mut played, options.update);
         let end = incident.now();
         if let Err(fault) = &result {
-            played.failures.push(Failure::other(fault.to_string(), Some(end)));
+            let text = incident.layout.mapping.to_incident(&fault.to_string());
+            played.failures.push(Failure::other(text, Some(end)));
         }
         if let Some(port) = incident.intruder
             && !played.failures.is_empty()

@@ -8,6 +8,7 @@ use super::incident::{Incident, Reached, StandIn};
 use super::{Fault, Output};
 use crate::control::{ServerRole, Sigterm};
 use crate::expect::{Context, Diagnostic, Monitor, Source, Verdict as ClaimVerdict, is_main_start};
+use crate::program::arm_script;
 use crate::report::{ClaimOutcome, Failure, FailureKind, Loop, PhaseOutcome, PhaseState};
 use crate::scenario::{
     Bind, Bindings, Command, Console, Expect, Kind, OnTerm, Program, Scenario, StepKind, When, compare,
@@ -404,7 +405,8 @@ impl Player<'_> {
 impl Incident {
     /// Writes a file of a scenario: a script meets the host's shell, so it is mapped.
     pub(super) fn write_file(&mut self, path: &str, text: &str) -> Result<(), Fault> {
-        let text = if text.starts_with("#!") { self.layout.mapping.to_host(text) } else { text.to_owned() };
+        let text =
+            if text.starts_with("#!") { arm_script(&self.layout.mapping.to_host(text)) } else { text.to_owned() };
         Ok(self.layout.write(path, text.as_bytes())?)
     }
 }

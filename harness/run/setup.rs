@@ -15,6 +15,7 @@ use super::tree::Tree;
 use super::{Cancel, Fault};
 use crate::control::ClientRole;
 use crate::manager::Config;
+use crate::mapping::KILL_FUNCTION;
 use crate::time::{IncidentTime, Span};
 use crate::timeline::Timeline;
 use crate::unit::Profile;
@@ -95,7 +96,11 @@ impl Incident {
             )
             .into());
         }
-        let mut tree = Tree::new(guard, &socket, &layout.streams(), setup.stall, setup.cancel.clone(), setup.start)?;
+        let function = directory.join("kill.sh");
+        std::fs::write(&function, KILL_FUNCTION)?;
+        let kill = [layout.command("kill"), function].map(|file| file.to_string_lossy().into_owned()).into();
+        let (streams, cancel) = (layout.streams(), setup.cancel.clone());
+        let mut tree = Tree::new(guard, &socket, &streams, setup.stall, cancel, setup.start, kill)?;
         tree.watch_ports(layout.mapping.ports.iter().map(|(_, host)| *host).collect());
         let boot = setup.start - UPTIME;
         let machinery = Machinery::new(
@@ -115,6 +120,7 @@ impl Incident {
             waiting: std::collections::BTreeSet::new(),
             inputs: VecDeque::new(),
             commands: std::collections::BTreeMap::new(),
+            first_pid: setup.first_pid,
             next_pid: setup.first_pid.into(),
             next_device: 33_993,
             console_user: setup.console_user,

@@ -107,29 +107,67 @@ impl Incident {
     }
 
     /// Sends a signal for somebody; `Some` says why not.
-    fn kill(&mut self, by: ProcessId, pid: u32, signal: i32) -> Result<Option<String>, Fault> {
-        let incident = self.tree.by_pid(pid).map(|process| process.id);
-        // `$!` of a shell is the host's PID, and may have gone through a file; nobody but a console has one.
-        let child = i32::try_from(pid).ok().and_then(|host| {
-            let process = self.tree.by_host_pid(host)?;
-            matches!(process.origin, Origin::Console(_)).then_some((process.id, &process.origin))
-        });
-        let own = self.tree.get(by).map(|asker| &asker.origin);
-        let target = match (incident, child) {
-            (Some(one), Some((other, origin))) if one != other && Some(origin) == own => {
-                return Ok(Some(format!(
-                    "({pid}) - ambiguous: also a process of this shell; name it by its PID in ps"
-                )));
-            }
-            (Some(id), _) | (None, Some((id, _))) => id,
-            (None, None) => return Ok(Some(format!("({pid}) - No such process"))),
+    fn kill(&mut self, by: ProcessId, pid: i64, signal: i32) -> Result<Option<String>, Fault> {
+        let targets = match pid {
+            -1 => Err("everybody is not to be signalled in a run".to_owned()),
+            0 => Ok(self.group_of(by, by)),
+            group @ ..0 => self.process_named(by, -group).and_then(|leader| {
+                let members = self.group_of(leader, by);
+                // The group has its leader's number.
+                let leads = self.host(leader).and_then(group_number) == self.host(leader);
+                leads.then_some(members).ok_or_else(|| "No such process".to_owned())
+            }),
+            one => self.process_named(by, one).map(|id| vec![id]),
         };
-        if !self.tree.signal(target, signal)? {
-            return Ok(Some(format!("({pid}) - No such process")));
+        let targets = match targets {
+            Ok(targets) => targets,
+            Err(reason) => return Ok(Some(format!("({pid}) - {reason}"))),
+        };
+        let mut found = false;
+        for target in targets {
+            if !self.tree.signal(target, signal)? {
+                continue;
+            }
+            found = true;
+            if let (Some(pid), true) = (self.tree.get(target).and_then(|process| process.pid), signal != 0) {
+                self.event(EventKind::Signal { by: "kill".into(), pid, signal });
+            }
         }
-        if let (Some(pid), true) = (self.tree.get(target).and_then(|process| process.pid), signal != 0) {
-            self.event(EventKind::Signal { by: "kill".into(), pid, signal });
-        }
-        Ok(None)
+        Ok((!found).then(|| format!("({pid}) - No such process")))
     }
+
+    /// The process that `by` calls by this number: its PID in the incident; or the host's, which is what a shell has
+    /// in `$!` and `$$`, and what may have gone from there into a file.
+    fn process_named(&self, by: ProcessId, pid: i64) -> Result<ProcessId, String> {
+        let incident = u32::try_from(pid).ok().and_then(|pid| self.tree.by_pid(pid)).map(|process| process.id);
+        let host = i32::try_from(pid).ok().and_then(|host| self.tree.by_host_pid(host));
+        let own = self.tree.get(by).map(|asker| &asker.origin);
+        let is_own = host.is_some_and(|process| Some(&process.origin) == own);
+        match (incident, host.map(|process| process.id)) {
+            (Some(one), Some(other)) if one != other && is_own => {
+                Err("ambiguous: also a process of this shell; name it by its PID in ps".to_owned())
+            }
+            (Some(id), _) => Ok(id),
+            // The number of somebody who is gone stays his.
+            (None, Some(id)) if is_own || !self.was_forked(pid) => Ok(id),
+            _ => Err("No such process".to_owned()),
+        }
+    }
+
+    /// The members of a process group but for the one that asks.
+    fn group_of(&mut self, member: ProcessId, asker: ProcessId) -> Vec<ProcessId> {
+        self.tree.serve_all();
+        let wanted = self.host(member).and_then(group_number);
+        let is_member = |host: i32| wanted.is_some() && group_number(host) == wanted;
+        let members = self.tree.alive().filter(|process| process.id != asker && is_member(process.host));
+        members.map(|process| process.id).collect()
+    }
+
+    fn host(&self, id: ProcessId) -> Option<i32> {
+        self.tree.get(id).map(|process| process.host)
+    }
+}
+
+fn group_number(host: i32) -> Option<i32> {
+    crate::sys::process::look(host).map(|look| look.pgrp)
 }

@@ -1,5 +1,6 @@
 //! The Linux corner: signals, processes, ports.
 
+pub mod contain;
 pub mod port;
 pub mod process;
 

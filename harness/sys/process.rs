@@ -11,6 +11,8 @@ pub struct Look {
     pub pid: i32,
     /// Parent's host PID.
     pub ppid: i32,
+    /// Process group.
+    pub pgrp: i32,
     /// `R`, `S`, `D`, `T`, `Z`, …: the least quiet of its threads.
     pub state: char,
     /// Start time in clock ticks since boot.
@@ -23,8 +25,8 @@ pub struct Look {
 
 /// Reads state, parent and start time; `None` if the process is gone.
 pub fn look(pid: i32) -> Option<Look> {
-    let (ppid, state, start) = stat(&format!("/proc/{pid}/stat"))?;
-    let mut look = Look { pid, ppid, state, start, switches: 0, threads: 0 };
+    let Stat { ppid, pgrp, state, start } = stat(&format!("/proc/{pid}/stat"))?;
+    let mut look = Look { pid, ppid, pgrp, state, start, switches: 0, threads: 0 };
     for task in fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten() {
         let path = task.path();
         let Some(text) = read_small(path.join("status")) else { continue };
@@ -47,15 +49,23 @@ fn read_small(path: impl AsRef<std::path::Path>) -> Option<String> {
     fs::read(path).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn stat(path: &str) -> Option<(i32, char, u64)> {
+struct Stat {
+    ppid: i32,
+    pgrp: i32,
+    state: char,
+    start: u64,
+}
+
+fn stat(path: &str) -> Option<Stat> {
     let text = read_small(path)?;
     // The name stands in parentheses and may hold anything; the last one closes it.
     let rest = text.get(text.rfind(')')? + 2..)?;
     let mut fields = rest.split(' ');
     let state = fields.next()?.chars().next()?;
     let ppid = fields.next()?.parse().ok()?;
-    let start = fields.nth(17)?.parse().ok()?;
-    Some((ppid, state, start))
+    let pgrp = fields.next()?.parse().ok()?;
+    let start = fields.nth(16)?.parse().ok()?;
+    Some(Stat { ppid, pgrp, state, start })
 }
 
 /// The children of a process, in order of PID.
@@ -79,7 +89,7 @@ fn children_by_scan(pid: u32) -> Vec<i32> {
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
         .filter(|candidate| {
-            stat(&format!("/proc/{candidate}/stat")).is_some_and(|(ppid, ..)| ppid.unsigned_abs() == pid)
+            stat(&format!("/proc/{candidate}/stat")).is_some_and(|stat| stat.ppid.unsigned_abs() == pid)
         })
         .collect();
     found.sort_unstable();

@@ -69,7 +69,7 @@ fn document(title: &str, console: &str, claim: &str) -> String {
     )
 }
 
-const QUIET: &str = "always port 9 owner = none for 1s";
+const QUIET: &str = "always port 9999 owner = none for 1s";
 
 fn good() -> String {
     document("Good", "$ echo good\ngood", QUIET)
@@ -146,7 +146,7 @@ fn everything_holds_is_0() {
 #[case::an_output(document("Bad", "$ echo other\ngood", QUIET), 1, "violated")]
 #[case::a_status(document("Bad", "$ false", QUIET), 1, "violated")]
 #[case::a_budget(document("Bad", "$ sleep infinity", QUIET), 1, "violated")]
-#[case::a_timer_of_its_own(document("Bad", "$ /bin/sleep 60", QUIET), 3, "stalled")]
+#[case::a_timer_of_its_own(document("Bad", "$ /usr/bin/../bin/sleep 60", QUIET), 3, "stalled")]
 fn what_does_not_hold_has_its_exit_code(#[case] document: String, #[case] code: i32, #[case] verdict: &str) {
     let shelf = Shelf::new(&[("bad.md", &document), ("good.md", &good())]);
     let assert = shelf.relapse(&["run", "--format", "json", "bad.md", "good.md"]).code(code);
@@ -289,7 +289,7 @@ fn junit_is_one_document_with_a_case_a_scenario() {
     let shelf = Shelf::new(&[
         ("good.md", &good()),
         ("bad.md", &document("Bad <&> \"quoted\"", "$ echo '<other>'\ngood", QUIET)),
-        ("stall.md", &document("Stall", "$ /bin/sleep 60", QUIET)),
+        ("stall.md", &document("Stall", "$ /usr/bin/../bin/sleep 60", QUIET)),
     ]);
     let assert = shelf.relapse(&["run", "--format", "junit", "good.md", "bad.md", "stall.md"]).code(1);
     let text = stdout(&assert);
@@ -460,7 +460,7 @@ no longer printed
 ```
 
 ```expect
-always port 9 owner = none for 1s # a claim
+always port 9999 owner = none for 1s # a claim
 ```
 
 ```console
@@ -469,7 +469,7 @@ old
 ```
 
 ```expect
-always port 9 owner = none for 1s
+always port 9999 owner = none for 1s
 ```
 "#;
 

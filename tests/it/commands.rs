@@ -57,7 +57,9 @@ $ systemctl enable --now lumiera-whatsapp
 /// The incident, and a console block at a moment of it.
 fn incident(at: &str, lines: &str) -> Outcome {
     run(
-        &format!("{INCIDENT}\n```console at={at}\n{lines}\n```\n\n```expect\nalways port 9 owner = none for 1s\n```\n"),
+        &format!(
+            "{INCIDENT}\n```console at={at}\n{lines}\n```\n\n```expect\nalways port 9999 owner = none for 1s\n```\n"
+        ),
         options(),
     )
 }
@@ -236,6 +238,38 @@ fn is_active_and_its_like_answer_what_was_recorded(#[case] at: &str, #[case] rec
 #[case::kill_lists("kill -l 9; kill -l term; kill -l 143", "KILL\n15\nTERM")]
 #[case::kill_last("sleep 100 & kill -INT $!; kill -TERM $!; wait $!; echo $?", "143")]
 #[case::kill_through_a_file("sleep 100 & echo $! >pid; kill $(cat pid); wait $!; echo $?", "143")]
+#[case::kill_of_a_job("bash -c 'sleep 100 & sleep 200 & kill %1; wait %1; echo $?; pgrep -c sleep'", "143\n1")]
+#[case::kill_of_the_group("sh -c 'sleep 100 & sleep 200 & kill 0'; pgrep -c sleep", "? 143")]
+#[case::kill_of_a_group(
+    "bash -c 'sleep 9 & kill -- -$!; set -m; sleep 100 & kill -- -$!; wait $!; echo $?' 2>/dev/null; pgrep -c sleep",
+    "143\n1"
+)]
+#[case::kill_of_oneself("sh -c 'kill -9 $$'; echo $?; bash -c 'kill $$'; echo $?", "Killed\n137\nTerminated\n143")]
+#[case::kill_in_a_shell("sh -c 'kill $(lsof -ti:8000)'; sleep 0.2; lsof -ti:8000", "? 1")]
+#[case::kill_in_a_bash("bash -e -o pipefail -c 'kill \"$1\"' name 43; sleep 0.2; lsof -ti:8000", "? 1")]
+#[case::kill_in_a_script(
+    "printf '#!/bin/bash\\nf() { kill -9 \"$1\"; }\\nf 43\\n' >f; chmod +x f; ./f; sleep 0.2; lsof -ti:8000",
+    "? 1"
+)]
+#[case::a_shell_shows_what_it_was_given(
+    "sh -c 'pgrep -af kill; true' | cut -d' ' -f2-; which kill",
+    "sh -c pgrep -af kill; true\n/usr/bin/kill"
+)]
+#[case::killall_by_name(
+    "killall -9 -v python; sleep 0.1; ps -C python -o pid=",
+    "Killed python(43) with signal 9\nKilled python(44) with signal 9\n? 1"
+)]
+#[case::pidof_by_name("pidof python; pidof -s python", "44 43\n44")]
+#[case::fuser_of_a_port("fuser 8000/tcp; fuser -n tcp 8000 2>/dev/null; echo", "8000/tcp:               43\n    43")]
+#[case::fuser_kills("fuser -k -TERM 8000/tcp >/dev/null 2>&1; sleep 0.2; fuser -s 8000/tcp", "? 1")]
+#[case::netstat_lists(
+    "netstat -tlnp",
+    "Active Internet connections (only servers)\nProto Recv-Q Send-Q Local Address           Foreign Address         State       PID/Program name\ntcp        0      0 0.0.0.0:8000            0.0.0.0:*               LISTEN      43/python"
+)]
+#[case::netstat_connected(
+    "netstat -tn | tail -n +2",
+    "Proto Recv-Q Send-Q Local Address           Foreign Address         State"
+)]
 #[case::pkill_by_line("pkill -9 -f ^/home/ceeai; sleep 0.1; pgrep python", "43")]
 #[case::pkill_says("pkill -ef ^venv", "python killed (pid 43)")]
 #[case::pkill_nobody("pkill -f nobody-has-this", "? 1")]
@@ -313,9 +347,16 @@ fn a_command_answers_as_the_real_one_does(#[case] command: &str, #[case] answer:
 #[case("kill -FOO 1", "kill: FOO: invalid signal specification\n? 1")]
 #[case("kill -99 1", "kill: 99: invalid signal specification\n? 1")]
 #[case("kill -l 99", "kill: 99: invalid signal specification\n? 1")]
-#[case("kill abc", "kill: abc: arguments must be process IDs (process groups are not known here)\n? 1")]
-#[case("kill -- -1", "kill: -1: arguments must be process IDs (process groups are not known here)\n? 1")]
-#[case("kill %1", "kill: %1: arguments must be process IDs (process groups are not known here)\n? 1")]
+#[case("kill abc", "kill: abc: arguments must be process or job IDs\n? 1")]
+#[case("kill -- -1", "kill: (-1) - everybody is not to be signalled in a run\n? 1")]
+#[case("kill x", "kill: x: arguments must be process or job IDs\n? 1")]
+#[case("kill -- -1", "kill: (-1) - everybody is not to be signalled in a run\n? 1")]
+#[case("killall nobody", "nobody: no process found\n? 1")]
+#[case("pidof nobody", "? 1")]
+#[case("fuser", "No process specification given\n? 1")]
+#[case("fuser 8001/tcp", "? 1")]
+#[case("fuser /home", "Specified filename /home does not exist. (this fuser knows ports only: 8000/tcp)\n? 1")]
+#[case("netstat -x", "netstat: invalid option -- 'x' (this netstat knows -l, -a, -t, -u, -n, -p)\n? 4")]
 #[case("sudo", "usage: sudo command [arg ...]\n? 1")]
 #[case("sudo /home", "sudo: unable to execute /home: Permission denied\n? 1")]
 #[case("sudo no-such-command", "sudo: no-such-command: command not found\n? 1")]
@@ -333,9 +374,44 @@ fn no_signal_leaves_the_run() {
          $ sudo kill -9 {me} 1 2>&1 | wc -l\n2\n\
          $ timeout 1 kill -9 {me}\nkill: ({me}) - No such process\n? 1\n\
          $ pkill -9 -f 'relapse|cargo|it-'; pgrep -f 'relapse-guard'\n? 1\n\
-         $ kill 0\nkill: (0) - No such process\n? 1"
+         $ killall -9 cargo relapse-guard 2>&1 | wc -l\n2\n\
+         $ sh -c 'kill -9 {me}'; bash -c 'kill -9 {me}' || /bin/bash -c 'kill -9 {me}'\n\
+         kill: ({me}) - No such process\nkill: ({me}) - No such process\nkill: ({me}) - No such process\n? 1\n\
+         $ /bin/kill -9 {me}; /usr/bin/pkill -9 cargo\nkill: ({me}) - No such process\n? 1\n\
+         $ kill 0\n? 143"
     );
     holds(&console(&lines, options()));
+}
+
+/// What no function of a shell can catch, the kernel refuses, where it knows how (Linux 6.12).
+#[test]
+fn the_kernel_keeps_signals_within_the_run() {
+    use landlock::{CompatLevel, Compatible, Ruleset, RulesetAttr, Scope};
+    let required = Ruleset::default().set_compatibility(CompatLevel::HardRequirement).scope(Scope::Signal);
+    if required.and_then(Ruleset::create).is_err() {
+        return;
+    }
+    let me = std::process::id();
+    holds(&console(
+        &format!(
+            "$ sh -c 'command kill -9 {me}'; bash -c 'builtin kill -9 {me}'; env kill -9 {me}\n\
+             [..]Operation not permitted\n\n[..]Operation not permitted\nkill: ({me}) - No such process\n? 1"
+        ),
+        options(),
+    ));
+}
+
+/// A service's own shell signals by the incident's PIDs, and by what it knows as `$$` and `$!`.
+#[test]
+fn the_shell_of_a_service_signals_by_the_pids_of_the_incident() {
+    let document =
+        INCIDENT.replace("[Install]", "ExecStartPre=/bin/sh -ec 'kill $(lsof -ti :8000); sleep 1'\n\n[Install]");
+    holds(&run(
+        &format!(
+            "{document}\n```console at=16:42:30\n$ lsof -ti :8000\n45\n$ systemctl is-active lumiera-whatsapp\nactive\n```\n\n```expect\nalways port 9999 owner = none for 1s\n```\n"
+        ),
+        options(),
+    ));
 }
 
 /// Whatever is asked, ports, paths and PIDs are the incident's. The two first commands give away, in a form that no
@@ -376,7 +452,7 @@ fn nothing_of_the_host_shows_in_what_commands_print() {
         .collect();
     let block = block.replace("echo ( ; true", "sh -c 'echo ('; true");
     let document = format!(
-        "{INCIDENT}\n```console at=16:42:21\n{block}```\n\n```expect\nalways port 9 owner = none for 1s\n```\n"
+        "{INCIDENT}\n```console at=16:42:21\n{block}```\n\n```expect\nalways port 9999 owner = none for 1s\n```\n"
     );
     let scenario = Scenario::parse("leak.md", &document).unwrap_or_else(|error| panic!("{error}"));
     let run = scenario.record(&Options { update: true, ..options() }).expect("it runs");

@@ -63,10 +63,10 @@ fn a_signal_to_a_process_outside_the_run_is_refused() {
 
 #[test]
 fn a_program_with_a_timer_of_its_own_is_named() {
-    let outcome = console("$ /bin/sleep 30", options());
+    let outcome = console("$ /usr/bin/../bin/sleep 30", options());
     assert_eq!(outcome.verdict, Verdict::Stalled);
     let text = outcome.failures[0].message();
-    assert!(text.contains("`/bin/sleep 30` cannot run in lock-step"), "{text}");
+    assert!(text.contains("`/usr/bin/../bin/sleep 30` cannot run in lock-step"), "{text}");
 }
 
 #[test]

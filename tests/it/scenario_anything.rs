@@ -204,11 +204,15 @@ fn mapping_there_and_back_changes_nothing() {
         root: "/tmp/relapse-x/root".into(),
         own: vec!["/etc/systemd".into(), "/home".into()],
         ports: vec![(8000, 41_234), (3000, 41_235)],
+        commands: "/tmp/relapse-x/system".into(),
     };
     const WORDS: &[&str] = &[
         "/home",
         "/home/",
         "/homer",
+        "/bin/kill",
+        "/usr/bin/sh",
+        "#!",
         "/etc/systemd/x",
         "/etc",
         "/",

@@ -150,6 +150,7 @@ fn mapping() -> Mapping {
         root: "/tmp/relapse-x/root".into(),
         own: own.iter().map(|path| (*path).to_owned()).collect(),
         ports: vec![(8000, 41_234), (3000, 41_235)],
+        commands: "/tmp/relapse-x/system".into(),
     }
 }
 
@@ -163,6 +164,9 @@ fn text_goes_to_the_host_and_back() {
         ("ls /home; ls /home/", "ls /tmp/relapse-x/root/home; ls /tmp/relapse-x/root/home/"),
         ("PATH=/home/a/bin:/usr/bin x 3000 30000", "PATH=/tmp/relapse-x/root/home/a/bin:/usr/bin x 41235 30000"),
         ("grep 'FSM.*' '/opt/app/log'", "grep 'FSM.*' '/tmp/relapse-x/root/opt/app/log'"),
+        ("/bin/kill 5; /usr/bin/killer", "/tmp/relapse-x/system/bin/kill 5; /usr/bin/killer"),
+        ("#!/bin/sh\n/bin/sh -c x", "#!/bin/sh\n/tmp/relapse-x/system/bin/sh -c x"),
+        ("#!/usr/bin/systemctl", "#!/tmp/relapse-x/system/usr/bin/systemctl"),
         ("prose, with ünïcödé and 8000 €", "prose, with ünïcödé and 41234 €"),
     ];
     let mapping = mapping();
@@ -176,6 +180,7 @@ fn text_goes_to_the_host_and_back() {
         ("/tmp/relapse-x/rootless/x", "/tmp/relapse-x/rootless/x"),
         ("('0.0.0.0', 41234): in use", "('0.0.0.0', 8000): in use"),
         ("x:/tmp/relapse-x/root/home/a:y", "x:/home/a:y"),
+        ("/tmp/relapse-x/systematic/x", "/tmp/relapse-x/systematic/x"),
     ] {
         assert_eq!(mapping.to_incident(host), incident);
     }

@@ -58,7 +58,7 @@ WantedBy=multi-user.target
 ```
 
 ```expect
-always port 9 owner = none for 30s
+always port 9999 owner = none for 30s
 ```
 "#
     );

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use super::guard::Guard;
 use super::quiet::Foreign;
 use super::{Cancel, Fault};
-use crate::control::{Answer, Decoder, Note, Query, Sink, Status, Step, ToGuard, ToProcess, Welcome, encode};
+use crate::control::{Answer, Decoder, ENV_KILL, Note, Query, Sink, Status, Step, ToGuard, ToProcess, Welcome, encode};
 use crate::sys::process;
 use crate::time::{IncidentTime, Span};
 use stream::Stream;
@@ -172,6 +172,9 @@ pub(in crate::run) struct Tree {
     looked: Option<Instant>,
     cancel: Cancel,
     pub(in crate::run) now: IncidentTime,
+    /// The file of our `kill`, and one with the shell function that calls it.
+    kill_command: String,
+    kill_function: String,
 }
 
 /// Processes that have not been served yet are numbered from here, in order of appearance; a served process gets its
@@ -186,6 +189,7 @@ impl Tree {
         stall: Duration,
         cancel: Cancel,
         now: IncidentTime,
+        (kill_command, kill_function): (String, String),
     ) -> io::Result<Tree> {
         let listener = UnixListener::bind(socket)?;
         listener.set_nonblocking(true)?;
@@ -210,6 +214,8 @@ impl Tree {
             looked: None,
             cancel,
             now,
+            kill_command,
+            kill_function,
         })
     }
 
@@ -289,6 +295,9 @@ impl Tree {
         let id = self.next_process;
         environment.push((crate::control::ENV_CONTROL.to_owned(), self.socket.clone()));
         environment.push((crate::control::ENV_ORIGIN.to_owned(), id.to_string()));
+        environment.push((ENV_KILL.to_owned(), self.kill_command.clone()));
+        // For scripts that nobody could write the function into; shells that are not bash have nothing like it.
+        environment.push(("BASH_ENV".to_owned(), self.kill_function.clone()));
         let words = argv.clone();
         let host = match self.guard.spawn(move |id| ToGuard::Spawn {
             id,
