@@ -10,7 +10,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use relapse::control::{ENV_ALONE, Mapping, Role, ServerRole, Sigterm, Welcome};
+use relapse::control::{ENV_ALONE, Mapping, Notify, Role, ServerRole, Sigterm, Welcome};
 use relapse::time::{IncidentTime, Span};
 use relapse::{Options, Scenario, Verdict};
 
@@ -70,6 +70,7 @@ fn plain_loop() -> Duration {
         sigterm: Sigterm::Defer,
         handlers_after: Span::from_millis(150),
         notice: Span::from_millis(100),
+        notify: Notify::Nothing,
     };
     let welcome = Welcome {
         now: IncidentTime::from_micros(0),

@@ -18,7 +18,7 @@ pub use crate::mapping::Mapping;
 use crate::time::{IncidentTime, Span};
 
 /// Changes whenever a message changes its form.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// Environment variable: where the run listens.
 pub const ENV_CONTROL: &str = "RELAPSE_CONTROL";
@@ -154,6 +154,13 @@ pub enum Query {
         /// argv, `argv[0]` is `systemctl` or `journalctl`.
         argv: Vec<String>,
     },
+    /// Run `systemd-notify`. The message has been served when the answer comes: [`Answer::Notified`].
+    Notify {
+        /// argv.
+        argv: Vec<String>,
+        /// `$NOTIFY_SOCKET`, as the host has it.
+        socket: Option<String>,
+    },
     /// Go on with a command that had more to say ([`Answer::Output`] with `more`).
     More,
     /// Send a signal.
@@ -242,6 +249,8 @@ pub struct ServerRole {
     pub handlers_after: Span,
     /// How often a healthy server looks whether it was told to end.
     pub notice: Span,
+    /// What it says to the manager.
+    pub notify: Notify,
 }
 
 /// Reaction to SIGTERM.
@@ -253,6 +262,18 @@ pub enum Sigterm {
     Defer,
     /// Never obeyed.
     Ignore,
+}
+
+/// What a stand-in says to the manager (sd_notify(3)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Notify {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// That it is ready, that it stops, and the signs of life that its watchdog wants.
+    Ready,
+    /// That it is ready and that it stops, but no signs of life.
+    Silent,
 }
 
 /// The polling client.
@@ -299,6 +320,17 @@ pub enum Answer {
         more: bool,
         /// Incident time.
         now: IncidentTime,
+    },
+    /// To `Notify`.
+    Notified {
+        /// For standard output.
+        stdout: Vec<u8>,
+        /// For standard error.
+        stderr: Vec<u8>,
+        /// Exit code.
+        code: u8,
+        /// How many of the last arguments are a command to go on as.
+        command: usize,
     },
     /// To `Kill`: `None` if the signal was sent, else what the shell would print after `kill: `.
     Killed(Option<String>),

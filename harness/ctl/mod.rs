@@ -1,9 +1,10 @@
-//! What `systemctl` and `journalctl` say: from argv to standard output, standard error and exit code. Pure.
+//! What `systemctl`, `journalctl` and `systemd-notify` say: from argv to standard output, standard error and exit code. Pure.
 
 mod getopt;
 mod glob;
 pub mod install;
 pub mod journalctl;
+pub mod notify;
 pub mod systemctl;
 mod view;
 

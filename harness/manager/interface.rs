@@ -15,6 +15,9 @@ pub type JobId = u32;
 /// Identifies one request of a client until its replies have come.
 pub type RequestId = u64;
 
+/// Where services send their notifications, as `$NOTIFY_SOCKET` has it.
+pub const NOTIFY_SOCKET: &str = "/run/systemd/notify";
+
 /// How the manager is set up; all of it is incident data.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -36,6 +39,18 @@ pub trait Host {
     fn unit_files(&self) -> &Files;
     /// A file of the incident's machine (EnvironmentFile=, PIDFile=), `None` if there is none.
     fn read(&self, path: &str) -> Option<Vec<u8>>;
+    /// As `read`, for the PID file of a unit: whoever wrote it may have known PIDs that are not the incident's.
+    fn read_pid_file(&self, unit: &str, path: &str) -> Option<Vec<u8>> {
+        let _ = unit;
+        self.read(path)
+    }
+    /// Whether there is a process with this PID that has not ended, in whatever unit.
+    ///
+    /// The default knows of none that is gone.
+    fn is_alive(&self, pid: Pid) -> bool {
+        let _ = pid;
+        true
+    }
     /// Whether a path exists, and as what (ConditionPathExists= and its siblings).
     fn stat(&self, path: &str) -> Option<PathKind>;
     /// The processes that belong to the unit now, in order of PID: its control group.
@@ -159,12 +174,14 @@ pub enum Input {
         /// Whose.
         unit: String,
     },
-    /// A datagram on a unit's notification socket (SPEC 12).
+    /// A datagram on the notification socket (SPEC 12).
     Notify {
         /// The sender.
         pid: Pid,
+        /// The unit whose group the sender is in, as far as the kernel can tell.
+        unit: Option<String>,
         /// Newline-separated assignments.
-        text: String,
+        text: Vec<u8>,
     },
     /// A connection waits on a listening socket that the manager holds.
     Traffic {
@@ -414,7 +431,7 @@ pub struct Spawn {
     pub environment: Vec<(Text, Text)>,
     /// The unit's invocation ID, 32 hex digits.
     pub invocation_id: Text,
-    /// Whether the process may send notifications: give it NOTIFY_SOCKET.
+    /// Whether the process may send notifications; it has [`NOTIFY_SOCKET`] in its environment then.
     pub notify: bool,
     /// Names of the sockets to pass from descriptor 3 on: (socket unit, FileDescriptorName).
     pub sockets: Vec<(String, String)>,

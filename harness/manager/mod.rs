@@ -146,6 +146,11 @@ impl Manager {
         Some(deadline.ceil_to_grid(self.config.boot, TIMER_ACCURACY, self.config.timer_phase))
     }
 
+    /// The PID files that the manager waits for.
+    pub fn awaited_files(&self) -> impl Iterator<Item = &str> {
+        self.awaiting_pid_file.iter().filter_map(|unit| self.units[unit.0 as usize].config.pid_file.as_deref())
+    }
+
     /// Whether the manager waits for a PID file.
     pub fn awaits_files(&self) -> bool {
         !self.awaiting_pid_file.is_empty()

@@ -83,7 +83,7 @@ impl Step<'_> {
             Input::ExecFailed { pid, failure } => self.exec_failed(pid, &failure),
             Input::Exited { pid, exit } => self.exited(pid, exit),
             Input::CgroupEmpty { unit } => self.cgroup_empty(&unit),
-            Input::Notify { pid, text } => self.notified(pid, &text),
+            Input::Notify { pid, unit, text } => self.notified(pid, unit.as_deref(), &text),
             Input::Listening { unit, result } => self.listening(&unit, result),
         }
         self.settle();

@@ -86,6 +86,7 @@ fn command(link: &mut Link, name: &str, args: &[String]) -> u8 {
         "timeout" => time_commands::timeout(link, args),
         "watch" => time_commands::watch(link, args),
         "systemctl" | "journalctl" => tool::forward(link, args),
+        "systemd-notify" => tool::notify(link, args),
         "kill" => tool::kill(link, args),
         "pkill" | "pgrep" => pgrep::main(link, name, args),
         "killall" => killall::killall(link, args),

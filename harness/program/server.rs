@@ -6,12 +6,13 @@
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::net::UnixDatagram;
 
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, sockopt};
 
-use crate::control::{Note, ServerRole, Sigterm};
+use crate::control::{Note, Notify, ServerRole, Sigterm};
 use crate::program::link::{Link, Woke};
 use crate::time::{IncidentTime, Span};
 
@@ -188,6 +189,9 @@ impl Server<'_> {
             return 1;
         }
         let since = self.link.now();
+        self.tell_manager("READY=1");
+        let every = self.watchdog();
+        let mut sign_of_life = every.map(|every| since + every);
         let mut listener = Some(listener);
         let mut connections: Vec<Connection> = Vec::new();
         let mut stop: Option<(Signal, IncidentTime)> = None;
@@ -197,6 +201,7 @@ impl Server<'_> {
                 && self.link.now() >= at
             {
                 if listener.take().is_some() {
+                    self.tell_manager("STOPPING=1");
                     self.link.stderr("INFO:     Shutting down");
                     self.link.note(Note::Closed { address: self.host.clone(), port: self.port });
                 }
@@ -207,7 +212,14 @@ impl Server<'_> {
                     self.link.die_by(signal);
                 }
             }
-            let deadline = stop.filter(|_| listener.is_some()).map(|(_, at)| at);
+            if let (Some(at), Some(every)) = (sign_of_life, every)
+                && self.link.now() >= at
+            {
+                self.tell_manager("WATCHDOG=1");
+                sign_of_life = Some(at + every);
+            }
+            let stops = stop.filter(|_| listener.is_some()).map(|(_, at)| at);
+            let deadline = [stops, sign_of_life].into_iter().flatten().min();
             let fds: Vec<BorrowedFd<'_>> = listener
                 .iter()
                 .map(AsFd::as_fd)
@@ -240,6 +252,27 @@ impl Server<'_> {
                 }
             }
         }
+    }
+
+    /// Tells the manager something, if this program does that and the manager wants to hear it (sd_notify(3)).
+    fn tell_manager(&mut self, text: &str) {
+        let Some(socket) = std::env::var_os("NOTIFY_SOCKET").filter(|_| self.role.notify != Notify::Nothing) else {
+            return;
+        };
+        // What was noted before has happened before.
+        self.link.flush();
+        if let Err(error) = UnixDatagram::unbound().and_then(|sender| sender.send_to(text.as_bytes(), socket)) {
+            self.link.stderr(&format!("cannot notify the service manager: {error}"));
+        }
+    }
+
+    /// How often the manager is to be told that all is well: twice within the time that its watchdog waits
+    /// (sd_watchdog_enabled(3)).
+    fn watchdog(&self) -> Option<Span> {
+        let number = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
+        let mine = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(self.link.pid()));
+        let half = number("WATCHDOG_USEC").filter(|_| mine && self.role.notify == Notify::Ready)? / 2;
+        (half > 0).then(|| Span::from_micros(half))
     }
 
     /// Reads what has come and answers a whole request; true when the connection is done with.

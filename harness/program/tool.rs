@@ -1,4 +1,4 @@
-//! Commands that the run answers (`systemctl`, `journalctl`), `kill` and `sudo`.
+//! Commands that the run answers (`systemctl`, `journalctl`, `systemd-notify`), `kill` and `sudo`.
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -26,6 +26,37 @@ pub(super) fn forward(link: &mut Link, args: &[String]) -> u8 {
         }
         answer = link.ask(Query::More);
     }
+}
+
+/// systemd-notify(1): the run reads the command line and serves the message before it answers.
+pub(super) fn notify(link: &mut Link, args: &[String]) -> u8 {
+    let socket = std::env::var_os("NOTIFY_SOCKET").map(|socket| socket.to_string_lossy().into_owned());
+    let Answer::Notified { stdout, stderr, code, command } = link.ask(Query::Notify { argv: args.to_vec(), socket })
+    else {
+        return 1;
+    };
+    link.stdout(&stdout);
+    for line in String::from_utf8_lossy(&stderr).lines() {
+        link.stderr(line);
+    }
+    let words = &args[args.len().saturating_sub(command)..];
+    // What it goes on as is the host's again.
+    let host: Vec<String> = words.iter().map(|word| link.mapping().to_host(word)).collect();
+    let Some((program, rest)) = host.split_first() else { return code };
+    let error = go_on_as(link, program, rest);
+    link.stderr(&format!("Failed to execute command line: {}: {}", words.join(" "), reason(&error)));
+    1
+}
+
+/// Replaces this process by another program; comes back only with the reason why not.
+fn go_on_as<S: AsRef<std::ffi::OsStr>>(link: &mut Link, program: &S, rest: &[S]) -> std::io::Error {
+    link.note(Note::Foreign);
+    link.flush();
+    Command::new(program).args(rest).exec()
+}
+
+fn reason(error: &std::io::Error) -> String {
+    error.raw_os_error().map_or_else(|| error.to_string(), |raw| Errno::from_raw(raw).desc().to_owned())
 }
 
 /// kill(1) as shells have it.
@@ -131,15 +162,12 @@ pub(super) fn sudo(link: &mut Link, args: &[String]) -> u8 {
         link.stderr("usage: sudo command [arg ...]");
         return 1;
     };
-    link.note(Note::Foreign);
-    link.flush();
-    let error = Command::new(program).args(rest).exec();
+    let error = go_on_as(link, program, rest);
     let program = link.mapping().to_incident(program);
     if error.kind() == std::io::ErrorKind::NotFound {
         link.stderr(&format!("sudo: {program}: command not found"));
     } else {
-        let why = error.raw_os_error().map_or_else(|| error.to_string(), |raw| Errno::from_raw(raw).desc().to_owned());
-        link.stderr(&format!("sudo: unable to execute {program}: {why}"));
+        link.stderr(&format!("sudo: unable to execute {program}: {}", reason(&error)));
     }
     1
 }

@@ -178,6 +178,7 @@ impl Incident {
                 Some(pending) => self.serve(pending)?,
                 None if self.reboot_due && !self.tree.alive().any(|process| process.is_command) => self.reboot()?,
                 None if !self.signalled.is_empty() => self.answer_kills()?,
+                None if self.pid_file_written() => self.input(Input::Elapsed)?,
                 None => {
                     self.tree.forget_ended();
                     return Ok(());
@@ -215,6 +216,8 @@ impl Incident {
 
     fn serve(&mut self, pending: Pending) -> Result<(), Fault> {
         match pending {
+            Pending::Notified(notice) => self.notified(notice),
+            Pending::Nothing => Ok(()),
             Pending::Ended(id, status) => self.ended(id, status),
             Pending::Hello(id) => self.hello(id),
             Pending::Ask(id, query) => self.ask(id, query),
@@ -231,6 +234,7 @@ impl Incident {
         self.waiting.remove(&id);
         let Some(process) = self.tree.get(id) else { return Ok(()) };
         let (pid, origin, server) = (process.pid, process.origin.clone(), process.server);
+        let told = !process.was_reaped_by_parent();
         let cpu = self.tree.cpu(process);
         let status = match &origin {
             Origin::Unit { unit, .. } => self.with_core(unit, status),
@@ -251,7 +255,7 @@ impl Incident {
                 self.machinery.account(&unit, cpu);
                 if let Some(pid) = pid {
                     self.event(EventKind::Exit { unit: Some(unit.clone()), role: Some(role), pid, ended });
-                    if !self.reboot_due {
+                    if told && !self.reboot_due {
                         self.input(Input::Exited { pid, exit })?;
                     }
                 }

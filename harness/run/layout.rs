@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 
 use crate::control::{Mapping, Sink};
-use crate::manager::PathKind;
+use crate::manager::{NOTIFY_SOCKET, PathKind};
 use crate::mapping::{COMMANDS, SHELLS, SYSTEM_DIRECTORIES};
 use crate::program::real_shell;
 use crate::sys::port::Lease;
@@ -84,6 +84,11 @@ impl Layout {
     /// The file of one of our commands.
     pub(super) fn command(&self, name: &str) -> PathBuf {
         Path::new(&self.mapping.commands).join("usr/bin").join(name)
+    }
+
+    /// Where notifications come in.
+    pub(super) fn notify_socket(&self) -> PathBuf {
+        self.below(NOTIFY_SOCKET)
     }
 
     pub(super) fn streams(&self) -> PathBuf {

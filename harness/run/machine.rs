@@ -55,6 +55,10 @@ pub(super) struct Machinery {
     boots: u32,
     /// Users and groups that do not exist.
     pub(super) unknown_accounts: BTreeSet<String>,
+    /// The PID files that the manager waits for, as they were last seen.
+    pid_files: Vec<(String, Option<Vec<u8>>)>,
+    /// Units whose processes were told where to send notifications.
+    pub(super) notifying: BTreeSet<String>,
     pub(super) profile: Profile,
 }
 
@@ -79,6 +83,8 @@ impl Machinery {
             next_request: 1,
             boots: 0,
             unknown_accounts: BTreeSet::new(),
+            pid_files: Vec::new(),
+            notifying: BTreeSet::new(),
             profile,
         }
     }
@@ -178,6 +184,18 @@ impl Host for View<'_> {
         self.layout.read(path)
     }
 
+    fn read_pid_file(&self, unit: &str, path: &str) -> Option<Vec<u8>> {
+        // Numbers in it are no ports.
+        let bytes = std::fs::read(self.layout.resolve(path)).ok()?;
+        let line = std::str::from_utf8(&bytes).ok().and_then(|text| text.lines().next());
+        let pid = line.and_then(|line| super::notify::incident_pid(self.tree, Some(unit), line));
+        Some(pid.map_or(bytes, |pid| format!("{pid}\n").into_bytes()))
+    }
+
+    fn is_alive(&self, pid: Pid) -> bool {
+        self.tree.by_pid(pid).is_some()
+    }
+
     fn stat(&self, path: &str) -> Option<PathKind> {
         self.layout.stat(path)
     }
@@ -224,13 +242,7 @@ impl Incident {
             if matches!(input, Input::Request { .. } | Input::Boot) {
                 self.refresh_files()?;
             }
-            let unknown = self.unnumbered_processes();
-            for id in unknown {
-                let pid = self.fork();
-                if let Some(process) = self.tree.get_mut(id) {
-                    process.pid = Some(pid);
-                }
-            }
+            self.number_processes();
             let now = self.now();
             let mut view = View {
                 tree: &self.tree,
@@ -254,22 +266,36 @@ impl Incident {
         self.progress_sessions()
     }
 
-    /// Descendants of units that have no PID yet: the manager may want to see or signal them.
-    fn unnumbered_processes(&mut self) -> Vec<super::tree::ProcessId> {
-        let strangers =
-            self.tree.alive().any(|process| process.pid.is_none() && matches!(process.origin, Origin::Unit { .. }));
-        if !strangers {
-            return Vec::new();
+    /// Whether a PID file that the manager waits for has been written since the last look: what inotify(7) tells it.
+    pub(super) fn pid_file_written(&mut self) -> bool {
+        if !self.machinery.manager.awaits_files() && self.machinery.pid_files.is_empty() {
+            return false;
         }
-        self.tree.serve_all();
-        self.tree
-            .alive()
-            .filter(|process| process.pid.is_none() && matches!(process.origin, Origin::Unit { .. }))
-            .map(|process| process.id)
-            .collect()
+        let read = |path: &str| (path.to_owned(), std::fs::read(self.layout.resolve(path)).ok());
+        let files: Vec<_> = self.machinery.manager.awaited_files().map(read).collect();
+        let written = files.iter().any(|file| file.1.is_some() && !self.machinery.pid_files.contains(file));
+        self.machinery.pid_files = files;
+        written
     }
 
-    fn apply(&mut self, effect: Effect) -> Result<(), Fault> {
+    /// Gives descendants of units that have no PID yet one: the manager may want to see or signal them.
+    pub(super) fn number_processes(&mut self) {
+        let is_nameless =
+            |process: &&super::tree::Process| process.pid.is_none() && matches!(process.origin, Origin::Unit { .. });
+        if !self.tree.alive().any(|process| is_nameless(&process)) {
+            return;
+        }
+        self.tree.serve_all();
+        let nameless: Vec<_> = self.tree.alive().filter(is_nameless).map(|process| process.id).collect();
+        for id in nameless {
+            let pid = self.fork();
+            if let Some(process) = self.tree.get_mut(id) {
+                process.pid = Some(pid);
+            }
+        }
+    }
+
+    pub(super) fn apply(&mut self, effect: Effect) -> Result<(), Fault> {
         match effect {
             Effect::Journal(message) => {
                 let now = self.now();
@@ -337,9 +363,12 @@ impl Incident {
     }
 
     fn spawn(&mut self, spawn: Spawn) -> Result<(), Fault> {
-        let Spawn { pid, role, argv, environment, .. } = spawn;
+        let Spawn { pid, role, argv, environment, notify, .. } = spawn;
         let Program { path, working_directory, output, identifier, .. } = &*spawn.program;
         let (unit, invocation_id) = (String::from(spawn.unit), String::from(spawn.invocation_id));
+        if notify {
+            self.machinery.notifying.insert(unit.clone());
+        }
         let before = self.machinery.output.insert(unit.clone(), (invocation_id.clone(), identifier.clone()));
         if before.is_none_or(|(id, _)| id != invocation_id) {
             self.machinery.spent.remove(&unit);
@@ -362,9 +391,11 @@ impl Incident {
         if !ours {
             arm_shell(&mut host_argv);
         }
+        // Other programs compare WATCHDOG_PID with their own PID, which is the host's. Without it the watchdog is
+        // whoever's who reads of it (sd_watchdog_enabled(3)).
         let mut host_environment: Vec<(String, String)> = environment
             .iter()
-            .filter(|(name, _)| name != "PATH")
+            .filter(|(name, _)| name != "PATH" && (ours || name != "WATCHDOG_PID"))
             .map(|(name, value)| (name.to_string(), mapping.to_host(value)))
             .collect();
         let path_variable =

@@ -9,6 +9,7 @@ mod incident;
 mod layout;
 mod live;
 mod machine;
+mod notify;
 mod play;
 mod quiet;
 mod sessions;
@@ -251,6 +252,7 @@ impl Scenario {
         let logs = self.programs().filter_map(|block| block.program.log_file.as_deref()?.rsplit_once('/'));
         directories.extend(logs.map(|(parent, _)| parent.to_owned()));
         directories.extend(self.files().filter_map(|file| Some(file.path.rsplit_once('/')?.0.to_owned())));
+        directories.extend(self.pid_files().iter().filter_map(|path| Some(path.rsplit_once('/')?.0.to_owned())));
         for unit in self.units() {
             directories.extend(
                 unit.text()

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use super::console::CommandOutcome;
 use super::incident::{Incident, Reached, StandIn};
 use super::{Fault, Output};
-use crate::control::{ServerRole, Sigterm};
+use crate::control::{Notify, ServerRole, Sigterm};
 use crate::expect::{Context, Diagnostic, Monitor, Source, Verdict as ClaimVerdict, is_main_start};
 use crate::program::arm_script;
 use crate::report::{ClaimOutcome, Failure, FailureKind, Loop, PhaseOutcome, PhaseState};
 use crate::scenario::{
-    Bind, Bindings, Command, Console, Expect, Kind, OnTerm, Program, Scenario, StepKind, When, compare,
+    Bind, Bindings, Command, Console, Expect, Kind, OnTerm, Program, Says, Scenario, StepKind, When, compare,
 };
 use crate::time::{IncidentTime, Span};
 use crate::timeline::EventKind;
@@ -68,6 +68,11 @@ pub(super) fn stand_in(name: &str, program: &Program) -> StandIn {
             sigterm,
             handlers_after: program.sigterm_ready_after.unwrap_or(Span::from_millis(150)),
             notice: program.shutdown.unwrap_or(Span::from_millis(100)),
+            notify: match program.notify {
+                None => Notify::Nothing,
+                Some(Says::Ready) => Notify::Ready,
+                Some(Says::Silent) => Notify::Silent,
+            },
         },
         startup,
         starts: 0,

@@ -11,7 +11,7 @@ use super::guard::Guard;
 use super::incident::{Incident, StandIn};
 use super::layout::Layout;
 use super::machine::Machinery;
-use super::tree::Tree;
+use super::tree::{Places, Tree};
 use super::{Cancel, Fault};
 use crate::control::ClientRole;
 use crate::manager::Config;
@@ -88,19 +88,25 @@ impl Incident {
                 layout.make_directory(parent.0)?;
             }
         }
-        let socket = layout.socket();
-        if socket.as_os_str().len() > 100 {
+        let (socket, notify) = (layout.socket(), layout.notify_socket());
+        // unix(7): 108 bytes with the last NUL.
+        if let Some(path) = [&socket, &notify].into_iter().find(|path| path.as_os_str().len() > 107) {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                format!("the path {} is too long for a socket; set TMPDIR to a shorter one", socket.display()),
+                format!("the path {} is too long for a socket; set TMPDIR to a shorter one", path.display()),
             )
             .into());
         }
         let function = directory.join("kill.sh");
         std::fs::write(&function, KILL_FUNCTION)?;
-        let kill = [layout.command("kill"), function].map(|file| file.to_string_lossy().into_owned()).into();
-        let (streams, cancel) = (layout.streams(), setup.cancel.clone());
-        let mut tree = Tree::new(guard, &socket, &streams, setup.stall, cancel, setup.start, kill)?;
+        let places = Places {
+            socket: &socket,
+            notify: &notify,
+            streams: &layout.streams(),
+            kill_command: layout.command("kill").to_string_lossy().into_owned(),
+            kill_function: function.to_string_lossy().into_owned(),
+        };
+        let mut tree = Tree::new(guard, places, setup.stall, setup.cancel.clone(), setup.start)?;
         tree.watch_ports(layout.mapping.ports.iter().map(|(_, host)| *host).collect());
         let boot = setup.start - UPTIME;
         let machinery = Machinery::new(

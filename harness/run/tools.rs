@@ -25,6 +25,7 @@ impl Incident {
                 self.signalled.push((id, refused));
                 Ok(())
             }
+            Query::Notify { argv, socket } => self.notify_command(id, &argv, socket.as_deref()),
             Query::Tool { argv } => self.begin_session(id, &argv),
             Query::More => self.drive(id),
         }
@@ -78,7 +79,7 @@ impl Incident {
         Answer::Processes { now, you, rows }
     }
 
-    fn user_of(&self, unit: &str) -> String {
+    pub(super) fn user_of(&self, unit: &str) -> String {
         let user = self.machinery.manager.property(&self.view(), unit, "User");
         user.filter(|user| !user.is_empty()).unwrap_or_else(|| "root".to_owned())
     }

@@ -45,7 +45,8 @@ impl Scenario {
         let mut own: Vec<String> = OWN.iter().map(|path| (*path).to_owned()).collect();
         let programs = self.programs().flat_map(|block| block.program.path.iter().chain(&block.program.log_file));
         let files = self.files().map(|file| &file.path);
-        for path in programs.chain(files).chain(&self.settings.directory) {
+        let pid_files = self.pid_files();
+        for path in programs.chain(files).chain(&self.settings.directory).chain(&pid_files) {
             let top = path.trim_start_matches('/').split('/').next().unwrap_or_default();
             let path = if SHARED.contains(&top) { path.clone() } else { format!("/{top}") };
             if !own.iter().any(|own| is_below(&path, own)) {
@@ -53,6 +54,18 @@ impl Scenario {
             }
         }
         own
+    }
+
+    /// The PID files of the scenario's units. Without a directory they are in `/run` (systemd.service(5), `PIDFile=`).
+    pub fn pid_files(&self) -> Vec<String> {
+        let lines = self.units().flat_map(|unit| unit.text().lines());
+        lines
+            .filter_map(|line| line.split_once('=').filter(|(key, _)| key.trim() == "PIDFile"))
+            .map(|(_, path)| path.trim())
+            // What a specifier stands for is not known before the unit is loaded.
+            .filter(|path| !path.is_empty() && !path.contains('%'))
+            .map(|path| if path.starts_with('/') { path.to_owned() } else { format!("/run/{path}") })
+            .collect()
     }
 
     /// Checks that every `never … for D` outlasts three periods of the loop, now that the period is known.

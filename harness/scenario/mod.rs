@@ -37,7 +37,7 @@ pub use console::{Command, Console, Line, When};
 pub use error::Error;
 pub use load::Loader;
 pub use output::{Bindings, Mismatch, compare, update};
-pub use settings::{Bind, Client, Kind, OnTerm, Program, Settings, Startup};
+pub use settings::{Bind, Client, Kind, OnTerm, Program, Says, Settings, Startup};
 pub use shell::{Scan, Target, scan};
 
 /// A scenario with everything it extends, ready to be run from top to bottom.

@@ -208,6 +208,8 @@ pub struct Program {
     /// From SIGTERM to its exit, once it serves.
     #[serde(deserialize_with = "maybe_span")]
     pub shutdown: Option<Span>,
+    /// What it says to the manager.
+    pub notify: Option<Says>,
     /// Which version of the program it stands in for, where versions differ.
     pub version: Option<String>,
 }
@@ -247,6 +249,16 @@ pub enum OnTerm {
     Ignore,
     /// It starts up to the end and then shuts down.
     Defer,
+}
+
+/// What a program says to the manager with sd_notify(3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Says {
+    /// READY=1 when it listens, STOPPING=1 when it stops, WATCHDOG=1 in time for its watchdog.
+    Ready,
+    /// The same, but never WATCHDOG=1.
+    Silent,
 }
 
 /// An entry of `startup`: `"4.4s"`, or `"34x 4.4s"` for 34 starts alike.

@@ -212,6 +212,10 @@ impl Host for Machine {
             .collect()
     }
 
+    fn is_alive(&self, pid: Pid) -> bool {
+        self.processes.contains_key(&pid)
+    }
+
     fn cpu_time(&self, unit: &str) -> Span {
         self.cpu.get(unit).copied().unwrap_or_default()
     }

@@ -312,7 +312,8 @@ impl World {
                     continue;
                 }
                 Act::Notify(text) => {
-                    self.inputs.push_back(Input::Notify { pid, text });
+                    let unit = self.machine.processes.get(&pid).and_then(|process| process.unit.clone());
+                    self.inputs.push_back(Input::Notify { pid, unit, text: text.into_bytes() });
                     continue;
                 }
                 Act::Exec(program) => {

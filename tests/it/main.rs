@@ -23,6 +23,8 @@ mod manager_shell;
 mod manager_sockets;
 mod manager_tables;
 mod manager_versions;
+mod notify;
+
 mod report;
 mod scenario;
 mod scenario_anything;

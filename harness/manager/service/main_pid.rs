@@ -87,7 +87,7 @@ impl Step<'_> {
             }
             Err(())
         };
-        let Some(bytes) = self.host.read(path) else {
+        let Some(bytes) = self.host.read_pid_file(&self.unit(unit).name, path) else {
             return complain(
                 self,
                 format!("Can't open PID file {path} (yet?) after {state}: No such file or directory"),
@@ -95,24 +95,47 @@ impl Step<'_> {
         };
         let text = String::from_utf8_lossy(&bytes);
         let line = text.lines().next().unwrap_or_default().trim();
-        let Some(pid) = line.parse::<Pid>().ok().filter(|pid| *pid > 0 && i32::try_from(*pid).is_ok()) else {
+        let Some(pid) = parse_pid(line) else {
             return complain(self, format!("Failed to parse PID from file {path}: Invalid argument"));
         };
         let run = &self.unit(unit).service;
         if run.main_pid_known && run.main_pid == pid {
             return Ok(false);
         }
+        // One that is not the service's own is taken because the file is root's, as all files are here.
+        match self.refuse_main_pid(unit, pid) {
+            Some(refusal) => complain(self, refusal),
+            None => {
+                self.adopt_main_pid(unit, pid);
+                Ok(true)
+            }
+        }
+    }
+
+    /// Why a process cannot become the main one, if it cannot.
+    pub(super) fn refuse_main_pid(&self, unit: UnitId, pid: Pid) -> Option<String> {
         if pid == 1 {
-            return complain(self, "New main PID 1 is the manager, refusing.".into());
+            Some(format!("New main PID {pid} is the manager, refusing."))
+        } else if pid == self.unit(unit).service.control_pid {
+            Some(format!("New main PID {pid} is the control process, refusing."))
+        } else if !self.host.is_alive(pid) {
+            Some(format!("New main PID {pid} does not exist or is a zombie."))
+        } else {
+            None
         }
-        if pid == run.control_pid {
-            return complain(self, format!("New main PID {pid} is the control process, refusing."));
+    }
+
+    /// Takes a process that somebody has named as the main one.
+    pub(super) fn adopt_main_pid(&mut self, unit: UnitId, pid: Pid) {
+        let processes = self.host.processes(&self.unit(unit).name);
+        let alien = !processes.iter().any(|process| process.pid == pid && process.parent == 1);
+        self.set_main_pid(unit, pid, alien);
+        if alien {
+            let text = format!(
+                "Supervising process {pid} which is not our child. We'll most likely not notice when it exits."
+            );
+            self.log(unit, level::WARNING, &text);
         }
-        if !self.host.processes(&self.unit(unit).name).iter().any(|process| process.pid == pid) {
-            return complain(self, format!("New main PID {pid} does not exist or is a zombie."));
-        }
-        self.set_main_pid(unit, pid, false);
-        Ok(true)
     }
 
     /// Guesses the main process: the only one that was left to the manager.
@@ -126,4 +149,9 @@ impl Step<'_> {
             self.set_main_pid(unit, only.pid, false);
         }
     }
+}
+
+/// A PID as systemd reads it.
+pub(super) fn parse_pid(text: &str) -> Option<Pid> {
+    text.trim().parse::<Pid>().ok().filter(|pid| *pid > 0 && i32::try_from(*pid).is_ok())
 }

@@ -328,7 +328,9 @@ impl Step<'_> {
     /// `Some(true)`: the main process lives; `Some(false)`: it is dead; `None`: nobody knows which one it is.
     fn main_alive(&self, unit: UnitId) -> Option<bool> {
         let run = &self.unit(unit).service;
-        run.main_pid_known.then_some(run.main_pid != 0)
+        // Nobody tells of the end of a process that is not the manager's child.
+        let alive = run.main_pid != 0 && (!run.main_pid_alien || self.host.is_alive(run.main_pid));
+        run.main_pid_known.then_some(alive)
     }
 
     fn control_alive(&self, unit: UnitId) -> bool {

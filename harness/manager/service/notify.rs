@@ -2,33 +2,41 @@
 
 use super::super::catalog::level;
 use super::super::interface::Pid;
-use super::super::loaded::{NotifyState, Timer, UnitId};
+use super::super::loaded::{Kind, NotifyState, Timer, UnitId};
 use super::super::states::{ServiceResult, ServiceState};
 use super::super::step::Step;
+use super::main_pid::parse_pid;
 use crate::time::Span;
 use crate::unit::{NotifyAccess, ServiceType};
 
 impl Step<'_> {
-    /// A datagram has come from a process of a unit.
-    pub(in super::super) fn notified(&mut self, pid: Pid, text: &str) {
-        let unit = match self.m.pids.get(&pid) {
-            Some(&unit) => unit,
-            None => match self.unit_of_process(pid) {
-                Some(unit) => unit,
-                None => return,
-            },
+    /// A datagram has come from a process, which is known by its PID or by its control group.
+    pub(in super::super) fn notified(&mut self, pid: Pid, group: Option<&str>, bytes: &[u8]) {
+        let known = self.m.pids.get(&pid).copied().or_else(|| self.m.id(group?));
+        let Some(unit) = known.filter(|unit| self.unit(*unit).kind == Kind::Service) else {
+            let text = format!("Cannot find unit for notify message of PID {pid}, ignoring.");
+            return self.log_manager(level::WARNING, &text);
         };
         if !self.may_notify(unit, pid) {
             return;
         }
+        let text = &*String::from_utf8_lossy(bytes);
         let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
         if let Some(new) = value("MAINPID") {
             self.new_main_pid(unit, new);
         }
         let steps: Vec<&str> = text.lines().collect();
         self.progress(unit, &steps);
-        if let Some(status) = value("STATUS") {
-            self.unit_mut(unit).service.status_text = (!status.is_empty()).then(|| status.to_owned());
+        if let Some(status) = bytes.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"STATUS=")) {
+            match std::str::from_utf8(status) {
+                Ok(status) => {
+                    self.unit_mut(unit).service.status_text = (!status.is_empty()).then(|| status.to_owned());
+                }
+                Err(_) => {
+                    let text = "Status message in notification message is not UTF-8 clean.";
+                    self.log(unit, level::WARNING, text);
+                }
+            }
         }
         if let Some(error) = value("ERRNO").and_then(|error| error.parse().ok()).filter(|error: &i32| *error >= 0) {
             self.unit_mut(unit).service.status_errno = error;
@@ -59,14 +67,6 @@ impl Step<'_> {
         if self.m.rules.restart_reset && steps.contains(&"RESTART_RESET=1") {
             self.unit_mut(unit).service.n_restarts = 0;
         }
-    }
-
-    fn unit_of_process(&self, pid: Pid) -> Option<UnitId> {
-        let units = self.present_units().into_iter();
-        units
-            .filter(|(_, unit)| self.unit(*unit).kind == super::super::loaded::Kind::Service)
-            .find(|(name, _)| self.host.processes(name).iter().any(|process| process.pid == pid))
-            .map(|(_, unit)| unit)
     }
 
     /// NotifyAccess= as it holds now.
@@ -105,20 +105,19 @@ impl Step<'_> {
         if !live {
             return;
         }
-        let Some(pid) = text.parse::<Pid>().ok().filter(|pid| *pid > 1) else {
+        let Some(pid) = parse_pid(text) else {
             let text = format!("Failed to parse MAINPID= field in notification message, ignoring: {text}");
             return self.log(unit, level::WARNING, &text);
         };
         let run = &self.unit(unit).service;
-        if pid == run.control_pid {
-            let text = format!("New main PID {pid} is the control process, refusing.");
-            return self.log(unit, level::WARNING, &text);
-        }
         if run.main_pid == pid && run.main_pid_known {
             return;
         }
-        let own = self.host.processes(&self.unit(unit).name).iter().any(|process| process.pid == pid);
-        self.set_main_pid(unit, pid, !own);
+        // One that is not the service's own is taken on the word of a privileged sender, and all are that here.
+        match self.refuse_main_pid(unit, pid) {
+            Some(refusal) => self.log(unit, level::WARNING, &refusal),
+            None => self.adopt_main_pid(unit, pid),
+        }
     }
 
     /// READY=1, RELOADING=1, STOPPING=1: the last one in the datagram counts.

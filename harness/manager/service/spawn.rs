@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::catalog::level;
-use super::super::interface::{Effect, ExecFailure, ExecRole, Pid, Program, Spawn};
+use super::super::interface::{Effect, ExecFailure, ExecRole, NOTIFY_SOCKET, Pid, Program, Spawn};
 use super::super::load::commands;
 use super::super::loaded::{Kind, Prepared, Relation, Timer, UnitId};
 use super::super::states::SocketState;
@@ -126,7 +126,7 @@ impl Step<'_> {
             _ => Vec::new(),
         };
         let pid = self.host.fork();
-        let environment = self.environment(unit, &config, &prepared, pid, control, &sockets, &files, monitor);
+        let environment = self.environment(unit, &config, &prepared, pid, control, notify, &sockets, &files, monitor);
         let argv = match &prepared.argv {
             Some(argv) => argv.clone(),
             None => crate::unit::expand(command, &environment).into(),
@@ -201,13 +201,14 @@ impl Step<'_> {
         prepared: &Prepared,
         pid: Pid,
         control: bool,
+        notify: bool,
         sockets: &[(String, String)],
         files: &[(String, String)],
         monitor: Vec<(&'static str, Text)>,
     ) -> Vec<(Text, Text)> {
         let this = self.unit(unit);
         let run = &this.service;
-        let mut all = Vec::with_capacity(prepared.first.len() + prepared.last.len() + files.len() + 12);
+        let mut all = Vec::with_capacity(prepared.first.len() + prepared.last.len() + files.len() + 13);
         all.extend_from_slice(&prepared.first);
         // All of these names are different.
         let mut put = |name: &'static str, value: Text| all.push((Text::fixed(name), value));
@@ -230,6 +231,9 @@ impl Step<'_> {
         }
         if let Some(invocation) = &this.invocation {
             put("INVOCATION_ID", invocation.clone());
+        }
+        if notify {
+            put("NOTIFY_SOCKET", Text::fixed(NOTIFY_SOCKET));
         }
         let pid = Text::number(pid.into());
         put("SYSTEMD_EXEC_PID", pid.clone());

@@ -18,13 +18,14 @@ impl Tree {
         if self.cancel.is_set() {
             return Err(Fault::Canceled);
         }
-        let mut heard = self.take_ended();
+        let mut heard = self.take_ended()?;
         let ready: Vec<bool>;
         let ids: Vec<ConnectionId> = self.connections.keys().copied().collect();
         {
             let mut fds = vec![
                 PollFd::new(self.guard.socket().as_fd(), PollFlags::POLLIN),
                 PollFd::new(self.listener.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.notices.socket().as_fd(), PollFlags::POLLIN),
             ];
             fds.extend(self.connections.values().map(|c| PollFd::new(c.stream.as_fd(), PollFlags::POLLIN)));
             // In slices, so that a request to end is seen.
@@ -38,7 +39,7 @@ impl Tree {
         }
         if ready[0] {
             self.guard.read()?;
-            self.take_ended();
+            self.take_ended()?;
             heard = true;
         }
         if ready[1] {
@@ -50,15 +51,19 @@ impl Tree {
             }
             heard = true;
         }
-        for (id, _) in ids.into_iter().zip(&ready[2..]).filter(|(_, ready)| **ready) {
+        if ready[2] {
+            heard |= self.take_notices()?;
+        }
+        for (id, _) in ids.into_iter().zip(&ready[3..]).filter(|(_, ready)| **ready) {
             self.hear(id)?;
             heard = true;
         }
         Ok(heard)
     }
 
-    pub(super) fn take_ended(&mut self) -> bool {
-        let mut any = false;
+    pub(super) fn take_ended(&mut self) -> Result<bool, Fault> {
+        // What was said before an end is there by now.
+        let mut any = self.take_notices()?;
         while let Some((host, status)) = self.guard.next_ended() {
             any = true;
             if let Some(id) = self.by_host.remove(&host)
@@ -68,7 +73,7 @@ impl Tree {
             }
             self.foreign.disturbed();
         }
-        any
+        Ok(any)
     }
 
     pub(super) fn hear(&mut self, id: ConnectionId) -> Result<(), Fault> {

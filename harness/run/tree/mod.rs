@@ -5,6 +5,7 @@
 //! arrival is what makes two runs equal.
 
 mod hear;
+mod notify;
 mod serve;
 mod settle;
 mod stream;
@@ -20,8 +21,11 @@ use super::guard::Guard;
 use super::quiet::Foreign;
 use super::{Cancel, Fault};
 use crate::control::{Answer, Decoder, ENV_KILL, Note, Query, Sink, Status, Step, ToGuard, ToProcess, Welcome, encode};
+use crate::sys::notify::NotifySocket;
 use crate::sys::process;
 use crate::time::{IncidentTime, Span};
+pub(in crate::run) use notify::Notice;
+use notify::Notices;
 use stream::Stream;
 
 /// Numbers the processes of a run in the order in which they were first served.
@@ -42,6 +46,10 @@ pub(in crate::run) enum Origin {
 /// Something that wants to be served.
 #[derive(Debug)]
 pub(in crate::run) enum Pending {
+    /// It has sent a notification.
+    Notified(Notice),
+    /// Nobody wants anything, but somebody was set free to go on.
+    Nothing,
     /// It was reaped.
     Ended(ProcessId, Status),
     /// It said hello; answer with [`Tree::welcome`].
@@ -114,6 +122,8 @@ pub(in crate::run) struct Process {
     /// Stopped by a signal: quiet whatever it was about to do.
     stopped: bool,
     end: Option<Status>,
+    /// Whether a process of the run has reaped it, and not the guard, which stands for PID 1.
+    reaped_by_parent: bool,
     announced: Option<u8>,
     last_signal: Option<i32>,
     quiet: u64,
@@ -144,6 +154,23 @@ pub(in crate::run) struct Start {
     pub(in crate::run) ignore_sigpipe: bool,
 }
 
+/// Signals that nobody dies of: CHLD, CONT, STOP, TSTP, TTIN, TTOU, URG, WINCH (signal(7)).
+const HARMLESS: [i32; 8] = [17, 18, 19, 20, 21, 22, 23, 28];
+
+/// Where processes find what a run has for them.
+pub(in crate::run) struct Places<'a> {
+    /// The control protocol's socket.
+    pub(in crate::run) socket: &'a Path,
+    /// The notify socket.
+    pub(in crate::run) notify: &'a Path,
+    /// The directory of what they print.
+    pub(in crate::run) streams: &'a Path,
+    /// The file of our `kill`.
+    pub(in crate::run) kill_command: String,
+    /// A file with the shell function that calls it.
+    pub(in crate::run) kill_function: String,
+}
+
 /// The mask of an operator's shell.
 pub(in crate::run) const UMASK: u32 = 0o022;
 
@@ -166,6 +193,7 @@ pub(in crate::run) struct Tree {
     /// How often somebody took itself back to running.
     awakenings: u64,
     foreign: Foreign,
+    notices: Notices,
     /// Processes that nobody announced may exist.
     untracked: bool,
     stall: Duration,
@@ -184,13 +212,12 @@ const PROVISIONAL: ProcessId = 1 << 40;
 impl Tree {
     pub(in crate::run) fn new(
         guard: Guard,
-        socket: &Path,
-        streams: &Path,
+        places: Places<'_>,
         stall: Duration,
         cancel: Cancel,
         now: IncidentTime,
-        (kill_command, kill_function): (String, String),
     ) -> io::Result<Tree> {
+        let Places { socket, notify, streams, kill_command, kill_function } = places;
         let listener = UnixListener::bind(socket)?;
         listener.set_nonblocking(true)?;
         Ok(Tree {
@@ -209,6 +236,7 @@ impl Tree {
             generation: 0,
             awakenings: 0,
             foreign: Foreign::default(),
+            notices: Notices::new(NotifySocket::bind(notify)?),
             untracked: false,
             stall,
             looked: None,
@@ -232,6 +260,11 @@ impl Tree {
     /// Processes that have not ended, served ones first, in order.
     pub(in crate::run) fn alive(&self) -> impl Iterator<Item = &Process> {
         self.processes.values().filter(|process| process.end.is_none())
+    }
+
+    /// As `alive`, and those whose end has not been handed out.
+    pub(in crate::run) fn all(&self) -> impl Iterator<Item = &Process> {
+        self.processes.values().filter(|process| !process.is_over())
     }
 
     /// What the process executes now: the kernel's word for foreign processes, which may have changed their program.
@@ -329,12 +362,14 @@ impl Tree {
     /// Sends a signal to a live process.
     pub(in crate::run) fn signal(&mut self, id: ProcessId, signal: i32) -> Result<bool, Fault> {
         // A PID whose process has been reaped meanwhile is nobody's, or a stranger's.
-        self.take_ended();
+        self.take_ended()?;
         let Some(process) = self.processes.get_mut(&id).filter(|process| process.end.is_none()) else {
             return Ok(false);
         };
         if signal != 0 {
-            process.last_signal = Some(signal);
+            if !HARMLESS.contains(&signal) {
+                process.last_signal = Some(signal);
+            }
             let host = process.host;
             self.guard.signal(host, signal)?;
             // The signal must be pending before anything is decided on.
@@ -427,6 +462,7 @@ impl Process {
             has_children: false,
             stopped: false,
             end: None,
+            reaped_by_parent: false,
             announced: None,
             last_signal: None,
             quiet: 0,
@@ -440,6 +476,11 @@ impl Process {
             self.cpu = self.cpu + share(now.since(since), cpu);
         }
         self.state = State::Running;
+    }
+
+    /// Whether its end was none of PID 1's business: another process was its parent.
+    pub(in crate::run) fn was_reaped_by_parent(&self) -> bool {
+        self.reaped_by_parent
     }
 
     /// Whether its end has been handed out.

@@ -7,8 +7,11 @@ use crate::run::Fault;
 use crate::sys::process;
 
 impl Tree {
-    /// The next thing to serve, in the fixed order: ends, then hellos and questions, each by number.
+    /// The next thing to serve, in the fixed order: notifications, then ends, then hellos and questions, each by number.
     pub(in crate::run) fn pending(&mut self) -> Option<Pending> {
+        if let Some(pending) = self.pending_notice() {
+            return Some(pending);
+        }
         if let Some(process) = self.processes.values_mut().find(|p| p.end.is_some() && !p.is_over()) {
             process.state = State::Ended;
             let id = process.id;
@@ -145,7 +148,7 @@ impl Tree {
                 .collect();
             if hosts.is_empty() {
                 self.guard.sync()?;
-                self.take_ended();
+                self.take_ended()?;
                 self.untracked = true;
                 return Ok(());
             }

@@ -125,7 +125,7 @@ impl Tree {
             }
             foreign = true;
             match process::look(*host) {
-                Some(look) if self.foreign.is_quiet(&look) => prints.push(look),
+                Some(look) if self.notices.holds(&look) || self.foreign.is_quiet(&look) => prints.push(look),
                 _ => quiet = false,
             }
         }
@@ -138,7 +138,7 @@ impl Tree {
             .collect();
         if !missing.is_empty() {
             self.guard.sync()?;
-            self.take_ended();
+            self.take_ended()?;
             for id in missing {
                 self.vanished(id);
             }
@@ -167,6 +167,7 @@ impl Tree {
             (None, None) => Status::Code(0),
         };
         self.by_host.remove(&process.host);
+        process.reaped_by_parent = true;
         process.ended(status, now);
     }
 
