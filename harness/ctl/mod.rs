@@ -45,6 +45,26 @@ impl Output {
     }
 }
 
+/// A command line as `systemctl status` shows it: words with blanks or characters of the shell in quotes.
+pub fn quoted(argv: &[String]) -> String {
+    let special = |c: char| c.is_whitespace() || "\"\\`$*?['()<>|&;!".contains(c);
+    let quote = |word: &String| {
+        if !word.is_empty() && !word.contains(special) {
+            return word.clone();
+        }
+        let mut quoted = String::from('"');
+        for c in word.chars() {
+            if "\"\\`$".contains(c) {
+                quoted.push('\\');
+            }
+            quoted.push(c);
+        }
+        quoted.push('"');
+        quoted
+    };
+    argv.iter().map(quote).collect::<Vec<_>>().join(" ")
+}
+
 /// The major version that a profile stands for.
 pub const fn version_of(profile: Profile) -> u32 {
     match profile {

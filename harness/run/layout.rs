@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io;
+use std::io::{self, BufRead};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -226,6 +226,15 @@ impl Layout {
     pub(super) fn read(&self, path: &str) -> Option<Vec<u8>> {
         let bytes = fs::read(self.resolve(path)).ok()?;
         Some(self.back(bytes))
+    }
+
+    /// The first line of a file as it stands there: numbers in it are no ports. `None` if it cannot be read.
+    pub(super) fn first_line(&self, path: &str) -> Option<String> {
+        let mut line = String::new();
+        let file = fs::File::open(self.resolve(path)).ok()?;
+        // A PID needs no more.
+        io::BufReader::new(io::Read::take(file, 64)).read_line(&mut line).ok()?;
+        Some(line)
     }
 
     pub(super) fn stat(&self, path: &str) -> Option<PathKind> {

@@ -55,8 +55,10 @@ pub(super) struct Machinery {
     boots: u32,
     /// Users and groups that do not exist.
     pub(super) unknown_accounts: BTreeSet<String>,
+    /// Units that have a PID file, and where.
+    pub(super) pid_files: BTreeMap<String, String>,
     /// The PID files that the manager waits for, as they were last seen.
-    pid_files: Vec<(String, Option<Vec<u8>>)>,
+    awaited: Vec<(String, Option<String>)>,
     /// Units whose processes were told where to send notifications.
     pub(super) notifying: BTreeSet<String>,
     pub(super) profile: Profile,
@@ -83,7 +85,8 @@ impl Machinery {
             next_request: 1,
             boots: 0,
             unknown_accounts: BTreeSet::new(),
-            pid_files: Vec::new(),
+            pid_files: BTreeMap::new(),
+            awaited: Vec::new(),
             notifying: BTreeSet::new(),
             profile,
         }
@@ -185,11 +188,9 @@ impl Host for View<'_> {
     }
 
     fn read_pid_file(&self, unit: &str, path: &str) -> Option<Vec<u8>> {
-        // Numbers in it are no ports.
-        let bytes = std::fs::read(self.layout.resolve(path)).ok()?;
-        let line = std::str::from_utf8(&bytes).ok().and_then(|text| text.lines().next());
-        let pid = line.and_then(|line| super::notify::incident_pid(self.tree, Some(unit), line));
-        Some(pid.map_or(bytes, |pid| format!("{pid}\n").into_bytes()))
+        let line = self.layout.first_line(path)?;
+        let pid = super::notify::incident_pid(self.tree, Some(unit), &line);
+        Some(pid.map_or(line, |pid| pid.to_string()).into_bytes())
     }
 
     fn is_alive(&self, pid: Pid) -> bool {
@@ -243,6 +244,7 @@ impl Incident {
                 self.refresh_files()?;
             }
             self.number_processes();
+            self.name_in_pid_files();
             let now = self.now();
             let mut view = View {
                 tree: &self.tree,
@@ -268,13 +270,13 @@ impl Incident {
 
     /// Whether a PID file that the manager waits for has been written since the last look: what inotify(7) tells it.
     pub(super) fn pid_file_written(&mut self) -> bool {
-        if !self.machinery.manager.awaits_files() && self.machinery.pid_files.is_empty() {
+        if !self.machinery.manager.awaits_files() && self.machinery.awaited.is_empty() {
             return false;
         }
-        let read = |path: &str| (path.to_owned(), std::fs::read(self.layout.resolve(path)).ok());
+        let read = |path: &str| (path.to_owned(), self.layout.first_line(path));
         let files: Vec<_> = self.machinery.manager.awaited_files().map(read).collect();
-        let written = files.iter().any(|file| file.1.is_some() && !self.machinery.pid_files.contains(file));
-        self.machinery.pid_files = files;
+        let written = files.iter().any(|file| file.1.is_some() && !self.machinery.awaited.contains(file));
+        self.machinery.awaited = files;
         written
     }
 
@@ -366,6 +368,9 @@ impl Incident {
         let Spawn { pid, role, argv, environment, notify, .. } = spawn;
         let Program { path, working_directory, output, identifier, .. } = &*spawn.program;
         let (unit, invocation_id) = (String::from(spawn.unit), String::from(spawn.invocation_id));
+        if let Some((_, path)) = environment.iter().find(|(name, _)| name == "PIDFILE") {
+            self.machinery.pid_files.insert(unit.clone(), path.to_string());
+        }
         if notify {
             self.machinery.notifying.insert(unit.clone());
         }

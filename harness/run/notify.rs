@@ -32,12 +32,15 @@ impl Incident {
             None if process::look(notice.host).is_some_and(|look| look.state != 'Z') => (self.fork(), None),
             None => (self.fork(), self.unit_of_the_dead()),
         };
-        let lines = text.split(|byte| *byte == b'\n').map(|line| match std::str::from_utf8(line) {
-            Ok(line) if line.starts_with("STATUS=") => self.layout.mapping.to_incident(line).into_bytes(),
-            Ok(line) => self.translated(unit.as_deref(), line).into_bytes(),
-            Err(_) => line.to_vec(),
-        });
-        let text = lines.collect::<Vec<_>>().join(&b'\n');
+        let mut lines = Vec::new();
+        for line in text.split(|byte| *byte == b'\n') {
+            lines.push(match std::str::from_utf8(line) {
+                Ok(line) if line.starts_with("STATUS=") => self.layout.mapping.to_incident(line).into_bytes(),
+                Ok(line) => self.translated(unit.as_deref(), line).into_bytes(),
+                Err(_) => line.to_vec(),
+            });
+        }
+        let text = lines.join(&b'\n');
         self.input(Input::Notify { pid, unit, text })
     }
 
@@ -98,6 +101,24 @@ impl Incident {
         self.tree.answer(id, Answer::Notified { stdout, stderr, code, command })
     }
 
+    /// Sees to it that the process that a program means by a number has an incident PID.
+    fn name_meant(&mut self, unit: Option<&str>, number: &str) {
+        if let Some(id) = meant(&self.tree, unit, number).map(|process| process.id) {
+            self.named(id);
+        }
+    }
+
+    /// The same for what stands in the PID files of services that the manager may look at now.
+    pub(super) fn name_in_pid_files(&mut self) {
+        let files: Vec<(String, String)> =
+            self.machinery.pid_files.iter().map(|(unit, path)| (unit.clone(), path.clone())).collect();
+        for (unit, path) in files {
+            if let Some(line) = self.layout.first_line(&path) {
+                self.name_meant(Some(&unit), &line);
+            }
+        }
+    }
+
     /// The incident PID of a process, from now on if it had none.
     fn named(&mut self, id: ProcessId) -> Pid {
         if let Some(pid) = self.tree.get(id).and_then(|process| process.pid) {
@@ -115,9 +136,11 @@ impl Incident {
     }
 
     /// An assignment or option in which a program says a PID or a time as it knows it.
-    fn translated(&self, unit: Option<&str>, text: &str) -> String {
+    fn translated(&mut self, unit: Option<&str>, text: &str) -> String {
         for key in ["MAINPID=", "--pid="] {
-            if let Some(pid) = text.strip_prefix(key).and_then(|pid| incident_pid(&self.tree, unit, pid)) {
+            let Some(number) = text.strip_prefix(key) else { continue };
+            self.name_meant(unit, number);
+            if let Some(pid) = incident_pid(&self.tree, unit, number) {
                 return format!("{key}{pid}");
             }
         }
@@ -159,15 +182,20 @@ fn unit_of(process: &Process) -> Option<String> {
     }
 }
 
-/// The incident PID that a program means by a number. It knows itself and its children by the host's PIDs, and others
-/// by the incident's, from `$MAINPID` or `ps`; where a number is both, what belongs to the unit is meant, then the
-/// incident's. `None` if it is no number.
-pub(super) fn incident_pid(tree: &Tree, unit: Option<&str>, text: &str) -> Option<Pid> {
-    let number: Pid = text.trim().parse().ok()?;
+/// The incident PID that a program means by a number, which is the number itself if it is nobody's. `None` if it is no
+/// number.
+pub(super) fn incident_pid(tree: &Tree, unit: Option<&str>, number: &str) -> Option<Pid> {
+    let pid = meant(tree, unit, number).and_then(|process| process.pid);
+    pid.or_else(|| number.trim().parse().ok())
+}
+
+/// The process that a program means by a number. It knows itself and its children by the host's PIDs, and others by the
+/// incident's, from `$MAINPID` or `ps`; where a number is both, what belongs to the unit is meant, then the incident's.
+fn meant<'a>(tree: &'a Tree, unit: Option<&str>, number: &str) -> Option<&'a Process> {
+    let number: Pid = number.trim().parse().ok()?;
     let host = i32::try_from(number).ok().and_then(|host| tree.by_host_pid(host));
-    let own = host.is_some_and(|process| unit.is_some() && unit_of(process).as_deref() == unit);
-    let meant = host.filter(|_| own || tree.by_pid(number).is_none()).and_then(|process| process.pid);
-    Some(meant.unwrap_or(number))
+    let own = |process: &&Process| unit.is_some() && unit_of(process).as_deref() == unit;
+    host.filter(own).or_else(|| tree.by_pid(number)).or(host)
 }
 
 /// Sends a message to a socket that is not the run's.

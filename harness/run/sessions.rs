@@ -75,7 +75,7 @@ impl ctl::View for MachineView<'_> {
             .filter(|process| matches!(&process.origin, Origin::Unit { unit: u, .. } if u == unit))
             .filter_map(|process| {
                 let argv = self.host.tree.current_argv(process);
-                let cmdline = self.host.layout.mapping.to_incident(&argv.join(" "));
+                let cmdline = self.host.layout.mapping.to_incident(&ctl::quoted(&argv));
                 Some(UnitProcess { pid: process.pid?, comm: super::incident::comm_of(&argv), cmdline })
             })
             .collect();

@@ -110,9 +110,16 @@ pub fn descendants(pid: u32) -> Vec<i32> {
 
 /// The command line, blank separated; empty for kernel threads and zombies.
 pub fn cmdline(pid: i32) -> String {
+    argv(pid).join(" ").trim_end().to_owned()
+}
+
+/// The arguments; none for kernel threads and zombies.
+pub fn argv(pid: i32) -> Vec<String> {
     let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let words: Vec<_> = bytes.split(|b| *b == 0).map(String::from_utf8_lossy).collect();
-    words.join(" ").trim_end().to_owned()
+    let Some(bytes) = bytes.strip_suffix(b"\0").or(Some(&bytes)).filter(|bytes| !bytes.is_empty()) else {
+        return Vec::new();
+    };
+    bytes.split(|b| *b == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
 }
 
 /// The kernel's name of a process.

@@ -24,7 +24,10 @@ mod manager_sockets;
 mod manager_tables;
 mod manager_versions;
 mod notify;
+mod notify_server;
+mod pid_file;
 
+mod recorded_types;
 mod report;
 mod scenario;
 mod scenario_anything;

@@ -18,6 +18,10 @@ use crate::unit::{ExecCommand, NotifyAccess, Service, ServiceType};
 const MANAGER_ENVIRONMENT: &[(&str, &str)] =
     &[("LANG", "C.UTF-8"), ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")];
 
+/// Where sockets are, as `$JOURNAL_STREAM` has it (systemd.exec(5)). No file has this number, so nobody takes its standard
+/// streams for the journal's socket: here they are none.
+const STREAM_DEVICE: u32 = 8;
+
 impl Step<'_> {
     /// Starts a command as the control process and arms its timeout.
     ///
@@ -234,6 +238,10 @@ impl Step<'_> {
         }
         if notify {
             put("NOTIFY_SOCKET", Text::fixed(NOTIFY_SOCKET));
+        }
+        let (out, error) = &prepared.program.output;
+        if [out, error].iter().any(|stream| ["journal", "kmsg", "syslog"].iter().any(|kind| stream.starts_with(kind))) {
+            put("JOURNAL_STREAM", format!("{STREAM_DEVICE}:{}", 20_000 + 2 * u64::from(pid)).into());
         }
         let pid = Text::number(pid.into());
         put("SYSTEMD_EXEC_PID", pid.clone());

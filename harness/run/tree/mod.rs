@@ -273,11 +273,10 @@ impl Tree {
         if greeted || process.is_command {
             return if process.is_command { vec!["-bash".to_owned()] } else { process.argv.clone() };
         }
-        let now = process::cmdline(process.host);
+        let now = process::argv(process.host);
         // A subshell that has executed nothing still has its shell's command line.
-        let subshell =
-            self.processes.values().any(|p| p.is_command && p.origin == process.origin && p.argv.join(" ") == now);
-        if subshell { vec!["-bash".to_owned()] } else { now.split(' ').map(str::to_owned).collect() }
+        let subshell = self.processes.values().any(|p| p.is_command && p.origin == process.origin && p.argv == now);
+        if subshell { vec!["-bash".to_owned()] } else { now }
     }
 
     pub(in crate::run) fn by_pid(&self, pid: u32) -> Option<&Process> {
