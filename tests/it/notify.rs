@@ -404,3 +404,67 @@ fn what_services_say_comes_at_the_same_moment_in_every_run_however_busy_the_mach
         stop.store(true, Ordering::Relaxed);
     });
 }
+
+#[test]
+fn a_service_that_reloads_by_signal_says_when_it_is_done() {
+    let script = "#!/bin/sh\ntrap 'systemd-notify --reloading; sleep 2; systemd-notify --ready --status=again' HUP\n\
+                  systemd-notify --ready\nwhile :; do sleep 1000 & wait $!; done\n";
+    let unit = "[Service]\nType=notify-reload\nExecStart=/data/daemon\n";
+    assert_eq!(
+        printed_by(
+            Profile::V257,
+            &[(UNIT, unit), ("/data/daemon", script)],
+            "systemctl start a; systemctl reload a & sleep 1; systemctl show a -p SubState; wait $!; date +%T; \
+             systemctl show a -p SubState,StatusText; journalctl -q -o cat _PID=1 -u a",
+        ),
+        "SubState=reload-notify\n01:00:02\nStatusText=again\nSubState=running\nStarting a.service...\n\
+         Started a.service.\nReloading a.service...\nReloaded a.service.\n"
+    );
+}
+
+#[test]
+fn a_service_names_another_main_process() {
+    // The grandchild of the manager: nobody tells it of the end, it sees that nothing is left.
+    let script = "#!/bin/sh\nsleep 3 &\nsystemd-notify MAINPID=$! READY=1\nwait\n";
+    let unit = "[Service]\nType=notify\nNotifyAccess=all\nExecStart=/data/daemon\n";
+    let said = printed(
+        &[(UNIT, unit), ("/data/daemon", script)],
+        "systemctl start a; ps -o args= -p $(systemctl show -P MainPID a); sleep 4; systemctl show a -p SubState,Result; \
+         journalctl -q -o cat _PID=1 -u a | grep -v Killing",
+    );
+    assert_eq!(
+        said,
+        "sleep 3\nResult=success\nSubState=dead\nStarting a.service...\n\
+         a.service: Supervising process 1002 which is not our child. We'll most likely not notice when it exits.\n\
+         Started a.service.\na.service: Deactivated successfully.\n"
+    );
+    // Its own child, once the one between has gone, is as good as the first.
+    let script =
+        "#!/bin/sh\nsh -c '(sleep 1; systemd-notify --pid; systemd-notify --ready; sleep 2; exit 7) &'\nsleep 5\n";
+    let said = printed(
+        &[(UNIT, unit), ("/data/daemon", script)],
+        "systemctl start a; date +%T; sleep 3; systemctl show a -p SubState,Result,ExecMainStatus; LOG"
+            .replace("LOG", LOG)
+            .as_str(),
+    );
+    assert_eq!(
+        said,
+        "01:00:01\nResult=exit-code\nExecMainStatus=7\nSubState=failed\nStarting a.service...\nStarted a.service.\n\
+         a.service: Main process exited, code=exited, status=7/NOTRUNNING\na.service: Failed with result 'exit-code'.\n"
+    );
+    let unit = "[Service]\nNotifyAccess=all\nExecStart=/bin/sh -c 'systemd-notify MAINPID=4194301; sleep 1000'\n";
+    let said = printed(&[(UNIT, unit)], &format!("systemctl start a; sleep 1; {LOG} -p warning"));
+    assert_eq!(said, "a.service: New main PID 4194301 does not exist or is a zombie.\n");
+}
+
+#[test]
+fn a_notification_is_heard_on_a_wall_clock_too() {
+    let unit = "[Service]\nType=notify\nNotifyAccess=all\nExecStart=/bin/sh -c 'sleep 1; systemd-notify --ready; sleep 1000'\n";
+    let document = format!(
+        "# Wall\n\n```toml scenario\nkind = \"behaviour\"\n```\n\n```ini unit=a.service\n{unit}```\n\n\
+         ```console\n$ systemctl start a; systemctl is-active a\nactive\n```\n\n```expect\nalways a.ActiveState = active for 1s\n```\n"
+    );
+    let clock = "scaled:10".parse().expect("a clock");
+    let outcome = crate::lockstep::run(&document, Options { clock, ..crate::lockstep::options() });
+    assert!(outcome.failures.is_empty(), "{}", relapse::report::text(&outcome, relapse::expect::Style::Plain));
+}
