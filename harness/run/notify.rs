@@ -11,7 +11,7 @@ use nix::errno::Errno;
 
 use super::Fault;
 use super::incident::Incident;
-use super::tree::{Notice, Origin, Process, ProcessId, Tree};
+use super::tree::{Notice, Origin, Process, ProcessId, Tree, complaint};
 use crate::control::Answer;
 use crate::ctl::Output;
 use crate::ctl::notify::{self, Caller, Outcome};
@@ -86,7 +86,10 @@ impl Incident {
                             None if source == Some(1) => (1, None),
                             None => (pid, unit),
                         };
-                        self.input(Input::Notify { pid, unit, text })?;
+                        match complaint(&text) {
+                            Some(complaint) => self.complain(complaint)?,
+                            None => self.input(Input::Notify { pid, unit, text })?,
+                        }
                         Ok(())
                     }
                     Some(socket) => send_elsewhere(socket, &text).map_err(|errno| notify::not_sent(errno.desc())),

@@ -24,8 +24,8 @@ use crate::control::{Answer, Decoder, ENV_KILL, Note, Query, Sink, Status, Step,
 use crate::sys::notify::NotifySocket;
 use crate::sys::process;
 use crate::time::{IncidentTime, Span};
-pub(in crate::run) use notify::Notice;
 use notify::Notices;
+pub(in crate::run) use notify::{Notice, complaint};
 use stream::Stream;
 
 /// Numbers the processes of a run in the order in which they were first served.

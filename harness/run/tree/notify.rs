@@ -93,18 +93,33 @@ impl Notices {
         if text.contains(&0) {
             return Err(EMBEDDED_NUL);
         }
-        let lines = || text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        if lines().all(|line| line != b"BARRIER=1") {
+        if !is_barrier(&text)? {
             // A descriptor that came with it is closed: a service's store is empty here.
             return Ok(Some(text));
-        }
-        if lines().count() > 1 {
-            return Err(BARRIER_ALONE);
         }
         let only = descriptors.len() == 1;
         let descriptor = descriptors.pop().filter(|_| only).ok_or(BARRIER_DESCRIPTORS)?;
         self.barriers.push(Barrier { target: descriptor.target(), _descriptor: descriptor });
         Ok(None)
+    }
+}
+
+/// Whether the message is a barrier, which has to be alone.
+fn is_barrier(text: &[u8]) -> Result<bool, &'static str> {
+    let lines = || text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    match (lines().any(|line| line == b"BARRIER=1"), lines().count()) {
+        (true, 1) => Ok(true),
+        (true, _) => Err(BARRIER_ALONE),
+        (false, _) => Ok(false),
+    }
+}
+
+/// What is wrong with a message that came without descriptors.
+pub(in crate::run) fn complaint(text: &[u8]) -> Option<&'static str> {
+    match is_barrier(text) {
+        Ok(false) => None,
+        Ok(true) => Some(BARRIER_DESCRIPTORS),
+        Err(complaint) => Some(complaint),
     }
 }
 
