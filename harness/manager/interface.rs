@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::text::Text;
 use crate::time::{IncidentTime, Span};
-use crate::unit::{Files, Profile};
+use crate::unit::{Files, Profile, Socket};
 
 /// A process ID in incident coordinates.
 pub type Pid = u32;
@@ -479,17 +479,19 @@ pub enum Effect {
         /// Where.
         path: String,
     },
-    /// Bind and listen; answer with [`Input::Listening`]. `addresses` as in [`crate::unit::Socket::listen_stream`].
+    /// Bind and listen; answer with [`Input::Listening`].
     Listen {
         /// The socket unit.
         unit: String,
-        /// Addresses.
-        addresses: Vec<String>,
+        /// Its `[Socket]` section: addresses and how to listen on them.
+        socket: Box<Socket>,
     },
     /// Close the listening sockets of a socket unit.
     CloseListen {
         /// The socket unit.
         unit: String,
+        /// Whether their paths are removed from the file system, too (RemoveOnStop=).
+        remove: bool,
     },
     /// Watch (or stop watching) a listening socket for connections.
     Watch {

@@ -52,8 +52,8 @@ impl Step<'_> {
         this.socket.result = SocketResult::Success;
         this.socket.opening = true;
         let name = this.name.to_string();
-        let addresses = this.def.socket.as_ref().map(|socket| socket.listen_stream.clone()).unwrap_or_default();
-        self.out.push(Effect::Listen { unit: name, addresses });
+        let socket = Box::new(this.def.socket.clone().unwrap_or_default());
+        self.out.push(Effect::Listen { unit: name, socket });
         // The answer comes at the same moment; nobody sees the unit activating.
         Ok(Started::Silent)
     }
@@ -64,7 +64,7 @@ impl Step<'_> {
         if !std::mem::take(&mut self.unit_mut(unit).socket.opening) {
             // It was stopped in the meantime.
             if result.is_ok() {
-                self.out.push(Effect::CloseListen { unit: self.unit(unit).name.to_string() });
+                self.close_listen(unit);
             }
             return;
         }
@@ -113,7 +113,7 @@ impl Step<'_> {
         }
         let (state, result) = (this.socket.state, this.socket.result);
         if matches!(state, SocketState::Listening | SocketState::Running) {
-            self.out.push(Effect::CloseListen { unit: name.to_string() });
+            self.close_listen(unit);
         }
         if result == SocketResult::Success {
             let text = format!("{name}: Deactivated successfully.");
@@ -125,6 +125,13 @@ impl Step<'_> {
             self.log_full(unit, level::WARNING, text, Some(catalog::FAILURE_RESULT), fields);
             self.set_socket_state(unit, SocketState::Failed);
         }
+    }
+
+    fn close_listen(&mut self, unit: UnitId) {
+        let this = self.unit(unit);
+        let remove = this.def.socket.as_ref().is_some_and(|socket| socket.remove_on_stop);
+        let unit = this.name.to_string();
+        self.out.push(Effect::CloseListen { unit, remove });
     }
 
     pub(super) fn set_socket_state(&mut self, unit: UnitId, state: SocketState) {

@@ -392,7 +392,8 @@ impl World {
                 self.machine.unit_files.entries.remove(&path);
                 self.machine.files.remove(&path);
             }
-            Effect::Listen { unit, addresses } => {
+            Effect::Listen { unit, socket } => {
+                let addresses = &socket.listen_stream;
                 let port = |address: &str| address.rsplit(':').next().and_then(|port| port.parse::<u16>().ok());
                 let taken = |address: &&String| port(address).is_some_and(|p| self.machine.ports.contains_key(&p));
                 let result = match addresses.iter().find(taken) {
@@ -406,7 +407,7 @@ impl World {
                 };
                 self.inputs.push_back(Input::Listening { unit, result });
             }
-            Effect::CloseListen { unit } => {
+            Effect::CloseListen { unit, .. } => {
                 for port in self.listening.remove(&unit).into_iter().flat_map(|listening| listening.ports) {
                     self.machine.ports.remove(&port);
                 }
