@@ -66,6 +66,7 @@ fn plain_loop() -> Duration {
         on_shutdown: lines(&["FSM shutdown hook ran"]),
         teardown: Span::from_millis(40),
         bind_before_startup: false,
+        fd: None,
         exit_on_bind_error: 1,
         sigterm: Sigterm::Defer,
         handlers_after: Span::from_millis(150),

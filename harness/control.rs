@@ -241,6 +241,8 @@ pub struct ServerRole {
     pub teardown: Span,
     /// Bind before the import, as `--workers` and `--reload` do.
     pub bind_before_startup: bool,
+    /// Serve on this descriptor, which it is started with; `--fd` says so, too.
+    pub fd: Option<i32>,
     /// Exit code after a refused bind.
     pub exit_on_bind_error: u8,
     /// Reaction to SIGTERM during start-up.
@@ -372,6 +374,8 @@ pub struct SocketRow {
     pub fd: i32,
     /// Local address as bound.
     pub address: String,
+    /// Whether IPv4 arrives at its IPv6 address, too.
+    pub dual: bool,
     /// Incident port.
     pub port: u16,
     /// listen(2) backlog.
@@ -403,6 +407,10 @@ pub enum ToGuard {
         umask: u32,
         /// Whether it begins with SIGPIPE ignored.
         ignore_sigpipe: bool,
+        /// How many descriptors come with this message: the program gets them from 3 on.
+        descriptors: u32,
+        /// Whether variables that name the process by its PID (LISTEN_PID and its like) get the PID on the host.
+        own_pid: bool,
     },
     /// Send a signal to a process of the tree.
     Signal {

@@ -106,6 +106,11 @@ impl Mapping {
         self.ports.iter().find(|(incident, _)| *incident == port).map_or(port, |(_, host)| *host)
     }
 
+    /// Undoes [`Mapping::host_port`].
+    pub fn incident_port(&self, port: u16) -> u16 {
+        self.ports.iter().find(|(_, host)| *host == port).map_or(port, |(incident, _)| *incident)
+    }
+
     /// Where an absolute incident path is on the host.
     pub fn host_path(&self, path: &str) -> String {
         if self.is_own(path) { format!("{}{path}", self.root) } else { path.to_owned() }

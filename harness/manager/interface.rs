@@ -412,6 +412,8 @@ pub struct Program {
     pub identifier: String,
     /// Whether signal SIGPIPE is ignored in it.
     pub ignore_sigpipe: bool,
+    /// Whether the descriptors that are passed to it are set not to block (NonBlocking=).
+    pub non_blocking: bool,
 }
 
 /// A program to start.

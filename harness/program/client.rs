@@ -3,22 +3,23 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::control::{ClientRole, Note};
-use crate::program::http::{self, Failure};
+use crate::program::http::{self, Failure, Peer};
 use crate::program::link::Link;
 
 pub(super) fn main(link: &mut Link, role: &ClientRole) -> u8 {
+    let peer = Peer::Port(IpAddr::V4(Ipv4Addr::LOCALHOST), role.port);
     let mut next = link.now().max(role.from);
     loop {
         while link.now() < next {
             link.wait(Some(next), 0, false, &[]);
         }
         let sent = link.now();
-        let answer = http::get(link, IpAddr::V4(Ipv4Addr::LOCALHOST), role.port, &role.path, Some(sent + role.timeout));
+        let answer = http::get(link, &peer, &role.path, Some(sent + role.timeout));
         let (status, error, by) = match answer {
             Ok(response) => (response.status, "", response.by),
             Err(Failure::Refused) => (0, "refused", None),
             Err(Failure::Timeout) => (0, "timeout", None),
-            Err(Failure::Reset) => (0, "reset", None),
+            Err(Failure::Reset | Failure::Empty) => (0, "reset", None),
         };
         link.note(Note::Request { port: role.port, status, error: error.to_owned(), by, sent });
         // A slow answer costs the polls that it covered, as in a loop with a sleep.

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::program::http::{self, Failure};
+use crate::program::http::{self, Failure, Peer};
 use crate::program::link::Link;
 use crate::time::Span;
 
@@ -13,6 +13,7 @@ pub(super) fn main(link: &mut Link, args: &[String]) -> u8 {
     let mut output = None;
     let mut write_out = String::new();
     let mut patience = None;
+    let mut socket = None;
     let mut rest = args.iter().skip(1);
     while let Some(arg) = rest.next() {
         let mut value = || rest.next().cloned().unwrap_or_default();
@@ -20,6 +21,7 @@ pub(super) fn main(link: &mut Link, args: &[String]) -> u8 {
             "--output" => output = Some(value()),
             "--write-out" => write_out = value(),
             "--max-time" | "--connect-timeout" => patience = Some(value()),
+            "--unix-socket" => socket = Some(value()),
             "--silent" => silent = true,
             "--show-error" => show_error = true,
             "--fail" => fail = true,
@@ -61,7 +63,8 @@ pub(super) fn main(link: &mut Link, args: &[String]) -> u8 {
         Some(Ok(span)) => Some(link.now() + span),
         Some(Err(_)) => return usage(link, "option -m: expected a proper numerical parameter"),
     };
-    let response = match http::get(link, ip, port, &path, deadline) {
+    let peer = socket.map_or(Peer::Port(ip, port), Peer::Path);
+    let response = match http::get(link, &peer, &path, deadline) {
         Ok(response) => response,
         Err(failure) => {
             let (code, text) = match failure {
@@ -69,7 +72,8 @@ pub(super) fn main(link: &mut Link, args: &[String]) -> u8 {
                     (7, format!("Failed to connect to {host} port {port} after 0 ms: Couldn't connect to server"))
                 }
                 Failure::Timeout => (28, "Operation timed out".to_owned()),
-                Failure::Reset => (52, "Empty reply from server".to_owned()),
+                Failure::Reset => (56, "Recv failure: Connection reset by peer".to_owned()),
+                Failure::Empty => (52, "Empty reply from server".to_owned()),
             };
             if !silent || show_error {
                 link.stderr(&format!("curl: ({code}) {text}"));

@@ -4,10 +4,11 @@
 //! reaps them and tells the run. When the run's end of the socket closes, however that came about, it kills the
 //! whole tree, removes the run's directory and ends.
 
+use std::collections::VecDeque;
 use std::ffi::CString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
@@ -19,10 +20,11 @@ use nix::sys::prctl;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::stat::{Mode, umask};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{Pid, chdir};
+use nix::unistd::{Pid, chdir, close};
 
 use crate::control::{Decoder, FromGuard, Sink, Status, Step, ToGuard, send};
-use crate::sys;
+use crate::program::exec;
+use crate::sys::{self, socket::receive_with};
 
 /// Runs the guard: standard input is its socket, `argv[1]` the run's directory.
 pub fn main(args: &[String]) -> u8 {
@@ -58,6 +60,7 @@ fn serve(directory: &str) -> io::Result<()> {
     signal_hook::low_level::pipe::register(Signal::SIGCHLD as i32, wake)?;
     let mut socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let mut decoder = Decoder::default();
+    let mut passed = VecDeque::new();
     loop {
         let (run, child) = {
             let mut fds =
@@ -78,7 +81,7 @@ fn serve(directory: &str) -> io::Result<()> {
         }
         if run {
             let mut chunk = [0u8; 16384];
-            match socket.read(&mut chunk) {
+            match receive_with(&socket, &mut chunk, &mut passed) {
                 Ok(0) => break,
                 Ok(count) => decoder.push(&chunk[..count]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -94,7 +97,7 @@ fn serve(directory: &str) -> io::Result<()> {
                         let _ = send(&mut socket, &FromGuard::Gone { killed });
                         return Ok(());
                     }
-                    other => handle(&mut socket, other)?,
+                    other => handle(&mut socket, other, &mut passed)?,
                 }
             }
         }
@@ -104,10 +107,13 @@ fn serve(directory: &str) -> io::Result<()> {
     Ok(())
 }
 
-fn handle(socket: &mut UnixStream, message: ToGuard) -> io::Result<()> {
+fn handle(socket: &mut UnixStream, message: ToGuard, passed: &mut VecDeque<RawFd>) -> io::Result<()> {
     match message {
-        ToGuard::Spawn { id, .. } => {
-            let answer = match spawn(message) {
+        ToGuard::Spawn { id, descriptors, .. } => {
+            // They have come with its first bytes.
+            let count = passed.len().min(usize::try_from(descriptors).unwrap_or(usize::MAX));
+            let passed = Passed(passed.drain(..count).collect());
+            let answer = match spawn(message, &passed.0) {
                 Ok(pid) => FromGuard::Spawned { id, pid: pid.as_raw() },
                 Err((step, errno)) => FromGuard::SpawnFailed { id, step, errno: errno as i32 },
             };
@@ -128,11 +134,24 @@ fn handle(socket: &mut UnixStream, message: ToGuard) -> io::Result<()> {
     }
 }
 
+/// Descriptors on their way to a program, closed once it has them.
+struct Passed(Vec<RawFd>);
+
+impl Drop for Passed {
+    fn drop(&mut self) {
+        for fd in self.0.drain(..) {
+            let _ = close(fd);
+        }
+    }
+}
+
 /// Starts a program. Not with `std::process`, which always gives SIGPIPE back its default action: a Rust program
 /// ignores it, and so does what is spawned here unless it is told otherwise. The guard has a single thread, so that it
 /// may go to the directory and set the mask for its child.
-fn spawn(message: ToGuard) -> Result<Pid, (Step, Errno)> {
-    let ToGuard::Spawn { program, argv, environment, directory, stdout, stderr, umask, ignore_sigpipe, .. } = message
+fn spawn(message: ToGuard, passed: &[RawFd]) -> Result<Pid, (Step, Errno)> {
+    let ToGuard::Spawn {
+        program, argv, environment, directory, stdout, stderr, umask, ignore_sigpipe, own_pid, ..
+    } = message
     else {
         return Err((Step::Exec, Errno::EINVAL));
     };
@@ -142,12 +161,25 @@ fn spawn(message: ToGuard) -> Result<Pid, (Step, Errno)> {
     let _files = Mask::set(umask);
     let out = open(&stdout).map_err(at(Step::Stdout))?;
     let err = stderr.as_ref().map(open).transpose().map_err(at(Step::Stderr))?;
+    // Whoever has to know its own PID begins as one of us, which sets the variables and executes the program.
+    let stage = own_pid.then(exec::Stage::new).transpose().map_err(errno_of).map_err(exec)?;
     chdir(directory.as_str()).map_err(at(Step::Chdir))?;
     let started = (|| {
         let mut files = PosixSpawnFileActions::init()?;
-        files.add_dup2(nothing.as_raw_fd(), 0)?;
+        let input = stage.as_ref().map_or(nothing.as_raw_fd(), |stage| stage.report().as_raw_fd());
+        files.add_dup2(input, 0)?;
         files.add_dup2(out.as_raw_fd(), 1)?;
         files.add_dup2(err.as_ref().unwrap_or(&out).as_raw_fd(), 2)?;
+        // By way of numbers that nobody has, as one may have to go where another one is.
+        let count = RawFd::try_from(passed.len()).map_err(|_| Errno::EMFILE)?;
+        let free = passed.iter().max().map_or(0, |most| most.max(&(2 + count)) + 1);
+        for (number, fd) in (free..).zip(passed) {
+            files.add_dup2(*fd, number)?;
+        }
+        for (at, number) in (3..3 + count).zip(free..) {
+            files.add_dup2(number, at)?;
+            files.add_close(number)?;
+        }
         let mut attributes = PosixSpawnAttr::init()?;
         let mut flags = PosixSpawnFlags::POSIX_SPAWN_SETPGROUP | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK;
         attributes.set_pgroup(Pid::from_raw(0))?;
@@ -157,6 +189,10 @@ fn spawn(message: ToGuard) -> Result<Pid, (Step, Errno)> {
             attributes.set_sigdefault(&SigSet::from(Signal::SIGPIPE))?;
         }
         attributes.set_flags(flags)?;
+        let (program, argv) = match &stage {
+            Some(stage) => stage.command(program, argv, ignore_sigpipe),
+            None => (program, argv),
+        };
         let text = |text: String| CString::new(text).map_err(|_| Errno::EINVAL);
         let argv = argv.into_iter().map(text).collect::<Result<Vec<_>, _>>()?;
         let variables = environment.into_iter().map(|(name, value)| text(format!("{name}={value}")));
@@ -165,7 +201,14 @@ fn spawn(message: ToGuard) -> Result<Pid, (Step, Errno)> {
     })();
     // Not to keep a directory of the run from being removed.
     let _ = chdir("/");
-    started.map_err(exec)
+    let pid = started.map_err(exec)?;
+    match stage.and_then(exec::Stage::failure) {
+        None => Ok(pid),
+        Some(errno) => {
+            let _ = waitpid(pid, None);
+            Err((Step::Exec, errno))
+        }
+    }
 }
 
 /// The mask for new files, until it is dropped.

@@ -2,9 +2,10 @@
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use super::listener::Stream;
 use crate::program::link::{Link, Woke};
 use crate::time::IncidentTime;
 
@@ -22,29 +23,40 @@ pub(super) struct Response {
 pub(super) enum Failure {
     Refused,
     Timeout,
+    /// The connection was cut off.
     Reset,
+    /// The connection was closed without a whole answer.
+    Empty,
 }
 
 const MAX_ANSWER: usize = 4 << 20;
 
+/// Whom to ask.
+pub(super) enum Peer {
+    /// A port of this machine.
+    Port(IpAddr, u16),
+    /// A socket in the file system.
+    Path(String),
+}
+
 /// Sends a GET and waits for the end of the answer, until `deadline`.
 pub(super) fn get(
     link: &mut Link,
-    ip: IpAddr,
-    port: u16,
+    peer: &Peer,
     path: &str,
     deadline: Option<IncidentTime>,
 ) -> Result<Response, Failure> {
-    let address = SocketAddr::new(ip, link.mapping().host_port(port));
-    // The limit is real time and only guards against a full backlog; on loopback connect(2) answers at once.
-    let mut stream =
-        TcpStream::connect_timeout(&address, Duration::from_secs(5)).map_err(|error| match error.kind() {
-            io::ErrorKind::TimedOut => Failure::Timeout,
-            _ => Failure::Refused,
-        })?;
-    let request = format!("GET {path} HTTP/1.1\r\nhost: {ip}:{port}\r\nconnection: close\r\n\r\n");
+    let mut stream = connect(link, peer).map_err(|error| match error.kind() {
+        io::ErrorKind::TimedOut => Failure::Timeout,
+        _ => Failure::Refused,
+    })?;
+    let host = match peer {
+        Peer::Port(ip, port) => SocketAddr::new(*ip, *port).to_string(),
+        Peer::Path(_) => "localhost".to_owned(),
+    };
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).map_err(|_| Failure::Reset)?;
-    stream.set_nonblocking(true).map_err(|_| Failure::Reset)?;
+    stream.set_nonblocking().map_err(|_| Failure::Reset)?;
     let mut bytes = Vec::new();
     loop {
         let mut chunk = [0u8; 8192];
@@ -61,7 +73,18 @@ pub(super) fn get(
             Err(_) => return Err(Failure::Reset),
         }
     }
-    parse(&bytes).ok_or(Failure::Reset)
+    parse(&bytes).ok_or(Failure::Empty)
+}
+
+fn connect(link: &Link, peer: &Peer) -> io::Result<Stream> {
+    match peer {
+        Peer::Port(ip, port) => {
+            let address = SocketAddr::new(*ip, link.mapping().host_port(*port));
+            // The limit is real time and only guards against a full backlog; on loopback connect(2) answers at once.
+            TcpStream::connect_timeout(&address, Duration::from_secs(5)).map(Stream::Tcp)
+        }
+        Peer::Path(path) => UnixStream::connect(link.mapping().host_path(path)).map(Stream::Unix),
+    }
 }
 
 fn parse(bytes: &[u8]) -> Option<Response> {

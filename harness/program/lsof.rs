@@ -39,7 +39,8 @@ pub(super) fn main(link: &mut Link, args: &[String]) -> u8 {
         return 1;
     };
     let Answer::Sockets { rows } = link.ask(Query::Sockets) else { return 1 };
-    let rows: Vec<&SocketRow> = rows.iter().filter(|row| filter.takes(row)).collect();
+    let mut rows: Vec<&SocketRow> = rows.iter().filter(|row| filter.takes(row)).collect();
+    rows.sort_by_key(|row| (row.pid, row.fd));
     let mut text = String::new();
     if terse {
         let mut pids: Vec<u32> = rows.iter().map(|row| row.pid).collect();

@@ -4,11 +4,13 @@
 mod client;
 mod curl;
 mod date;
+mod exec;
 mod fuser;
 mod guard;
 mod http;
 mod killall;
 mod link;
+mod listener;
 mod lsof;
 mod netstat;
 mod pgrep;
@@ -42,6 +44,9 @@ pub fn init() {
     let name = first.rsplit('/').next().unwrap_or(first).to_owned();
     if name == GUARD {
         std::process::exit(i32::from(guard::main(&args)));
+    }
+    if name == exec::NAME {
+        std::process::exit(i32::from(exec::main(&args)));
     }
     let alone = std::env::var(crate::control::ENV_ALONE).ok();
     if alone.is_none() && std::env::var_os(crate::control::ENV_CONTROL).is_none() {

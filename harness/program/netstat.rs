@@ -46,7 +46,13 @@ pub(super) fn main(link: &mut Link, args: &[String]) -> u8 {
         "Active Internet connections ({which})\nProto Recv-Q Send-Q Local Address           Foreign Address         State{title}\n"
     );
     // Nobody is connected for longer than a request takes.
+    let mut shown = Vec::new();
     for row in rows.iter().filter(|_| (listening || all) && (tcp || !udp)) {
+        // Of those who share a socket it names the first.
+        if shown.contains(&row.device) {
+            continue;
+        }
+        shown.push(row.device);
         let (kind, any) = if row.address.contains(':') { ("tcp6", ":::*") } else { ("tcp", "0.0.0.0:*") };
         let program = if processes { format!(" {:<19} ", format!("{}/{}", row.pid, row.comm)) } else { String::new() };
         text.push_str(&format!(

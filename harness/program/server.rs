@@ -4,35 +4,29 @@
 //! shutdown hook runs, and the process exits. All six lines go to standard error.
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixDatagram;
 
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
-use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, sockopt};
 
+use super::listener::{Listener, Place, Stream};
 use crate::control::{Note, Notify, ServerRole, Sigterm};
 use crate::program::link::{Link, Woke};
 use crate::time::{IncidentTime, Span};
 
-const BACKLOG: i32 = 2048;
-/// The descriptor that the real server's first listening socket gets; the stand-in's own number is the host's affair.
-const LISTENER: i32 = 7;
-
 struct Server<'a> {
     link: &'a mut Link,
     role: ServerRole,
-    host: String,
-    port: u16,
+    place: Place,
     /// SIGTERM came while it could not be obeyed.
     deferred: Option<Signal>,
     started: IncidentTime,
 }
 
 pub(super) fn main(link: &mut Link, args: &[String], role: ServerRole) -> u8 {
-    let (host, port) = match address(args) {
-        Ok(address) => address,
+    let place = match place(args, &role) {
+        Ok(place) => place,
         Err(message) => {
             link.stderr(&message);
             return 2;
@@ -43,34 +37,33 @@ pub(super) fn main(link: &mut Link, args: &[String], role: ServerRole) -> u8 {
         return 1;
     }
     let started = link.now();
-    Server { link, role, host, port, deferred: None, started }.run()
+    Server { link, role, place, deferred: None, started }.run()
 }
 
-/// `--host` and `--port` as uvicorn takes them.
-fn address(args: &[String]) -> Result<(String, u16), String> {
+/// `--host`, `--port` and `--fd` as uvicorn takes them.
+fn place(args: &[String], role: &ServerRole) -> Result<Place, String> {
     let mut host = "127.0.0.1".to_owned();
     let mut port = 8000;
+    let mut fd = role.fd;
     let mut rest = args.iter().skip(1);
     while let Some(arg) = rest.next() {
         let (key, inline) = match arg.split_once('=') {
             Some((key, value)) => (key, Some(value.to_owned())),
             None => (arg.as_str(), None),
         };
+        if !matches!(key, "--host" | "--port" | "--fd") {
+            continue;
+        }
+        let value = inline.or_else(|| rest.next().cloned());
+        let value = value.ok_or_else(|| format!("Error: Option '{key}' requires an argument."))?;
+        let invalid = |what: &str| format!("Error: Invalid value for '{key}': '{value}' is not a valid {what}.");
         match key {
-            "--host" => {
-                host = inline.or_else(|| rest.next().cloned()).ok_or("Error: Option '--host' requires an argument.")?
-            }
-            "--port" => {
-                let value =
-                    inline.or_else(|| rest.next().cloned()).ok_or("Error: Option '--port' requires an argument.")?;
-                port = value.parse().map_err(|_| {
-                    format!("Error: Invalid value for '--port': '{value}' is not a valid integer range.")
-                })?;
-            }
-            _ => {}
+            "--host" => host = value,
+            "--port" => port = value.parse().map_err(|_| invalid("integer range"))?,
+            _ => fd = Some(value.parse().map_err(|_| invalid("integer"))?),
         }
     }
-    Ok((host, port))
+    Ok(fd.map_or(Place::Port { host, port }, Place::Inherited))
 }
 
 impl Server<'_> {
@@ -97,11 +90,14 @@ impl Server<'_> {
         let listener = match listener.map_or_else(|| self.listen(), Ok) {
             Ok(listener) => listener,
             Err(errno) => {
+                let Place::Port { host, port } = &self.place else {
+                    // Nothing of uvicorn's catches this one.
+                    self.link.stderr(&format!("OSError: [Errno {}] {}", errno as i32, capital(errno.desc())));
+                    return 1;
+                };
                 self.link.stderr(&format!(
-                    "ERROR:    [Errno {}] error while attempting to bind on address ('{}', {}): {}",
+                    "ERROR:    [Errno {}] error while attempting to bind on address ('{host}', {port}): {}",
                     errno as i32,
-                    self.host,
-                    self.port,
                     errno.desc().to_lowercase()
                 ));
                 self.shut_down_hook();
@@ -109,8 +105,7 @@ impl Server<'_> {
                 return self.role.exit_on_bind_error;
             }
         };
-        self.link
-            .stderr(&format!("INFO:     Uvicorn running on http://{}:{} (Press CTRL+C to quit)", self.host, self.port));
+        self.link.stderr(&format!("INFO:     Uvicorn running on {} (Press CTRL+C to quit)", listener.shown));
         // A signal that came during the import: it did bind, and now it dies without a shutdown hook.
         if let Some(signal) = self.deferred {
             self.link.die_by(signal);
@@ -161,30 +156,27 @@ impl Server<'_> {
         }
     }
 
-    fn listen(&mut self) -> Result<TcpListener, Errno> {
-        match bind(&self.host, self.link.mapping().host_port(self.port)) {
+    fn listen(&mut self) -> Result<Listener, Errno> {
+        match Listener::open(&self.place, self.link.mapping()) {
             Ok(listener) => {
-                self.link.note(Note::Listening {
-                    address: self.host.clone(),
-                    port: self.port,
-                    backlog: BACKLOG.unsigned_abs(),
-                    fd: LISTENER,
-                });
+                if let Some((address, port)) = listener.port.clone() {
+                    let (backlog, fd) = (listener.backlog, listener.fd);
+                    self.link.note(Note::Listening { address, port, backlog, fd });
+                }
                 Ok(listener)
             }
             Err(errno) => {
-                self.link.note(Note::Refused {
-                    address: self.host.clone(),
-                    port: self.port,
-                    errno: format!("{errno:?}"),
-                });
+                if let Place::Port { host, port } = &self.place {
+                    let (address, port, errno) = (host.clone(), *port, format!("{errno:?}"));
+                    self.link.note(Note::Refused { address, port, errno });
+                }
                 Err(errno)
             }
         }
     }
 
-    fn serve(&mut self, listener: TcpListener) -> u8 {
-        if let Err(error) = listener.set_nonblocking(true) {
+    fn serve(&mut self, listener: Listener) -> u8 {
+        if let Err(error) = listener.set_nonblocking() {
             self.link.stderr(&format!("cannot serve: {error}"));
             return 1;
         }
@@ -200,10 +192,12 @@ impl Server<'_> {
             if let Some((signal, at)) = stop
                 && self.link.now() >= at
             {
-                if listener.take().is_some() {
+                if let Some(listener) = listener.take() {
                     self.tell_manager("STOPPING=1");
                     self.link.stderr("INFO:     Shutting down");
-                    self.link.note(Note::Closed { address: self.host.clone(), port: self.port });
+                    if let Some((address, port)) = listener.port {
+                        self.link.note(Note::Closed { address, port });
+                    }
                 }
                 if connections.is_empty() {
                     self.shut_down_hook();
@@ -222,7 +216,7 @@ impl Server<'_> {
             let deadline = [stops, sign_of_life].into_iter().flatten().min();
             let fds: Vec<BorrowedFd<'_>> = listener
                 .iter()
-                .map(AsFd::as_fd)
+                .map(Listener::as_fd)
                 .chain(connections.iter().map(|connection| connection.stream.as_fd()))
                 .collect();
             match self.link.wait(deadline, 0, !connections.is_empty(), &fds) {
@@ -237,10 +231,8 @@ impl Server<'_> {
                 }
                 Woke::Readable(0) if listener.is_some() => {
                     if let Some(listener) = &listener {
-                        while let Ok((stream, _)) = listener.accept() {
-                            if stream.set_nonblocking(true).is_ok() {
-                                connections.push(Connection { stream, request: Vec::new() });
-                            }
+                        while let Ok(stream) = listener.accept() {
+                            connections.push(Connection { stream, request: Vec::new() });
                         }
                     }
                 }
@@ -300,17 +292,23 @@ impl Server<'_> {
             body.len()
         );
         let _ = connection.stream.write_all(answer.as_bytes());
-        // The client's own port is the host's; the incident numbers its clients in order.
-        let port = 45_000 + 2 * (*served % 10_000);
-        *served = served.wrapping_add(1);
-        let line = format!("INFO:     127.0.0.1:{port} - \"{method} {path} HTTP/1.1\" {status}\n");
+        let client = match connection.stream {
+            // The client's own port is the host's; the incident numbers its clients in order.
+            Stream::Tcp(_) => {
+                let port = 45_000 + 2 * (*served % 10_000);
+                *served = served.wrapping_add(1);
+                format!("127.0.0.1:{port}")
+            }
+            Stream::Unix(_) => String::new(),
+        };
+        let line = format!("INFO:     {client} - \"{method} {path} HTTP/1.1\" {status}\n");
         self.link.stdout(line.as_bytes());
         true
     }
 }
 
 struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     request: Vec<u8>,
 }
 
@@ -331,24 +329,6 @@ fn request_line(bytes: &[u8]) -> Request {
         Ok(httparse::Status::Partial) if bytes.len() < 65_536 => Request::Partial,
         _ => Request::Bad,
     }
-}
-
-/// socket, SO_REUSEADDR, bind, listen: what asyncio does, IPV6_V6ONLY included.
-fn bind(host: &str, port: u16) -> Result<TcpListener, Errno> {
-    let ip: IpAddr = match host {
-        "localhost" => Ipv4Addr::LOCALHOST.into(),
-        "" => Ipv4Addr::UNSPECIFIED.into(),
-        text => text.parse().map_err(|_| Errno::EADDRNOTAVAIL)?,
-    };
-    let family = if ip.is_ipv6() { AddressFamily::Inet6 } else { AddressFamily::Inet };
-    let fd = socket::socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
-    socket::setsockopt(&fd, sockopt::ReuseAddr, &true)?;
-    if ip.is_ipv6() {
-        socket::setsockopt(&fd, sockopt::Ipv6V6Only, &true)?;
-    }
-    socket::bind(fd.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(ip, port)))?;
-    socket::listen(&fd, Backlog::new(BACKLOG)?)?;
-    Ok(TcpListener::from(fd))
 }
 
 fn capital(text: &str) -> String {

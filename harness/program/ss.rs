@@ -84,9 +84,20 @@ fn table(options: &Options, rows: &[&SocketRow]) -> String {
     let titled = |title: &str, least: usize| if options.no_header { least } else { least.max(title.len()) };
     let address_width =
         |title: &str, addresses: &[String]| addresses.iter().map(String::len).max().unwrap_or(0).max(titled(title, 0));
-    let locals: Vec<String> = rows.iter().map(|row| address(&row.address)).collect();
-    let peers: Vec<String> =
-        rows.iter().map(|row| if row.address.contains(':') { "[::]" } else { "0.0.0.0" }.to_owned()).collect();
+    let locals: Vec<String> = rows.iter().map(|row| address(row)).collect();
+    let peers: Vec<String> = rows
+        .iter()
+        .map(|row| {
+            if row.dual {
+                "*"
+            } else if row.address.contains(':') {
+                "[::]"
+            } else {
+                "0.0.0.0"
+            }
+            .to_owned()
+        })
+        .collect();
     let (local, peer) = (address_width("Local Address", &locals), address_width("Peer Address", &peers));
     let port = rows.iter().map(|row| row.port.to_string().len()).max().unwrap_or(0).max(titled("Port", 0));
     let state = if rows.is_empty() { "State".len() } else { "LISTEN".len() };
@@ -100,17 +111,30 @@ fn table(options: &Options, rows: &[&SocketRow]) -> String {
             "State", "Local Address", "Port", "Peer Address"
         ));
     }
+    let mut shown = Vec::new();
     for ((row, from), to) in rows.iter().zip(&locals).zip(&peers) {
+        // A socket that several have is one socket; whoever got it last comes first, and has set its backlog.
+        if shown.contains(&row.device) {
+            continue;
+        }
+        shown.push(row.device);
+        let mut holders: Vec<&SocketRow> = rows.iter().filter(|other| other.device == row.device).copied().collect();
+        holders.sort_by_key(|holder| std::cmp::Reverse((holder.pid, holder.fd)));
+        let backlog = holders.first().map_or(row.backlog, |holder| holder.backlog);
         let kind = if kinds { "tcp   " } else { "" };
         let any = titled("Port", 1);
         let users = if options.processes {
-            format!("users:((\"{}\",pid={},fd={}))", row.comm, row.pid, row.fd)
+            let users = holders.iter().map(|holder| {
+                let SocketRow { comm, pid, fd, .. } = holder;
+                format!("(\"{comm}\",pid={pid},fd={fd})")
+            });
+            format!("users:({})", users.collect::<Vec<_>>().join(","))
         } else {
             String::new()
         };
         let line = format!(
             "{kind}{:<state$} 0      {:<6} {from:>local$}:{:<port$} {to:>peer$}:{:<any$} {users}",
-            "LISTEN", row.backlog, row.port, "*"
+            "LISTEN", backlog, row.port, "*"
         );
         text.push_str(line.trim_end());
         text.push('\n');
@@ -142,6 +166,10 @@ fn ports(filter: &[String]) -> Option<Option<Vec<u16>>> {
     Some(Some(ports))
 }
 
-fn address(address: &str) -> String {
-    if address.contains(':') { format!("[{address}]") } else { address.to_owned() }
+fn address(row: &SocketRow) -> String {
+    match row.address.as_str() {
+        _ if row.dual => "*".to_owned(),
+        six if six.contains(':') => format!("[{six}]"),
+        four => four.to_owned(),
+    }
 }

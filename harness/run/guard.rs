@@ -2,14 +2,14 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::control::{Decoder, ENV_CONTROL, FromGuard, Status, Step, ToGuard, send};
+use crate::control::{Decoder, ENV_CONTROL, FromGuard, Status, Step, ToGuard, encode, send};
 use crate::program::GUARD;
 use crate::sys;
 
@@ -65,10 +65,15 @@ impl Guard {
     }
 
     /// Starts a program; `Ok(Err((step, errno)))` if the program itself cannot be started.
-    pub(super) fn spawn(&mut self, make: impl FnOnce(u64) -> ToGuard) -> io::Result<Result<i32, (Step, i32)>> {
+    pub(super) fn spawn(
+        &mut self,
+        descriptors: &[OwnedFd],
+        make: impl FnOnce(u64) -> ToGuard,
+    ) -> io::Result<Result<i32, (Step, i32)>> {
         self.next += 1;
         let wanted = self.next;
-        send(&mut self.socket, &make(wanted))?;
+        let numbers: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
+        sys::socket::send_with(&self.socket, &encode(&make(wanted))?, &numbers)?;
         let answer = loop {
             match self.receive()? {
                 FromGuard::Spawned { id, pid } if id == wanted => break Ok(pid),

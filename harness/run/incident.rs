@@ -8,6 +8,7 @@ use super::clock::Clock;
 use super::layout::Layout;
 use super::machine::{Machinery, View};
 use super::sessions::Session;
+use super::sockets::Sockets;
 use super::tree::{Origin, Pending, ProcessId, Report, Start, Tree, UMASK};
 use crate::control::{Answer as Reply, Note, Role, ServerRole, Status, Step, Welcome};
 use crate::manager::{Exit, Input};
@@ -38,6 +39,7 @@ pub(super) struct Listener {
     pub(super) backlog: u32,
     pub(super) fd: i32,
     pub(super) device: u32,
+    pub(super) dual: bool,
 }
 
 /// Signals whose default action is a core: QUIT, ILL, TRAP, ABRT, BUS, FPE, SEGV, XCPU, XFSZ, SYS (signal(7)).
@@ -61,6 +63,7 @@ pub(super) struct Incident {
     pub(super) stand_ins: Vec<StandIn>,
     pub(super) client: Option<crate::control::ClientRole>,
     pub(super) listeners: Vec<Listener>,
+    pub(super) sockets: Sockets,
     pub(super) sessions: HashMap<ProcessId, Session>,
     /// Sessions whose command waits for more.
     pub(super) waiting: std::collections::BTreeSet<ProcessId>,
@@ -144,7 +147,8 @@ impl Incident {
                 && !wait.is_zero()
             {
                 // Never long: an orphan's end is only seen by looking.
-                self.tree.pump(wait.min(std::time::Duration::from_millis(50)))?;
+                let wait = wait.min(std::time::Duration::from_millis(50));
+                self.tree.pump_or(wait, &self.sockets.watched_fds())?;
                 continue;
             }
             // At the limit itself everything that is due comes first.
@@ -179,6 +183,7 @@ impl Incident {
                 None if self.reboot_due && !self.tree.alive().any(|process| process.is_command) => self.reboot()?,
                 None if !self.signalled.is_empty() => self.answer_kills()?,
                 None if self.pid_file_written() => self.input(Input::Elapsed)?,
+                None if self.traffic()? => {}
                 None => {
                     self.tree.forget_ended();
                     return Ok(());
@@ -374,9 +379,17 @@ impl Incident {
         match note {
             Note::Log { path, line } => self.event(EventKind::Log { unit, pid, stream: path, line }),
             Note::Listening { address, port, backlog, fd } => {
-                let device = self.next_device;
+                let (device, dual) = self.sockets.device_of(&address, port).unwrap_or((self.next_device, false));
                 self.next_device += 7;
-                self.listeners.push(Listener { process: id, address: address.clone(), port, backlog, fd, device });
+                self.listeners.push(Listener {
+                    process: id,
+                    address: address.clone(),
+                    port,
+                    backlog,
+                    fd,
+                    device,
+                    dual,
+                });
                 self.event(EventKind::Listening { unit, pid: own, address, port });
             }
             Note::Closed { address, port } => {
@@ -384,7 +397,7 @@ impl Incident {
                 self.event(EventKind::Closed { pid: own, address, port });
             }
             Note::Refused { address, port, errno } => {
-                if errno == "EADDRINUSE" && !self.listeners.iter().any(|listener| listener.port == port) {
+                if errno == "EADDRINUSE" && !self.somebody_has(port) {
                     self.intruder = Some(port);
                 }
                 self.event(EventKind::Refused { unit, pid: own, address, port, errno });
@@ -424,6 +437,8 @@ impl Incident {
             output: (None, None),
             umask: UMASK,
             ignore_sigpipe: false,
+            descriptors: Vec::new(),
+            own_pid: false,
         };
         match self.tree.start(start)? {
             Ok(id) => {
@@ -452,6 +467,8 @@ impl Incident {
             output: (None, None),
             umask: UMASK,
             ignore_sigpipe: false,
+            descriptors: Vec::new(),
+            own_pid: false,
         };
         match self.tree.start(start)? {
             Ok(_) => Ok(()),

@@ -96,7 +96,7 @@ impl Layout {
     }
 
     /// A path below the run's root.
-    fn below(&self, path: &str) -> PathBuf {
+    pub(super) fn below(&self, path: &str) -> PathBuf {
         Path::new(&self.mapping.root).join(path.trim_start_matches('/'))
     }
 

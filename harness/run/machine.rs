@@ -240,6 +240,9 @@ impl Incident {
     pub(super) fn input(&mut self, input: Input) -> Result<(), Fault> {
         self.inputs.push_back(input);
         while let Some(input) = self.inputs.pop_front() {
+            if !matches!(input, Input::Traffic { .. }) {
+                self.sockets.disturbed();
+            }
             if matches!(input, Input::Request { .. } | Input::Boot) {
                 self.refresh_files()?;
             }
@@ -333,11 +336,13 @@ impl Incident {
             }
             // Whoever asked for it gets the answer, and is gone with the rest once the command line has ended.
             Effect::Reboot => self.reboot_due = true,
-            Effect::Poweroff => self.tree.kill_all()?,
-            Effect::Listen { unit, .. } => self
-                .inputs
-                .push_back(Input::Listening { unit, result: Err((String::new(), "Operation not supported".into())) }),
-            Effect::CloseListen { .. } | Effect::Watch { .. } => {}
+            Effect::Poweroff => {
+                self.tree.kill_all()?;
+                self.close_all();
+            }
+            Effect::Listen { unit, socket } => self.listen(unit, &socket)?,
+            Effect::CloseListen { unit, remove } => self.close_listen(&unit, remove),
+            Effect::Watch { unit, on } => self.watch(&unit, on),
         }
         Ok(())
     }
@@ -353,6 +358,7 @@ impl Incident {
         }
         self.reboot_due = false;
         self.listeners.clear();
+        self.close_all();
         self.sessions.clear();
         self.waiting.clear();
         self.signalled.clear();
@@ -417,6 +423,8 @@ impl Incident {
             output,
             umask: spawn.program.umask,
             ignore_sigpipe: spawn.program.ignore_sigpipe,
+            own_pid: !ours && !spawn.sockets.is_empty(),
+            descriptors: self.sockets.pass(&spawn.sockets, spawn.program.non_blocking)?,
         };
         match self.tree.start(start)? {
             Ok(id) => {

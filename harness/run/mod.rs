@@ -14,6 +14,7 @@ mod play;
 mod quiet;
 mod sessions;
 pub(crate) mod setup;
+mod sockets;
 mod tools;
 mod tree;
 
@@ -292,6 +293,12 @@ impl Scenario {
         let mut ports: BTreeSet<u16> = self.settings.ports.iter().copied().collect();
         ports.extend(self.settings.client.iter().map(|client| client.port));
         let mut scan = |text: &str| {
+            // Whatever stands before the port of a socket unit, a number that ends the line is one.
+            let sockets = text.lines().filter_map(|line| line.trim_start().strip_prefix("ListenStream"));
+            ports
+                .extend(sockets.filter_map(|rest| {
+                    rest.rsplit(['=', ':']).next().and_then(|port| port.trim().parse::<u16>().ok())
+                }));
             let words: Vec<&str> = text.split(|c: char| c.is_whitespace() || "=:\"'(),".contains(c)).collect();
             for pair in words.windows(2) {
                 if matches!(pair[0], "--port" | "port" | "listening" | "refused" | "ListenStream")

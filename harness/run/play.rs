@@ -64,6 +64,7 @@ pub(super) fn stand_in(name: &str, program: &Program) -> StandIn {
             on_shutdown: program.on_shutdown.clone(),
             teardown: program.teardown.unwrap_or(Span::from_millis(40)),
             bind_before_startup: binds_first,
+            fd: program.fd.map(i32::from),
             exit_on_bind_error: program.exit_on_bind_error.unwrap_or(if modern && !binds_first { 3 } else { 1 }),
             sigterm,
             handlers_after: program.sigterm_ready_after.unwrap_or(Span::from_millis(150)),

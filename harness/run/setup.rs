@@ -11,6 +11,7 @@ use super::guard::Guard;
 use super::incident::{Incident, StandIn};
 use super::layout::Layout;
 use super::machine::Machinery;
+use super::sockets::Sockets;
 use super::tree::{Places, Tree};
 use super::{Cancel, Fault};
 use crate::control::ClientRole;
@@ -122,6 +123,7 @@ impl Incident {
             stand_ins: setup.stand_ins,
             client: setup.client,
             listeners: Vec::new(),
+            sockets: Sockets::default(),
             sessions: HashMap::new(),
             waiting: std::collections::BTreeSet::new(),
             inputs: VecDeque::new(),

@@ -2,7 +2,7 @@
 
 use super::Fault;
 use super::incident::{Incident, comm_of};
-use super::tree::{Origin, ProcessId};
+use super::tree::{Origin, Process, ProcessId};
 use crate::control::{Answer, ProcessRow, Query, SocketRow};
 use crate::timeline::EventKind;
 
@@ -56,10 +56,7 @@ impl Incident {
                 Origin::Unit { unit, .. } => Some(unit.clone()),
                 _ => None,
             };
-            let user = match &unit {
-                Some(unit) => self.user_of(unit),
-                None => self.console_user.clone(),
-            };
+            let user = self.user(process);
             let running = process.id == asker || self.tree.is_busy(process);
             let ppid = self.tree.parent(process).and_then(|parent| parent.pid).unwrap_or(1);
             rows.push(ProcessRow {
@@ -84,26 +81,31 @@ impl Incident {
         user.filter(|user| !user.is_empty()).unwrap_or_else(|| "root".to_owned())
     }
 
+    /// Who a process runs as.
+    pub(super) fn user(&self, process: &Process) -> String {
+        match &process.origin {
+            Origin::Unit { unit, .. } => self.user_of(unit),
+            _ => self.console_user.clone(),
+        }
+    }
+
     fn sockets(&self) -> Answer {
-        let mut rows: Vec<SocketRow> = Vec::new();
+        let mut rows: Vec<SocketRow> = self.held_sockets();
         for listener in &self.listeners {
             let Some(process) = self.tree.get(listener.process) else { continue };
-            let user = match &process.origin {
-                Origin::Unit { unit, .. } => self.user_of(unit),
-                _ => self.console_user.clone(),
-            };
             rows.push(SocketRow {
                 pid: process.pid.unwrap_or(0),
                 comm: comm_of(&process.argv),
-                user,
+                user: self.user(process),
                 fd: listener.fd,
                 address: listener.address.clone(),
+                dual: listener.dual,
                 port: listener.port,
                 backlog: listener.backlog,
                 device: listener.device,
             });
         }
-        rows.sort_by_key(|row| (row.port, row.pid));
+        rows.sort_by_key(|row| (row.port, row.pid, row.fd));
         Answer::Sockets { rows }
     }
 

@@ -37,6 +37,14 @@ const ENVIRONMENT: &[&str] = &[
 
 type Found = std::result::Result<(), Error>;
 
+/// The paths that a unit listens on.
+fn socket_paths(unit: &str) -> impl Iterator<Item = String> {
+    unit.lines().filter_map(|line| {
+        let path = line.trim_start().strip_prefix("ListenStream")?.trim_start().strip_prefix('=')?.trim();
+        (path.starts_with('/') && is_clean_path(path)).then(|| path.to_owned())
+    })
+}
+
 impl Scenario {
     /// The incident paths that lie in the run's own part of the file system: some always do, the others are the
     /// top-level directories of the scenario's files and programs. In directories that the host needs, such as
@@ -46,7 +54,8 @@ impl Scenario {
         let programs = self.programs().flat_map(|block| block.program.path.iter().chain(&block.program.log_file));
         let files = self.files().map(|file| &file.path);
         let pid_files = self.pid_files();
-        for path in programs.chain(files).chain(&self.settings.directory).chain(&pid_files) {
+        let sockets: Vec<String> = self.units().flat_map(|unit| socket_paths(unit.text())).collect();
+        for path in programs.chain(files).chain(&self.settings.directory).chain(&pid_files).chain(&sockets) {
             let top = path.trim_start_matches('/').split('/').next().unwrap_or_default();
             let path = if SHARED.contains(&top) { path.clone() } else { format!("/{top}") };
             if !own.iter().any(|own| is_below(&path, own)) {

@@ -198,6 +198,8 @@ pub struct Program {
     pub teardown: Option<Span>,
     /// Whether it binds its port before or after it starts up.
     pub bind: Bind,
+    /// The descriptor from which it takes the socket that it serves on, as `--fd` says on its command line.
+    pub fd: Option<u8>,
     /// Its exit code when the port is refused.
     pub exit_on_bind_error: Option<u8>,
     /// What SIGTERM does while it starts up.

@@ -4,6 +4,7 @@ pub mod contain;
 pub mod notify;
 pub mod port;
 pub mod process;
+pub mod socket;
 
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;

@@ -127,6 +127,22 @@ pub fn comm(pid: i32) -> String {
     read_small(format!("/proc/{pid}/comm")).unwrap_or_default().trim_end().to_owned()
 }
 
+/// The descriptors of a process that are sockets, in order: number, and what [`super::socket::inode`] tells.
+pub fn sockets(pid: i32) -> Vec<(i32, u64)> {
+    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { return Vec::new() };
+    let mut found: Vec<(i32, u64)> = entries
+        .flatten()
+        .filter_map(|entry| {
+            let number = entry.file_name().to_str()?.parse().ok()?;
+            let target = fs::read_link(entry.path()).ok()?;
+            let inode = target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()?;
+            Some((number, inode))
+        })
+        .collect();
+    found.sort_unstable();
+    found
+}
+
 /// A variable of a process's environment as it was at its exec.
 pub fn environment(pid: i32, name: &str) -> Option<String> {
     let bytes = fs::read(format!("/proc/{pid}/environ")).ok()?;

@@ -138,7 +138,9 @@ impl Unit {
                     Some(true) => "ipv6-only",
                 },
             );
-            out.add("Backlog", socket.backlog.unwrap_or(u32::MAX));
+            // What stands for "as many as the kernel takes" has changed its type.
+            let most = if self.profile == Profile::V252 { i32::MAX.unsigned_abs() } else { u32::MAX };
+            out.add("Backlog", socket.backlog.unwrap_or(most));
             out.add("TimeoutUSec", socket.timeout_sec.unwrap_or(Span::from_secs(90)));
             out.flag("Accept", accept);
             out.flag("RemoveOnStop", socket.remove_on_stop);

@@ -380,6 +380,7 @@ fn prepare(config: &Service, role: ExecRole, index: usize, command: &ExecCommand
             output: (output, error),
             identifier: config.syslog_identifier.clone().unwrap_or_else(|| base.to_owned()),
             ignore_sigpipe: config.ignore_sigpipe,
+            non_blocking: config.non_blocking,
         }),
     }
 }

@@ -1,7 +1,7 @@
 //! What processes and the guard say, as it comes.
 
 use std::io::{self, Read};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -15,6 +15,11 @@ use crate::sys::process;
 impl Tree {
     /// Takes in what processes and the guard have said; waits for it up to `timeout`. True if anything came.
     pub(in crate::run) fn pump(&mut self, timeout: Duration) -> Result<bool, Fault> {
+        self.pump_or(timeout, &[])
+    }
+
+    /// As [`Tree::pump`], but waits no longer once one of the descriptors has something to read.
+    pub(in crate::run) fn pump_or(&mut self, timeout: Duration, others: &[BorrowedFd<'_>]) -> Result<bool, Fault> {
         if self.cancel.is_set() {
             return Err(Fault::Canceled);
         }
@@ -28,6 +33,7 @@ impl Tree {
                 PollFd::new(self.notices.socket().as_fd(), PollFlags::POLLIN),
             ];
             fds.extend(self.connections.values().map(|c| PollFd::new(c.stream.as_fd(), PollFlags::POLLIN)));
+            fds.extend(others.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)));
             // In slices, so that a request to end is seen.
             let millis = if heard { 0 } else { timeout.as_micros().div_ceil(1000).min(100) };
             let timeout = PollTimeout::try_from(i32::try_from(millis).unwrap_or(i32::MAX)).unwrap_or(PollTimeout::MAX);

@@ -13,6 +13,7 @@ mod stream;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -152,6 +153,10 @@ pub(in crate::run) struct Start {
     pub(in crate::run) output: (Option<Sink>, Option<Sink>),
     pub(in crate::run) umask: u32,
     pub(in crate::run) ignore_sigpipe: bool,
+    /// Descriptors that it gets, from 3 on.
+    pub(in crate::run) descriptors: Vec<OwnedFd>,
+    /// Whether variables that name it by its PID have to hold for the host: somebody else's program compares them.
+    pub(in crate::run) own_pid: bool,
 }
 
 /// Signals that nobody dies of: CHLD, CONT, STOP, TSTP, TTIN, TTOU, URG, WINCH (signal(7)).
@@ -199,6 +204,8 @@ pub(in crate::run) struct Tree {
     stall: Duration,
     looked: Option<Instant>,
     cancel: Cancel,
+    /// Somebody listens in another's place: who connects need not wait for an answer.
+    connections_expected: bool,
     pub(in crate::run) now: IncidentTime,
     /// The file of our `kill`, and one with the shell function that calls it.
     kill_command: String,
@@ -241,6 +248,7 @@ impl Tree {
             stall,
             looked: None,
             cancel,
+            connections_expected: false,
             now,
             kill_command,
             kill_function,
@@ -320,8 +328,9 @@ impl Tree {
             }
         };
         let journal = Sink::Append(self.streams[index].path.to_string_lossy().into_owned());
-        let Start { program, argv, mut environment, directory, origin, ours, pid, output, umask, ignore_sigpipe } =
-            start;
+        let Start { program, argv, mut environment, directory, origin, ours, pid, output, umask, .. } = start;
+        let (ignore_sigpipe, own_pid, descriptors) = (start.ignore_sigpipe, start.own_pid, start.descriptors);
+        let count = u32::try_from(descriptors.len()).unwrap_or(u32::MAX);
         let (stdout, stderr) = (output.0.unwrap_or_else(|| journal.clone()), output.1.unwrap_or(journal));
         let stderr = (stderr != stdout).then_some(stderr);
         let id = self.next_process;
@@ -331,7 +340,7 @@ impl Tree {
         // For scripts that nobody could write the function into; shells that are not bash have nothing like it.
         environment.push(("BASH_ENV".to_owned(), self.kill_function.clone()));
         let words = argv.clone();
-        let host = match self.guard.spawn(move |id| ToGuard::Spawn {
+        let host = match self.guard.spawn(&descriptors, move |id| ToGuard::Spawn {
             id,
             program,
             argv: words,
@@ -341,6 +350,8 @@ impl Tree {
             stderr,
             umask,
             ignore_sigpipe,
+            descriptors: count,
+            own_pid,
         })? {
             Ok(host) => host,
             Err(why) => return Ok(Err(why)),

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::{ProcessId, State, Tree};
 use crate::control::{Status, ToProcess};
 use crate::run::Fault;
+use crate::run::quiet::Flight;
 use crate::sys::process;
 
 /// How long a process may be silent before it is looked at.
@@ -213,7 +214,17 @@ impl Tree {
         // A message in flight keeps its sender's or receiver's queue filled until it has been read.
         let talks =
             self.processes.values().any(|process| matches!(process.state, State::Waiting { connections: true, .. }));
-        Ok(!(talks && self.foreign.data_in_flight()))
+        let flight = match (talks, self.connections_expected) {
+            (true, _) => Some(Flight::Data),
+            (false, true) => Some(Flight::Opening),
+            (false, false) => None,
+        };
+        Ok(!flight.is_some_and(|flight| self.foreign.in_flight(flight)))
+    }
+
+    /// Whether anybody may be opening a connection without waiting for an answer.
+    pub(in crate::run) fn expect_connections(&mut self, expected: bool) {
+        self.connections_expected = expected;
     }
 
     /// Ports whose connections may hold data in flight.
