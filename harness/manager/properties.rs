@@ -173,6 +173,7 @@ impl Manager {
             Kind::Service => self.service_properties(host, unit, &mut sheet),
             Kind::Socket => {
                 sheet.put("Result", unit.socket.result.as_str());
+                sheet.number("NConnections", 0);
                 sheet.number(
                     "NAccepted",
                     if unit.def.socket.as_ref().is_some_and(|s| s.accept) { unit.socket.n_accepted } else { 0 },
@@ -181,7 +182,17 @@ impl Manager {
             Kind::Target | Kind::Other => {}
         }
         self.unit_properties(host, unit, &mut sheet);
-        Some(sheet.into_rows())
+        let mut rows = sheet.into_rows();
+        if unit.kind == Kind::Socket {
+            // The one property that sockets and services have in different places.
+            let place = |name: &str| rows.iter().position(|(key, _)| *key == name);
+            if let (Some(result), Some(next)) = (place("Result"), place("NConnections"))
+                && result < next
+            {
+                rows[result..next].rotate_left(1);
+            }
+        }
+        Some(rows)
     }
 
     /// One property of a loaded unit.

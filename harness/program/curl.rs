@@ -55,7 +55,7 @@ pub(super) fn main(link: &mut Link, args: &[String]) -> u8 {
         }
     }
     let Some(url) = url else { return usage(link, "no URL specified") };
-    let Some(Url { host, ip, port, path }) = parse_url(&url) else {
+    let Some(Url { host, ip, port, path }) = parse_url(&url, socket.is_some()) else {
         return usage(link, &format!("{url}: only http:// to this machine is contacted"));
     };
     let deadline = match patience.map(|text| Span::parse(&text)) {
@@ -130,8 +130,8 @@ struct Url {
     path: String,
 }
 
-/// `http://HOST:PORT/PATH` where HOST is this machine.
-fn parse_url(url: &str) -> Option<Url> {
+/// `http://HOST:PORT/PATH` where HOST is this machine; any name will do if nobody is looked for by it.
+fn parse_url(url: &str, any: bool) -> Option<Url> {
     let rest = url.strip_prefix("http://").unwrap_or(url);
     let (authority, path) = rest.split_once('/').map_or((rest, String::from("/")), |(a, p)| (a, format!("/{p}")));
     let (host, port) = match authority.rsplit_once(':') {
@@ -140,6 +140,7 @@ fn parse_url(url: &str) -> Option<Url> {
     };
     let ip: IpAddr = match host.trim_matches(['[', ']']) {
         "localhost" => Ipv4Addr::LOCALHOST.into(),
+        _ if any => Ipv4Addr::LOCALHOST.into(),
         text => text.parse().ok()?,
     };
     // Whoever connects to "any address" connects to this machine.

@@ -26,7 +26,7 @@ const FIRST_FD: i32 = 36;
 /// net.core.somaxconn, above which no backlog goes.
 const SOMAXCONN: u32 = 4096;
 /// How often sockets may trigger at one moment: no limit of a unit allows as many, unless it is switched off.
-const MOST_TRIGGERS: u32 = 10_000;
+const MOST_TRIGGERS: u32 = 1_000;
 
 /// All sockets that the manager holds, by unit.
 #[derive(Debug, Default)]
@@ -303,10 +303,10 @@ impl Incident {
             let text = format!("{unit} was triggered {MOST_TRIGGERS} times without any time passing; give it a limit");
             return Err(io::Error::other(text).into());
         }
-        self.input(Input::Traffic { unit: unit.clone() })?;
         if let Some(unit) = self.sockets.units.get_mut(&unit) {
             unit.told = true;
         }
+        self.input(Input::Traffic { unit })?;
         Ok(true)
     }
 

@@ -33,6 +33,7 @@ mod scenario;
 mod scenario_anything;
 mod scenario_output;
 mod scenario_shell;
+mod sockets;
 mod standin;
 mod systemctl;
 mod systemctl_cases;

@@ -212,14 +212,17 @@ impl Tree {
             return Ok(false);
         }
         // A message in flight keeps its sender's or receiver's queue filled until it has been read.
-        let talks =
-            self.processes.values().any(|process| matches!(process.state, State::Waiting { connections: true, .. }));
-        let flight = match (talks, self.connections_expected) {
+        let flight = match (self.somebody_talks(), self.connections_expected) {
             (true, _) => Some(Flight::Data),
             (false, true) => Some(Flight::Opening),
             (false, false) => None,
         };
         Ok(!flight.is_some_and(|flight| self.foreign.in_flight(flight)))
+    }
+
+    /// Whether somebody waits at a connection.
+    pub(in crate::run) fn somebody_talks(&self) -> bool {
+        self.processes.values().any(|process| matches!(process.state, State::Waiting { connections: true, .. }))
     }
 
     /// Whether anybody may be opening a connection without waiting for an answer.
