@@ -174,7 +174,7 @@ impl Incident {
                 self.tree.settle()?;
                 // Of those who talk to each other, one may have been woken and not have said so: what it does now
                 // belongs to what they have done, whoever is quicker.
-                if self.tree.somebody_talks() && !self.tree.barrier()? {
+                if self.tree.somebody_talks() && !self.tree.confirm()? {
                     continue;
                 }
             } else {

@@ -25,8 +25,8 @@ const MANAGER: Pid = 1;
 const FIRST_FD: i32 = 36;
 /// net.core.somaxconn, above which no backlog goes.
 const SOMAXCONN: u32 = 4096;
-/// How often sockets may trigger at one moment: no limit of a unit allows as many, unless it is switched off.
-const MOST_TRIGGERS: u32 = 1_000;
+/// How often sockets may trigger at one moment; systemd's own limits are 20 and 200 in two seconds.
+const MOST_TRIGGERS: u32 = 400;
 
 /// All sockets that the manager holds, by unit.
 #[derive(Debug, Default)]
@@ -289,7 +289,7 @@ impl Incident {
         if self.reboot_due || self.sockets.watched().next().is_none() {
             return Ok(false);
         }
-        if self.clock.is_virtual() && !self.tree.barrier()? {
+        if self.clock.is_virtual() && !self.tree.confirm()? {
             return Ok(true);
         }
         let Some(unit) = self.sockets.waiting()? else { return Ok(false) };
@@ -300,7 +300,10 @@ impl Incident {
         }
         *count += 1;
         if *count > MOST_TRIGGERS {
-            let text = format!("{unit} was triggered {MOST_TRIGGERS} times without any time passing; give it a limit");
+            let text = format!(
+                "{unit} was triggered {MOST_TRIGGERS} times without any time passing; \
+                 give it or its service a limit, or let the service take some time"
+            );
             return Err(io::Error::other(text).into());
         }
         if let Some(unit) = self.sockets.units.get_mut(&unit) {

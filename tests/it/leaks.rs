@@ -22,7 +22,19 @@ log-file = "/home/app/app.log"
 on-start = ["started"]
 ```
 
+```ini unit=held.socket
+[Socket]
+ListenStream=8001
+ListenStream=/run/held.sock
+```
+
+```ini unit=held.service
+[Service]
+ExecStart=/bin/sh -c '(sleep 1d; date) & exec /home/app/venv/bin/python --fd 3'
+```
+
 ```console
+$ systemctl start held.socket; (curl -s http://localhost:8001/health; sleep 1d) & true
 $ /home/app/venv/bin/python -m uvicorn --host 127.0.0.1 --port 8000 >/dev/null 2>&1 & sh -c '(sleep 1d; date) &'; trap '' TERM; sleep 2
 $ (while :; do sleep 0.5; (sleep 100 &); date >> /home/app/dates; done) & timeout 10000d sh -c 'while :; do sleep 1; kill -0 1; done'
 ```

@@ -423,7 +423,7 @@ fn a_socket_and_a_service_without_any_limit_are_named_and_not_run_for_ever() {
                   ```expect\nalways app.socket.ActiveState = failed for 5s\n```";
     let outcome = run(&stage("", socket, service, blocks));
     let text = outcome.failures.first().map(|failure| failure.message().to_owned()).unwrap_or_default();
-    assert!(text.contains("app.socket was triggered") && text.contains("give it a limit"), "{text}");
+    assert!(text.contains("app.socket was triggered") && text.contains("give it or its service a limit"), "{text}");
 }
 
 #[test]

@@ -172,8 +172,23 @@ impl Tree {
         process.ended(status, now);
     }
 
-    /// Asks everybody who waits whether anything is pending. False if somebody runs again.
+    /// The barrier before the clock moves: nobody has anything pending, and nothing is on its way. False if somebody
+    /// runs again.
     pub(in crate::run) fn barrier(&mut self) -> Result<bool, Fault> {
+        if !self.confirm()? {
+            return Ok(false);
+        }
+        // A message in flight keeps its sender's or receiver's queue filled until it has been read.
+        let flight = match (self.somebody_talks(), self.connections_expected) {
+            (true, _) => Some(Flight::Data),
+            (false, true) => Some(Flight::Opening),
+            (false, false) => None,
+        };
+        Ok(!flight.is_some_and(|flight| self.foreign.in_flight(flight)))
+    }
+
+    /// Asks everybody who waits whether anything is pending. False if somebody runs again.
+    pub(in crate::run) fn confirm(&mut self) -> Result<bool, Fault> {
         self.generation += 1;
         let generation = self.generation;
         let waiting: Vec<ProcessId> = self
@@ -211,13 +226,7 @@ impl Tree {
         if self.awakenings != awakenings || !waiting.iter().all(still) {
             return Ok(false);
         }
-        // A message in flight keeps its sender's or receiver's queue filled until it has been read.
-        let flight = match (self.somebody_talks(), self.connections_expected) {
-            (true, _) => Some(Flight::Data),
-            (false, true) => Some(Flight::Opening),
-            (false, false) => None,
-        };
-        Ok(!flight.is_some_and(|flight| self.foreign.in_flight(flight)))
+        Ok(true)
     }
 
     /// Whether somebody waits at a connection.
