@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
-use relapse::manager::{Config, Effect, Exit, Host, Input, JobVerb, Manager, PathKind, Pid, Process, Request};
+use relapse::manager::{Config, Effect, Exit, Host, Input, JobMode, JobVerb, Manager, PathKind, Pid, Process, Request};
 use relapse::time::{IncidentTime, Span};
 use relapse::unit::{FileEntry, Files, Profile};
 
@@ -61,7 +61,7 @@ fn cycles() -> (Duration, usize) {
     let mut manager = Manager::new(Config { profile: Profile::V252, boot, timer_phase: Span::ZERO, seed: 1 });
     let mut now = boot + Span::from_secs(60);
     manager.step(now, &mut host, Input::Boot);
-    let start = Request::Job { verb: JobVerb::Start, unit: UNIT.into() };
+    let start = Request::Job { verb: JobVerb::Start, unit: UNIT.into(), mode: JobMode::Replace };
     manager.step(now, &mut host, Input::Request { id: 1, request: start });
     let mut lines = 0;
     let begin = spent();

@@ -1,11 +1,13 @@
-//! One test per unit that was generated at random and run on real systemd 252 (`fixtures/systemd/cases.jsonl`): the same
-//! unit, program and commands with real processes in lock-step, whose records, answers and times must be systemd's.
-//! What is compared, and what is not, is in `fixtures/systemd/README.md`.
+//! One test per case that was run on real systemd 252 (`fixtures/systemd/cases*.jsonl`): the same units, programs and
+//! commands with real processes in lock-step, whose records, answers and times must be systemd's. What is compared, and
+//! what is not, is in `fixtures/systemd/README.md`.
 //!
 //! `cargo test --test recorded d020` runs one of them.
 
 #[path = "it/cases.rs"]
 mod cases;
+#[path = "it/normal.rs"]
+mod normal;
 
 use cases::{DIR, Printed, Said, TOLERANCE_MS, text};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -19,26 +21,63 @@ use serde_json::Value;
 /// 2026-01-16 01:00:00 UTC.
 const START: IncidentTime = IncidentTime::from_micros(1_768_525_200_000_000);
 
-/// Cases that differ, each with the reason. One that no longer differs fails until it is struck off.
-const KNOWN: &[(&str, &str)] = &[];
+/// Cases that differ, and why. One that no longer differs fails until it is struck off.
+const KNOWN: &[(&str, &[&str])] = &[
+    ("a unit with a bad setting is loaded, and warned about, once less after `stop`", &["rld06"]),
+    ("patterns are not PCRE2's, nor is what is said of a bad one", &["jnl05"]),
+    ("journalctl -x explains nothing", &["jnl11"]),
+    ("SyslogLevel= and SyslogLevelPrefix= are read and not obeyed", &["jnl12", "jnl13"]),
+    ("what a process prints passes through as UTF-8", &["jnl18"]),
+    ("list-dependencies and preset are refused", &["ctl10", "ctl17"]),
+];
+
+/// Cases that need what the manager's model can do and real processes cannot yet. The same holds of them; none may be
+/// left in the end.
+const WAITING_FOR_WIRING: &[(&str, &[&str])] = &[
+    (
+        "sd_notify of real processes",
+        &[
+            "ntf01", "ntf02", "ntf06", "ntf07", "ntf08", "ntf09", "ntf10", "ntf11", "ntf12", "ntf13", "ntf14", "ntf15",
+            "ntf17", "ntf18", "ntf19", "ntf20", "ntf21", "ntf22", "ntf24", "ntf25", "ntf26",
+        ],
+    ),
+    (
+        "sockets that real processes inherit, and list-sockets",
+        &[
+            "sck01", "sck02", "sck03", "sck04", "sck05", "sck07", "sck08", "sck09", "sck10", "sck11", "sck12", "sck13",
+            "sck14", "sck15", "sck16", "sck17", "sck18",
+        ],
+    ),
+];
 
 fn main() {
     relapse::init();
     let args = Arguments::from_args();
     let trials: Vec<Trial> = cases::all()
+        .chain(lines(include_str!("../fixtures/systemd/cases-groups.jsonl")))
         .map(|case| Trial::test(format!("{}_{}", text(&case, "family"), text(&case, "id")), move || test(&case)))
         .collect();
     assert!(trials.len() >= 179, "only {} cases", trials.len());
     libtest_mimic::run(&args, trials).exit();
 }
 
+fn lines(text: &'static str) -> impl Iterator<Item = Value> {
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON"))
+}
+
 fn test(case: &Value) -> Result<(), Failed> {
-    let wrong = replay(case)?;
-    match KNOWN.iter().find(|(id, _)| *id == text(case, "id")) {
+    let id = text(case, "id");
+    let excuse = || KNOWN.iter().chain(WAITING_FOR_WIRING).find(|(_, known)| known.contains(&id));
+    let wrong = match replay(case) {
+        Ok(wrong) => wrong,
+        Err(fault) if excuse().is_some() => vec![fault.to_string()],
+        Err(fault) => return Err(fault.into()),
+    };
+    match excuse() {
         None if wrong.is_empty() => Ok(()),
         None => Err(wrong.join("\n").into()),
-        Some((id, reason)) if wrong.is_empty() => {
-            Err(format!("{id} does as systemd did: strike it off the list of those that differ ({reason})").into())
+        Some((reason, _)) if wrong.is_empty() => {
+            Err(format!("{id} does as systemd did: strike it off the list of those that do not ({reason})").into())
         }
         Some(_) => Ok(()),
     }
@@ -59,9 +98,15 @@ fn replay(case: &Value) -> Result<Vec<String>, relapse::Fault> {
         &Options::default(),
     )?;
     live.write(&format!("{DIR}/prog.sh"), &format!("#!/bin/sh\n{}", text(case, "prog")))?;
+    for (name, content) in object(case, "programs") {
+        live.write(&format!("{DIR}/{name}"), &content)?;
+    }
     write(&mut live, &unit, text(case, "unit"))?;
-    for (drop_in, content) in case["dropins"].as_object().expect("drop-ins") {
-        write(&mut live, &format!("{unit}.d/{drop_in}"), content.as_str().expect("text"))?;
+    for (name, content) in object(case, "units") {
+        write(&mut live, &name, &content)?;
+    }
+    for (drop_in, content) in object(case, "dropins") {
+        write(&mut live, &format!("{unit}.d/{drop_in}"), &content)?;
     }
 
     let actions = case["actions"].as_array().expect("actions");
@@ -76,7 +121,8 @@ fn replay(case: &Value) -> Result<Vec<String>, relapse::Fault> {
             Some(name) => write(&mut live, name, text(action, "text"))?,
             None => {
                 let line = text(action, "cmd");
-                let id = live.enter(&format!("{line} >/home/{index}.out 2>/home/{index}.err"))?;
+                let here = line.replace("@DIR@", DIR);
+                let id = live.enter(&format!("{{ {here}\n}} >/home/{index}.out 2>/home/{index}.err"))?;
                 entered.push((index, id, line));
             }
         }
@@ -84,7 +130,7 @@ fn replay(case: &Value) -> Result<Vec<String>, relapse::Fault> {
     let end = |which: usize| commands.iter().filter_map(|command| command["end_ms"][which].as_u64()).max().unwrap_or(0);
     // Where the recording ends: what systemd does later was not recorded.
     ended.extend(live.run_until(START + Span::from_millis(end(0) + 20))?);
-    let said = said(&live, &unit);
+    let said = said(&live, case);
     let runs = live.read(&format!("{DIR}/n")).map_or_else(String::new, |n| String::from_utf8_lossy(&n).into_owned());
     ended.extend(live.run_until(START + Span::from_millis(end(1) + 2 * TOLERANCE_MS))?);
 
@@ -115,16 +161,35 @@ fn write(live: &mut Live, name: &str, content: &str) -> Result<(), relapse::Faul
     live.write(&format!("/etc/systemd/system/{name}"), &content.replace("@DIR@", DIR))
 }
 
-/// What the journal has of the manager about the unit.
-fn said(live: &Live, unit: &str) -> Vec<Said> {
-    let about = |record: &&Record| record.get("UNIT") == Some(unit);
+/// A map of texts, empty if the case has none.
+fn object(case: &Value, key: &str) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().expect("text").to_owned();
+    case[key].as_object().into_iter().flatten().map(|(name, value)| (name.clone(), text(value))).collect()
+}
+
+/// What the journal has of the manager about the case's units.
+fn said(live: &Live, case: &Value) -> Vec<Said> {
+    let mut units = vec![format!("{}.service", text(case, "id"))];
+    units.extend(object(case, "units").into_iter().map(|(name, _)| name));
+    units.extend(case["also"].as_array().into_iter().flatten().filter_map(|unit| unit.as_str().map(str::to_owned)));
+    let about = |record: &Record| {
+        let mut about: Vec<String> = record
+            .fields
+            .iter()
+            .filter(|(name, _)| name == "UNIT")
+            .map(|(_, value)| String::from_utf8_lossy(value).into_owned())
+            .collect();
+        about.sort_unstable();
+        about
+    };
     live.journal()
         .entries()
-        .map(|entry| entry.record)
-        .filter(about)
-        .map(|record| Said {
+        .map(|entry| (about(entry.record), entry.record))
+        .filter(|(about, _)| about.iter().any(|unit| units.contains(unit)))
+        .map(|(about, record)| Said {
             at_ms: record.realtime.since(START).as_micros() / 1000,
             priority: record.priority().unwrap_or(6),
+            unit: about.join(" "),
             text: record.message(),
             message_id: record.get("MESSAGE_ID").map(str::to_owned),
             invocation: record.get("INVOCATION_ID").map(str::to_owned),

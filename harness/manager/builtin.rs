@@ -67,7 +67,7 @@ const ALWAYS_UP: &[&str] = &[
 ];
 
 /// What the machine boots into (Debian's choice).
-pub(super) const DEFAULT_TARGET: &str = "graphical.target";
+pub(crate) const DEFAULT_TARGET: &str = "graphical.target";
 
 /// Symbolic links of the distribution.
 const ALIASES: &[(&str, &str)] = &[("default.target", DEFAULT_TARGET)];

@@ -217,6 +217,20 @@ pub enum JobVerb {
     TryReloadOrRestart,
 }
 
+/// How a job deals with those that are there, and with the units it would bring along (`--job-mode=`, systemctl(1)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum JobMode {
+    /// It replaces those it contradicts.
+    #[default]
+    Replace,
+    /// It is refused if it contradicts any.
+    Fail,
+    /// Nothing is brought along, and no order is kept.
+    IgnoreDependencies,
+    /// Nothing is brought along.
+    IgnoreRequirements,
+}
+
 /// Which processes of a unit `systemctl kill` means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "each is the --kill-whom value of the same name")]
@@ -235,6 +249,8 @@ pub enum Request {
         verb: JobVerb,
         /// For which unit.
         unit: String,
+        /// In which mode.
+        mode: JobMode,
     },
     /// Load the unit if it is not loaded (any look at it does that), without more. Replies [`Reply::Done`].
     ///
@@ -330,6 +346,8 @@ pub enum RequestErrorKind {
     Masked,
     /// Only by dependency (RefuseManualStart=, RefuseManualStop=).
     OnlyByDependency,
+    /// The job contradicts others (`--job-mode=fail`).
+    TransactionIsDestructive,
     /// The job type does not apply (reload of a unit that cannot).
     JobTypeNotApplicable,
     /// The unit is not active (try-restart of an unloaded unit, kill).

@@ -81,6 +81,14 @@ pub(super) struct Job {
     pub ignore_order: bool,
 }
 
+/// A step of ending jobs.
+enum Ending {
+    /// The unit's job ends. `already`: it changed nothing, so nothing is logged.
+    Job { unit: UnitId, result: JobResult, recursive: bool, already: bool },
+    /// Those that depended on the job have ended.
+    Aftermath { unit: UnitId, kind: JobType, result: JobResult },
+}
+
 /// How a unit took an order.
 pub(super) enum Started {
     /// It acts, and says so with a message unless it has already finished.
@@ -158,6 +166,10 @@ impl Step<'_> {
         let Some(job) = self.unit_mut(unit).job.as_mut() else { return };
         job.running = true;
         let (id, mut kind) = (job.id, job.kind);
+        let timeout = self.unit(unit).def.job_running_timeout_sec;
+        if !timeout.is_zero() && !timeout.is_infinite() && self.now + timeout < self.deadline(unit, Timer::Job) {
+            self.arm_after(unit, Timer::Job, timeout);
+        }
         if kind == JobType::ReloadOrStart {
             // Decided when it runs: by then the unit may have come up or gone down.
             kind = if self.unit(unit).active().is_up() { JobType::Reload } else { JobType::Start };
@@ -199,10 +211,18 @@ impl Step<'_> {
 
     /// Ends the unit's job. `already`: the job changed nothing, so nothing is logged.
     pub(super) fn finish_job(&mut self, unit: UnitId, result: JobResult, recursive: bool, already: bool) {
-        // Failing dependants is done with a list: a chain of units may be longer than the stack.
+        // Failing dependants, each with its own dependants before the next, is done with a list: a chain of units may be
+        // longer than the stack.
         let mut todo = Vec::new();
-        let mut next = Some((unit, result, recursive, already));
-        while let Some((unit, result, recursive, already)) = next.take().or_else(|| todo.pop()) {
+        let mut next = Some(Ending::Job { unit, result, recursive, already });
+        while let Some(ending) = next.take().or_else(|| todo.pop()) {
+            let (unit, result, recursive, already) = match ending {
+                Ending::Job { unit, result, recursive, already } => (unit, result, recursive, already),
+                Ending::Aftermath { unit, kind, result } => {
+                    self.after_job(unit, kind, result);
+                    continue;
+                }
+            };
             let Some(job) = self.unit(unit).job.as_ref() else { continue };
             let (id, kind) = (job.id, job.kind);
             if !already {
@@ -219,6 +239,7 @@ impl Step<'_> {
                 continue;
             }
             self.remove_job(unit, result);
+            todo.push(Ending::Aftermath { unit, kind, result });
             if result != JobResult::Done && recursive {
                 let relations: &[Relation] = match kind {
                     JobType::Start | JobType::VerifyActive => {
@@ -233,37 +254,51 @@ impl Step<'_> {
                 // What went straight from starting to inactive does not satisfy Requisite=.
                 self.collect_failing(unit, &[Relation::RequisiteOf], &mut todo);
             }
-            if matches!(result, JobResult::Timeout | JobResult::Dependency) {
-                let text = format!(
-                    "{}: Job {}/{} failed with result '{}'.",
-                    self.unit(unit).name,
-                    self.unit(unit).name,
-                    kind.as_str(),
-                    result.as_str()
-                );
-                let fields =
-                    vec![("JOB_TYPE", Text::fixed(kind.as_str())), ("JOB_RESULT", Text::fixed(result.as_str()))];
-                self.log_full(unit, level::NOTICE, text, None, fields);
-                self.start_triggered(unit, Relation::OnFailure);
-            }
-            self.tell_triggering_sockets(unit);
-            self.wake_ordered_jobs(unit);
         }
     }
 
-    fn collect_failing(&self, unit: UnitId, relations: &[Relation], todo: &mut Vec<(UnitId, JobResult, bool, bool)>) {
-        for &relation in relations {
-            for other in self.unit(unit).related(relation) {
-                if self
-                    .unit(other)
-                    .job
-                    .as_ref()
-                    .is_some_and(|job| matches!(job.kind, JobType::Start | JobType::VerifyActive))
-                {
-                    todo.push((other, JobResult::Dependency, true, false));
-                }
-            }
+    /// What follows the end of a job once those that depended on it have ended, too.
+    fn after_job(&mut self, unit: UnitId, kind: JobType, result: JobResult) {
+        if matches!(result, JobResult::Timeout | JobResult::Dependency) {
+            let name = &self.unit(unit).name;
+            let (kind, result) = (kind.as_str(), result.as_str());
+            let text = format!("{name}: Job {name}/{kind} failed with result '{result}'.");
+            let fields = vec![("JOB_TYPE", Text::fixed(kind)), ("JOB_RESULT", Text::fixed(result))];
+            // This one does not say which invocation it is about.
+            let invocation = self.unit_mut(unit).invocation.take();
+            self.log_full(unit, level::NOTICE, text, None, fields);
+            self.unit_mut(unit).invocation = invocation;
+            self.start_triggered(unit, Relation::OnFailure);
         }
+        self.tell_triggering_sockets(unit);
+        self.wake_ordered_jobs(unit);
+    }
+
+    fn collect_failing(&self, unit: UnitId, relations: &[Relation], todo: &mut Vec<Ending>) {
+        let starts = |other: &UnitId| {
+            let job = self.unit(*other).job.as_ref();
+            job.is_some_and(|job| matches!(job.kind, JobType::Start | JobType::VerifyActive))
+        };
+        let first = todo.len();
+        for &relation in relations {
+            let failing = self.unit(unit).related(relation).filter(starts);
+            todo.extend(failing.map(|unit| Ending::Job {
+                unit,
+                result: JobResult::Dependency,
+                recursive: true,
+                already: false,
+            }));
+        }
+        // The last one is taken first.
+        todo[first..].reverse();
+    }
+
+    /// JobTimeoutSec= or JobRunningTimeoutSec= is over.
+    pub(super) fn job_timeout(&mut self, unit: UnitId) {
+        let Some(kind) = self.unit(unit).job.as_ref().map(|job| job.kind) else { return };
+        let text = format!("Job {}/{} timed out.", self.unit(unit).name, kind.as_str());
+        self.log(unit, level::WARNING, &text);
+        self.finish_job(unit, JobResult::Timeout, true, false);
     }
 
     fn remove_job(&mut self, unit: UnitId, result: JobResult) {

@@ -225,7 +225,7 @@ impl Step<'_> {
         let def = self.unit(unit).def.clone();
         let files = self.host.unit_files();
         let mut list: Vec<(Relation, String)> = Vec::new();
-        let fields: [(Relation, &Vec<String>); 11] = [
+        let fields: [(Relation, &Vec<String>); 15] = [
             (Relation::Requires, &def.requires),
             (Relation::Requisite, &def.requisite),
             (Relation::Wants, &def.wants),
@@ -237,6 +237,10 @@ impl Step<'_> {
             (Relation::After, &def.after),
             (Relation::OnFailure, &def.on_failure),
             (Relation::OnSuccess, &def.on_success),
+            (Relation::PropagatesReloadTo, &def.propagates_reload_to),
+            (Relation::ReloadPropagatedFrom, &def.reload_propagated_from),
+            (Relation::PropagatesStopTo, &def.propagates_stop_to),
+            (Relation::StopPropagatedFrom, &def.stop_propagated_from),
         ];
         for (relation, names) in fields {
             list.extend(names.iter().map(|name| (relation, name.clone())));

@@ -50,6 +50,8 @@ pub(super) enum Relation {
     OnFailure,
     OnSuccess,
     Triggers,
+    PropagatesReloadTo,
+    PropagatesStopTo,
     RequiredBy,
     RequisiteOf,
     WantedBy,
@@ -60,6 +62,8 @@ pub(super) enum Relation {
     OnFailureOf,
     OnSuccessOf,
     TriggeredBy,
+    ReloadPropagatedFrom,
+    StopPropagatedFrom,
 }
 
 impl Relation {
@@ -82,6 +86,8 @@ impl Relation {
             Relation::OnFailure => Relation::OnFailureOf,
             Relation::OnSuccess => Relation::OnSuccessOf,
             Relation::Triggers => Relation::TriggeredBy,
+            Relation::PropagatesReloadTo => Relation::ReloadPropagatedFrom,
+            Relation::PropagatesStopTo => Relation::StopPropagatedFrom,
             Relation::RequiredBy => Relation::Requires,
             Relation::RequisiteOf => Relation::Requisite,
             Relation::WantedBy => Relation::Wants,
@@ -92,6 +98,8 @@ impl Relation {
             Relation::OnFailureOf => Relation::OnFailure,
             Relation::OnSuccessOf => Relation::OnSuccess,
             Relation::TriggeredBy => Relation::Triggers,
+            Relation::ReloadPropagatedFrom => Relation::PropagatesReloadTo,
+            Relation::StopPropagatedFrom => Relation::PropagatesStopTo,
         }
     }
 }

@@ -38,6 +38,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 use std::sync::Arc;
 
+pub(crate) use builtin::DEFAULT_TARGET as BOOT_TARGET;
 pub use interface::*;
 pub use limit::RateLimit;
 pub use loaded::ExecStatus;

@@ -353,6 +353,10 @@ impl Manager {
             ("OnFailureOf", Relation::OnFailureOf),
             ("Triggers", Relation::Triggers),
             ("TriggeredBy", Relation::TriggeredBy),
+            ("PropagatesReloadTo", Relation::PropagatesReloadTo),
+            ("ReloadPropagatedFrom", Relation::ReloadPropagatedFrom),
+            ("PropagatesStopTo", Relation::PropagatesStopTo),
+            ("StopPropagatedFrom", Relation::StopPropagatedFrom),
         ] {
             sheet.put(name, self.related_names(unit, relation).join(" "));
         }

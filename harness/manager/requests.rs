@@ -2,14 +2,14 @@
 
 use super::catalog::level;
 use super::interface::{
-    Effect, JobResult, JobVerb, KillWhom, Reply, Request, RequestError, RequestErrorKind, RequestId,
+    Effect, JobMode, JobResult, JobVerb, KillWhom, Reply, Request, RequestError, RequestErrorKind, RequestId,
 };
 use super::job::JobType;
 use super::loaded::{Kind, UnitId};
 use super::states::{ActiveState, ServiceResult, ServiceState, SocketResult, SocketState};
 use super::step::Step;
-use crate::unit::LoadState;
 use crate::unit::install::Verb;
+use crate::unit::{LoadState, NameKind, name as unit_name};
 
 fn error(kind: RequestErrorKind, message: String) -> RequestError {
     RequestError { kind, message }
@@ -23,7 +23,7 @@ impl Step<'_> {
     /// Carries out a client's request and answers it.
     pub(super) fn request(&mut self, id: RequestId, request: Request) {
         let reply = match request {
-            Request::Job { verb, unit } => match self.request_job(verb, &unit) {
+            Request::Job { verb, unit, mode } => match self.request_job(verb, &unit, mode) {
                 Ok(JobOrNothing::Job(job)) => Reply::Job(job),
                 Ok(JobOrNothing::Nothing { job, unit }) => {
                     self.out.push(Effect::Reply { id, reply: Reply::Job(job) });
@@ -78,7 +78,11 @@ impl Step<'_> {
         self.out.push(Effect::Reply { id, reply });
     }
 
-    fn request_job(&mut self, verb: JobVerb, name: &str) -> Result<JobOrNothing, RequestError> {
+    fn request_job(&mut self, verb: JobVerb, name: &str, mode: JobMode) -> Result<JobOrNothing, RequestError> {
+        if unit_name::kind(name) == Some(NameKind::Template) {
+            let message = format!("Unit name {name} is missing the instance name.");
+            return Err(error(RequestErrorKind::Failed, message));
+        }
         let unit = self.load(name);
         let this = self.unit(unit);
         let (state, loaded) = (this.active(), this.def.load_state);
@@ -127,7 +131,7 @@ impl Step<'_> {
                 return Ok(JobOrNothing::Nothing { job: self.m.next_job_id(), unit: self.unit(unit).name.to_string() });
             }
         };
-        self.add_job(unit, kind).map(JobOrNothing::Job)
+        self.add_job_in(unit, kind, mode).map(JobOrNothing::Job)
     }
 
     /// `reset-failed`: the failed state, the counters and the start limit start over.

@@ -139,6 +139,11 @@ impl Step<'_> {
         self.arm(unit, timer, deadline);
     }
 
+    /// When a timer of the unit is due, [`IncidentTime::NEVER`] if it is not armed.
+    pub(super) fn deadline(&self, unit: UnitId, timer: Timer) -> IncidentTime {
+        self.unit(unit).timers[timer.index()]
+    }
+
     pub(super) fn disarm(&mut self, unit: UnitId, timer: Timer) {
         let deadline = std::mem::replace(&mut self.unit_mut(unit).timers[timer.index()], IncidentTime::NEVER);
         if deadline != IncidentTime::NEVER {
@@ -381,10 +386,6 @@ impl Step<'_> {
     }
 
     /// JobTimeoutSec= has passed.
-    fn job_timeout(&mut self, unit: UnitId) {
-        self.finish_job(unit, super::interface::JobResult::Timeout, true, false);
-    }
-
     /// Marks the units whose standing may have to be put right after `unit` changed.
     pub(super) fn unsettle(&mut self, unit: UnitId) {
         let this = &self.m.units[unit.0 as usize];

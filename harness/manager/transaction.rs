@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use super::catalog::level;
-use super::interface::{JobId, RequestError, RequestErrorKind};
+use super::interface::{JobId, JobMode, RequestError, RequestErrorKind};
 use super::job::JobType;
 use super::loaded::{Kind, Relation, UnitId};
 use super::states::ActiveState;
 use super::step::Step;
+use super::text::Text;
 use crate::unit::LoadState;
 
 /// A job that the transaction would like to install.
@@ -31,6 +32,8 @@ enum PullKind {
     Job(JobType),
     /// A restart, but only of what runs.
     TryRestart,
+    /// A reload, but only of what runs.
+    TryReload,
 }
 
 const START_PULLS: &[Pull] = &[
@@ -48,6 +51,7 @@ const STOP_PULLS: &[Pull] = &[
     Pull { relation: Relation::RequisiteOf, kind: PullKind::Job(JobType::Stop), required: true },
     Pull { relation: Relation::BoundBy, kind: PullKind::Job(JobType::Stop), required: true },
     Pull { relation: Relation::ConsistsOf, kind: PullKind::Job(JobType::Stop), required: true },
+    Pull { relation: Relation::PropagatesStopTo, kind: PullKind::Job(JobType::Stop), required: true },
 ];
 
 const RESTART_PULLS: &[Pull] = &[
@@ -56,6 +60,9 @@ const RESTART_PULLS: &[Pull] = &[
     Pull { relation: Relation::BoundBy, kind: PullKind::TryRestart, required: true },
     Pull { relation: Relation::ConsistsOf, kind: PullKind::TryRestart, required: true },
 ];
+
+const RELOAD_PULLS: &[Pull] =
+    &[Pull { relation: Relation::PropagatesReloadTo, kind: PullKind::TryReload, required: false }];
 
 /// The relations through which a change that no job asked for spreads.
 const SYMPATHETIC: &[Relation] = &[
@@ -66,6 +73,7 @@ const SYMPATHETIC: &[Relation] = &[
     Relation::Conflicts,
     Relation::ConflictedBy,
     Relation::BoundBy,
+    Relation::PropagatesStopTo,
 ];
 
 /// What a job of this type asks of which related units.
@@ -77,6 +85,7 @@ fn pulls(kind: JobType, restart_dependants: bool) -> [&'static [Pull]; 2] {
             JobType::Stop => STOP_PULLS,
             JobType::Restart => RESTART_PULLS,
             JobType::Start if restart_dependants => RESTART_PULLS,
+            JobType::Reload => RELOAD_PULLS,
             _ => &[],
         },
     ]
@@ -90,6 +99,25 @@ impl Step<'_> {
     /// The refusal that the bus client would see: a unit that cannot be loaded, or contradicting requirements.
     pub(super) fn add_job(&mut self, unit: UnitId, kind: JobType) -> Result<JobId, RequestError> {
         self.add_job_with(unit, kind, false)
+    }
+
+    /// As [`Step::add_job`], in the mode that a client asked for.
+    pub(super) fn add_job_in(&mut self, unit: UnitId, kind: JobType, mode: JobMode) -> Result<JobId, RequestError> {
+        if let Some(error) = self.refuses(unit, kind) {
+            return Err(error);
+        }
+        match mode {
+            JobMode::Replace => self.add_job(unit, kind),
+            JobMode::Fail => {
+                let jobs = self.transaction(unit, kind, false)?;
+                self.refuse_if_destructive(unit, kind, &jobs)?;
+                Ok(self.install_jobs(unit, jobs))
+            }
+            JobMode::IgnoreDependencies | JobMode::IgnoreRequirements => {
+                let id = self.m.next_job_id();
+                Ok(self.install_job(unit, id, kind, mode == JobMode::IgnoreDependencies))
+            }
+        }
     }
 
     /// As [`Step::add_job`]; `restart_dependants` makes a start restart what depends on the unit (an automatic
@@ -108,6 +136,17 @@ impl Step<'_> {
             let id = self.m.next_job_id();
             return Ok(self.install_job(unit, id, kind, false));
         }
+        let jobs = self.transaction(unit, kind, restart_dependants)?;
+        Ok(self.install_jobs(unit, jobs))
+    }
+
+    /// The job with all that it brings along.
+    fn transaction(
+        &mut self,
+        unit: UnitId,
+        kind: JobType,
+        restart_dependants: bool,
+    ) -> Result<Vec<(UnitId, JobType)>, RequestError> {
         let mut wishes: HashMap<UnitId, Vec<Wish>> = HashMap::new();
         let mut order: Vec<UnitId> = Vec::new();
         let mut todo = VecDeque::from([(unit, kind, true, restart_dependants)]);
@@ -128,16 +167,45 @@ impl Step<'_> {
         }
         self.drop_redundant(unit, &mut wishes);
         let merged = self.merge_wishes(&order, &wishes)?;
-        let merged = self.break_cycles(unit, merged, &wishes)?;
+        self.break_cycles(unit, merged, &wishes)
+    }
+
+    /// Whether the jobs contradict any that is there.
+    fn refuse_if_destructive(
+        &self,
+        anchor: UnitId,
+        kind: JobType,
+        jobs: &[(UnitId, JobType)],
+    ) -> Result<(), RequestError> {
+        for (unit, new) in jobs {
+            let Some(present) = self.unit(*unit).job.as_ref().map(|job| job.kind) else { continue };
+            if present.conflicts_with(*new) {
+                let message = format!(
+                    "Transaction for {}/{} is destructive ({} has '{}' job queued, but '{}' is included in \
+                     transaction).",
+                    self.unit(anchor).name,
+                    kind.as_str(),
+                    self.unit(*unit).name,
+                    present.as_str(),
+                    new.as_str()
+                );
+                return Err(RequestError { kind: RequestErrorKind::TransactionIsDestructive, message });
+            }
+        }
+        Ok(())
+    }
+
+    /// Installs all jobs of a transaction; the anchor's.
+    fn install_jobs(&mut self, unit: UnitId, jobs: Vec<(UnitId, JobType)>) -> JobId {
         let mut anchor = 0;
-        for (other, kind) in merged {
+        for (other, kind) in jobs {
             let id = self.m.next_job_id();
             let id = self.install_job(other, id, kind, false);
             if other == unit {
                 anchor = id;
             }
         }
-        Ok(anchor)
+        anchor
     }
 
     /// Why a job of this type cannot be on the unit.
@@ -198,7 +266,8 @@ impl Step<'_> {
                 let job = match pull.kind {
                     PullKind::Job(job) => job,
                     PullKind::TryRestart if self.unit(other).active().is_up_or_coming() => JobType::Restart,
-                    PullKind::TryRestart => continue,
+                    PullKind::TryReload if self.unit(other).active().is_up_or_coming() => JobType::Reload,
+                    PullKind::TryRestart | PullKind::TryReload => continue,
                 };
                 if let Some(error) = self.refuses(other, job) {
                     if pull.required {
@@ -285,36 +354,43 @@ impl Step<'_> {
             let name_of = |unit: UnitId| format!("{}/{}", self.unit(unit).name, kind_of(unit));
             let first = cycle[0];
             let first_name = self.unit(first).name.clone();
-            let mut texts = vec![format!("{first_name}: Found ordering cycle on {}", name_of(cycle[1 % cycle.len()]))];
-            for index in 2..=cycle.len() {
-                texts.push(format!("{first_name}: Found dependency on {}", name_of(cycle[index % cycle.len()])));
-            }
+            let on =
+                |what: &str, unit: UnitId| (level::WARNING, format!("{first_name}: Found {what} on {}", name_of(unit)));
+            let mut texts = vec![on("ordering cycle", cycle[1 % cycle.len()])];
+            texts.extend((2..=cycle.len()).map(|index| on("dependency", cycle[index % cycle.len()])));
             let victim = cycle.iter().copied().find(|unit| {
                 *unit != anchor && wishes.get(unit).is_none_or(|list| !list.iter().any(|wish| wish.matters))
             });
             match victim {
                 Some(victim) => {
-                    texts.push(format!(
+                    let text = format!(
                         "{first_name}: Job {} deleted to break ordering cycle starting with {}",
                         name_of(victim),
                         name_of(first)
-                    ));
-                    for text in texts {
-                        self.log_full(first, level::ERR, text, None, Vec::new());
-                    }
+                    );
+                    texts.push((level::ERR, text));
+                    self.log_cycle(&cycle, texts);
                     jobs.retain(|(unit, _)| *unit != victim);
                 }
                 None => {
-                    texts.push(format!("{first_name}: Unable to break cycle starting with {}", name_of(first)));
-                    for text in texts {
-                        self.log_full(first, level::ERR, text, None, Vec::new());
-                    }
+                    let text = format!("{first_name}: Unable to break cycle starting with {}", name_of(first));
+                    texts.push((level::ERR, text));
+                    self.log_cycle(&cycle, texts);
                     return Err(RequestError {
                         kind: RequestErrorKind::Failed,
                         message: "Transaction order is cyclic. See system logs for details.".into(),
                     });
                 }
             }
+        }
+    }
+
+    /// Logs about all units of a cycle at once.
+    fn log_cycle(&mut self, cycle: &[UnitId], texts: Vec<(u8, String)>) {
+        let others: Vec<_> =
+            cycle[1..].iter().map(|unit| ("UNIT", Text::from(self.unit(*unit).name.to_string()))).collect();
+        for (priority, text) in texts {
+            self.log_full(cycle[0], priority, text, None, others.clone());
         }
     }
 
@@ -416,9 +492,11 @@ impl Step<'_> {
                 }
             }
         } else if old.is_up_or_coming() && new.is_down_or_going() {
-            for other in this.related(Relation::BoundBy) {
-                if !self.unit(other).active().is_down_or_going() {
-                    jobs.push((other, JobType::Stop));
+            for relation in [Relation::BoundBy, Relation::PropagatesStopTo] {
+                for other in this.related(relation) {
+                    if !self.unit(other).active().is_down_or_going() {
+                        jobs.push((other, JobType::Stop));
+                    }
                 }
             }
         }

@@ -1,9 +1,11 @@
-//! Units that were generated at random and run on real systemd 252 (`fixtures/systemd/cases.jsonl`), and how what
-//! somebody else makes of them is compared with what systemd made of them.
+//! What real systemd 252 did with units, programs and commands (`fixtures/systemd/cases*.jsonl`), and how what somebody
+//! else makes of them is compared with it.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+
+use crate::normal;
 
 /// Where the recordings had `@DIR@`.
 pub const DIR: &str = "/case";
@@ -11,10 +13,13 @@ pub const DIR: &str = "/case";
 /// How much later or earlier than recorded something may happen: the recordings are of a machine with other work.
 pub const TOLERANCE_MS: u64 = 300;
 
-/// All recorded cases.
+/// Units that were generated at random, one a case.
 pub fn all() -> impl Iterator<Item = Value> {
     include_str!("../../fixtures/systemd/cases.jsonl").lines().map(|line| serde_json::from_str(line).expect("JSON"))
 }
+
+/// Fields of the manager's records that were not recorded everywhere.
+const NOT_COMPARED: &[&str] = &["JOB_ID", "CONFIG_FILE", "CONFIG_LINE", "ERRNO"];
 
 /// A text of a recording.
 pub fn text<'a>(value: &'a Value, key: &str) -> &'a str {
@@ -27,6 +32,8 @@ pub struct Said {
     pub at_ms: u64,
     /// `PRIORITY`.
     pub priority: u8,
+    /// `UNIT`; all of them if there are several.
+    pub unit: String,
     /// `MESSAGE`.
     pub text: String,
     /// `MESSAGE_ID`.
@@ -51,56 +58,45 @@ pub struct Printed {
     pub stderr: String,
 }
 
-/// The text with PID for every number that stands after `process` or `PID`.
-pub(crate) fn without_pids(text: &str) -> String {
-    let mut out = Vec::new();
-    for word in text.split(' ') {
-        let digits = word.trim_end_matches(',');
-        let number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-        let after_process = matches!(out.last(), Some(&"process" | &"PID"));
-        out.push(match number && after_process {
-            true if word.ends_with(',') => "PID,",
-            true => "PID",
-            false => word,
-        });
-    }
-    out.join(" ")
-}
-
-/// The messages of PID 1 are systemd's: text, priority, MESSAGE_ID, event fields, invocation, order and time; and those
-/// of its children, in any order.
+/// The messages of PID 1 are systemd's: text, priority, MESSAGE_ID, event fields, unit, invocation, order and time; and
+/// those of its children, in any order.
 pub fn compare_messages(case: &Value, said: &[Said], wrong: &mut Vec<String>) {
-    let mut invocations: Vec<&str> = Vec::new();
+    let own = format!("{}.service", text(case, "id"));
+    let unit = |name: &str| if name == own { String::new() } else { format!(" [{name}]") };
+    let mut invocations: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     let mut mine = Vec::new();
     let mut children = Vec::new();
     for message in said {
-        let words = without_pids(&message.text).replace(DIR, "@DIR@").replace("PID (", "<PID> (");
+        let words = normal::without_pids(&message.text).replace(DIR, "@DIR@");
         let id = message.message_id.as_deref().unwrap_or("-");
+        let about = unit(&message.unit);
         if message.by_child {
-            children.push(format!("<{}> {words} {id}", message.priority));
+            children.push(format!("<{}>{about} {words} {id}", message.priority));
             continue;
         }
+        let known = invocations.entry(&message.unit).or_default();
         let number = message.invocation.as_deref().map_or(0, |invocation| {
-            1 + invocations.iter().position(|known| *known == invocation).unwrap_or_else(|| {
-                invocations.push(invocation);
-                invocations.len() - 1
+            1 + known.iter().position(|known| *known == invocation).unwrap_or_else(|| {
+                known.push(invocation);
+                known.len() - 1
             })
         });
         let fields: BTreeMap<&str, &str> = message
             .fields
             .iter()
-            .filter(|(name, _)| !matches!(name.as_str(), "JOB_ID" | "CONFIG_FILE" | "CONFIG_LINE"))
+            .filter(|(name, _)| !NOT_COMPARED.contains(&name.as_str()))
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect();
-        mine.push((message.at_ms, format!("<{}> #{number} {words} {id} {fields:?}", message.priority)));
+        let line = format!("<{}>{about} #{number} {words} {id} {fields:?}", message.priority);
+        mine.push((about, message.at_ms, line));
     }
     let expected = &case["expected"];
-    let theirs: Vec<(u64, u64, String)> = expected["messages"]
+    let mut theirs: Vec<(String, u64, u64, String)> = expected["messages"]
         .as_array()
         .expect("messages")
         .iter()
         .map(|message| {
-            let not_fields = ["msg", "prio", "id", "inv", "t_ms"];
+            let not_fields = ["msg", "prio", "id", "inv", "t_ms", "unit", "ERRNO"];
             let fields: BTreeMap<&str, &str> = message
                 .as_object()
                 .expect("an object")
@@ -109,21 +105,28 @@ pub fn compare_messages(case: &Value, said: &[Said], wrong: &mut Vec<String>) {
                 .map(|(name, value)| (name.as_str(), value.as_str().expect("text")))
                 .collect();
             let id = message["id"].as_str().unwrap_or("-");
-            let line = format!("<{}> #{} {} {id} {fields:?}", message["prio"], message["inv"], text(message, "msg"));
+            let about = unit(message["unit"].as_str().unwrap_or(&own));
+            let (priority, number) = (&message["prio"], &message["inv"]);
+            let line = format!("<{priority}>{about} #{number} {} {id} {fields:?}", text(message, "msg"));
             let time = |index: usize| message["t_ms"][index].as_u64().expect("a time");
-            (time(0), time(1), line)
+            (about, time(0), time(1), line)
         })
         .collect();
+    if expected["order"] == "per unit" {
+        // Units side by side log in any order.
+        mine.sort_by(|a, b| a.0.cmp(&b.0));
+        theirs.sort_by(|a, b| a.0.cmp(&b.0));
+    }
     for index in 0..mine.len().max(theirs.len()) {
         match (mine.get(index), theirs.get(index)) {
-            (Some((at, mine)), Some((from, to, theirs))) if mine == theirs => {
+            (Some((_, at, mine)), Some((_, from, to, theirs))) if mine == theirs => {
                 if at + TOLERANCE_MS < *from || *at > to + TOLERANCE_MS {
                     wrong.push(format!("message {index} at {at} ms, not {from}..{to}: {mine}"));
                 }
             }
             (mine, theirs) => {
-                let mine = mine.map_or("nothing", |(_, line)| line);
-                let theirs = theirs.map_or("nothing", |(_, _, line)| line);
+                let mine = mine.map_or("nothing", |(.., line)| line);
+                let theirs = theirs.map_or("nothing", |(.., line)| line);
                 wrong.push(format!("message {index}: {mine}\n            not {theirs}"));
                 break;
             }
@@ -134,7 +137,9 @@ pub fn compare_messages(case: &Value, said: &[Said], wrong: &mut Vec<String>) {
         .expect("child messages")
         .iter()
         .map(|message| {
-            format!("<{}> {} {}", message["prio"], text(message, "msg"), message["id"].as_str().unwrap_or("-"))
+            let about = unit(message["unit"].as_str().unwrap_or(&own));
+            let id = message["id"].as_str().unwrap_or("-");
+            format!("<{}>{about} {} {id}", message["prio"], text(message, "msg"))
         })
         .collect();
     // How often each was said is a matter of how many attempts the recording covers.
@@ -162,15 +167,13 @@ pub fn compare_command(line: &str, command: &Value, printed: Option<&Printed>, w
     if i64::from(printed.code) != code {
         wrong.push(format!("{line}: exit code {}, not {code}", printed.code));
     }
-    let stdout = printed.stdout.replace(DIR, "@DIR@");
-    let stdout = if line.contains(" status ") { without_the_moment(&stdout) } else { stdout };
-    for (ours, theirs) in [
-        (stdout, command["out"].as_str().unwrap_or_default()),
-        (printed.stderr.clone(), command["err"].as_str().unwrap_or_default()),
-    ] {
+    for (ours, stream) in [(&printed.stdout, "out"), (&printed.stderr, "err")] {
+        let ours = normal::printed(line, &ours.replace(DIR, "@DIR@"));
+        // Those of a recording are normal but for the blanks of JSON.
+        let theirs = normal::printed(line, command[stream].as_str().unwrap_or_default());
         if ours.trim_end() != theirs.trim_end() {
             let verb = line.split(" -p ").next().unwrap_or(line);
-            wrong.push(format!("{verb}: (- we, + systemd)\n{}", differing_lines(&ours, theirs)));
+            wrong.push(format!("{verb}: (- we, + systemd)\n{}", differing_lines(&ours, &theirs)));
         }
     }
     let time = |index: usize| command["end_ms"][index].as_u64().unwrap_or_default();
@@ -194,37 +197,6 @@ fn differing_lines(ours: &str, theirs: &str) -> String {
     }
     if out.is_empty() {
         out.push_str("the same lines in another order");
-    }
-    out
-}
-
-/// A status as it was kept: without the lines that differ each time, PIDs and times.
-fn without_the_moment(status: &str) -> String {
-    let mut out = String::new();
-    // The processes and the log come last.
-    for line in status.lines().take_while(|line| !line.is_empty() && !line.starts_with("     CGroup:")) {
-        let label = line.split(':').next().unwrap_or_default().trim();
-        if ["Duration", "Tasks", "Memory", "CPU"].contains(&label) {
-            continue;
-        }
-        let mut kept = line.to_owned();
-        for (before, word) in [(" since ", "<TIME>"), (" at ", "<TIME>")] {
-            if let Some(at) = kept.find(before)
-                && matches!(label, "Active" | "Condition" | "Assert")
-            {
-                kept.truncate(at + before.len());
-                kept.push_str(word);
-            }
-        }
-        for before in ["Process: ", "Main PID: ", "Control PID: ", "Cntrl PID: "] {
-            if let Some(at) = kept.find(before) {
-                let start = at + before.len();
-                let end = kept[start..].find(|c: char| !c.is_ascii_digit()).map_or(kept.len(), |n| start + n);
-                kept.replace_range(start..end, "<PID>");
-            }
-        }
-        out.push_str(&kept);
-        out.push('\n');
     }
     out
 }

@@ -23,10 +23,10 @@ mod manager_shell;
 mod manager_sockets;
 mod manager_tables;
 mod manager_versions;
+mod normal;
 mod notify;
 mod notify_server;
 mod pid_file;
-
 mod recorded_types;
 mod report;
 mod scenario;

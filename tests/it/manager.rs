@@ -1,11 +1,10 @@
 //! A machine for the manager's tests: unit files as text, a clock under the test's hand, and the journal as lines.
 
-use relapse::manager::{Config, JobId, JobResult, JobVerb, Message, Pid, Reply, Request, Text};
+use relapse::manager::{Config, JobId, JobMode, JobResult, JobVerb, Message, Pid, Reply, Request, Text};
 use relapse::time::{IncidentTime, Span};
 use relapse::unit::{FileEntry, Files, Profile};
 use relapse::world::{Happened, World};
 
-pub(crate) use crate::cases::without_pids;
 use crate::manager_shell::launch;
 
 /// 2026-01-16 00:00:00 UTC.
@@ -99,7 +98,7 @@ impl Rig {
     }
 
     pub(crate) fn job(&mut self, verb: JobVerb, unit: &str) -> Reply {
-        self.ask(Request::Job { verb, unit: unit.to_owned() })
+        self.ask(Request::Job { verb, unit: unit.to_owned(), mode: JobMode::Replace })
     }
 
     pub(crate) fn start(&mut self, unit: &str) -> Reply {
@@ -197,7 +196,7 @@ fn two_runs_with_the_same_seed_give_the_same_journal_and_other_seeds_other_invoc
         let path = "/etc/systemd/system/a.service".to_owned();
         world.machine_mut().unit_files.entries.insert(path, FileEntry::Regular { content, generation: 1 });
         world.boot();
-        world.request(Request::Job { verb: JobVerb::Start, unit: "a.service".into() });
+        world.request(Request::Job { verb: JobVerb::Start, unit: "a.service".into(), mode: JobMode::Replace });
         world.run_for(Span::from_secs(5));
         world.take_happened()
     };
@@ -214,4 +213,20 @@ fn two_runs_with_the_same_seed_give_the_same_journal_and_other_seeds_other_invoc
     let (one, two) = (ids(run(7)), ids(run(8)));
     assert_eq!(one.len(), two.len());
     assert!(one.iter().zip(&two).all(|(a, b)| a != b && a.len() == 32));
+}
+
+/// The text with PID for every number that stands after `process` or `PID`.
+pub(crate) fn without_pids(text: &str) -> String {
+    let mut out = Vec::new();
+    for word in text.split(' ') {
+        let digits = word.trim_end_matches(',');
+        let number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let after_process = matches!(out.last(), Some(&"process" | &"PID"));
+        out.push(match number && after_process {
+            true if word.ends_with(',') => "PID,",
+            true => "PID",
+            false => word,
+        });
+    }
+    out.join(" ")
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use relapse::manager::{Config, JobVerb, KillWhom, Message, Reply, Request, RequestErrorKind, Spawn};
+use relapse::manager::{Config, JobMode, JobVerb, KillWhom, Message, Reply, Request, RequestErrorKind, Spawn};
 use relapse::time::Span;
 use relapse::unit::{FileEntry, Files, Profile, signal};
 use relapse::world::{Act, Happened, Launch, Machine, World};
@@ -91,7 +91,7 @@ impl Command {
 
     fn requests(&self) -> Vec<Request> {
         let unit = || self.units[0].clone();
-        let job = |verb| Request::Job { verb, unit: unit() };
+        let job = |verb| Request::Job { verb, unit: unit(), mode: JobMode::Replace };
         let (units, runtime) = (self.units.clone(), self.runtime);
         match self.verb.as_str() {
             "start" => vec![job(JobVerb::Start)],
@@ -294,6 +294,7 @@ impl<'a> Run<'a> {
             .map(|(at, message)| Said {
                 at_ms: *at,
                 priority: message.priority,
+                unit: self.unit.clone(),
                 text: message.text.clone(),
                 message_id: message.message_id.map(str::to_owned),
                 invocation: message.invocation_id.as_deref().map(str::to_owned),

@@ -1,6 +1,6 @@
 //! The incident: a service that finds its port taken, 14.5 seconds apart, for ever.
 
-use relapse::manager::{Config, Exit, JobVerb, Message, Request};
+use relapse::manager::{Config, Exit, JobMode, JobVerb, Message, Request};
 use relapse::time::{IncidentTime, Span};
 use relapse::unit::{FileEntry, Files, Profile};
 use relapse::world::{Act, Happened, Launch, Program, World};
@@ -39,7 +39,7 @@ fn messages(world: &mut World) -> Vec<(IncidentTime, Message)> {
 }
 
 fn start(world: &mut World) {
-    world.request(Request::Job { verb: JobVerb::Start, unit: NAME.into() });
+    world.request(Request::Job { verb: JobVerb::Start, unit: NAME.into(), mode: JobMode::Replace });
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Sockets that the manager holds for services, as recorded from real systemd 252.
 
-use relapse::manager::{JobResult, JobVerb, Reply, Request};
+use relapse::manager::{JobMode, JobResult, JobVerb, Reply, Request};
 use relapse::world::{Act, Program};
 
 use crate::manager::Rig;
@@ -135,7 +135,7 @@ fn a_service_started_by_hand_gets_the_sockets_that_listen() {
     rig.start("s.service");
     assert_eq!(rig.show("s.service", "StatusText"), "2:web:web");
     assert_eq!(rig.state("s.socket"), "active/running/success");
-    rig.ask(Request::Job { verb: JobVerb::Stop, unit: "s.socket".into() });
+    rig.ask(Request::Job { verb: JobVerb::Stop, unit: "s.socket".into(), mode: JobMode::Replace });
     assert!(matches!(rig.restart("s.service"), Reply::Job(_)));
     assert_eq!(rig.show("s.service", "StatusText"), ":", "without the socket there is nothing to pass");
 }

@@ -76,7 +76,7 @@ impl Systemctl {
         }
         let code = match error.kind {
             RequestErrorKind::NoSuchUnit => 5,
-            RequestErrorKind::OnlyByDependency => 4,
+            RequestErrorKind::OnlyByDependency | RequestErrorKind::TransactionIsDestructive => 4,
             RequestErrorKind::JobTypeNotApplicable => 3,
             RequestErrorKind::LoadFailed
             | RequestErrorKind::Masked

@@ -1,6 +1,7 @@
 //! The lists: `list-units`, `list-unit-files`, `list-jobs`, and what the manager says of itself.
 
 use crate::ctl::{Output, UnitFile, View, glob};
+use crate::manager::BOOT_TARGET;
 use crate::unit::name::suffix;
 
 use super::options::Options;
@@ -199,8 +200,9 @@ pub(super) fn manager_properties(version: u32, view: &dyn View) -> Vec<(&'static
 
 /// `get-default`: what the default target is a link to.
 pub(super) fn default_target(view: &dyn View) -> String {
+    let links = crate::unit::SEARCH_PATH.iter().map(|dir| format!("{dir}/{DEFAULT_TARGET}"));
     let target =
-        crate::unit::SEARCH_PATH.iter().find_map(|dir| view.files().canonical(&format!("{dir}/{DEFAULT_TARGET}")));
-    let name = target.as_deref().and_then(|path| path.rsplit('/').next()).unwrap_or("multi-user.target");
+        links.filter(|link| view.files().entries.contains_key(link)).find_map(|link| view.files().canonical(&link));
+    let name = target.as_deref().and_then(|path| path.rsplit('/').next()).unwrap_or(BOOT_TARGET);
     name.to_owned()
 }

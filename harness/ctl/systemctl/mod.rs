@@ -278,7 +278,9 @@ impl Systemctl {
             Task::Exists(unit) | Task::IsEnabledLoaded(unit) if loadable(unit) => {
                 Some(Request::Load { unit: unit.clone() })
             }
-            Task::Job(action, unit) => Some(Request::Job { verb: action.job, unit: unit.clone() }),
+            Task::Job(action, unit) => {
+                Some(Request::Job { verb: action.job, unit: unit.clone(), mode: self.options.job_mode })
+            }
             Task::Request { request, .. } | Task::UnitFiles { request, .. } => Some(request.clone()),
             _ => None,
         }
@@ -416,10 +418,21 @@ impl Systemctl {
                 continue;
             }
             let Some(name) = self.mangle(word) else {
+                self.output.complain("Failed to expand names: Invalid argument");
                 self.output.code = 1;
                 return None;
             };
             if is_glob(&name) { patterns.push(name) } else { names.push(name) }
+        }
+        if !patterns.is_empty() && self.options.verb == "start" && !self.options.all && !self.options.quiet {
+            for line in [
+                "Warning: systemctl start called with a glob pattern.",
+                "Hint: unit globs expand to loaded units, so start will usually have no effect.",
+                "      Passing --all will also load units which are pulled in by other units.",
+                "      See systemctl(1) for more details.",
+            ] {
+                self.output.complain(line);
+            }
         }
         if words.is_empty() || !patterns.is_empty() {
             let all = self.options.all || self.options.verb == "cat";

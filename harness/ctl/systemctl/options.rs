@@ -3,7 +3,7 @@
 use crate::ctl::Output;
 use crate::ctl::getopt::{Getopt, Spec, Takes};
 use crate::journal::Format;
-use crate::manager::KillWhom;
+use crate::manager::{JobMode, KillWhom};
 use crate::unit::signal;
 
 /// The command line, read.
@@ -22,6 +22,7 @@ pub(super) struct Options {
     pub(super) legend: bool,
     pub(super) plain: bool,
     pub(super) no_block: bool,
+    pub(super) job_mode: JobMode,
     pub(super) no_reload: bool,
     pub(super) now: bool,
     pub(super) runtime: bool,
@@ -288,6 +289,7 @@ impl Options {
             legend: true,
             plain: false,
             no_block: false,
+            job_mode: JobMode::Replace,
             no_reload: false,
             now: false,
             runtime: false,
@@ -378,11 +380,19 @@ impl Options {
                 self.signal = signal::from_name(text)
                     .ok_or_else(|| Output::refuse(format!("Failed to parse signal string \"{text}\".")))?;
             }
-            Opt::JobMode if text == "replace" => {}
             Opt::JobMode => {
-                return Err(Output::refuse(format!(
-                    "systemctl: --job-mode={text} is not supported: the embedded manager knows only replace"
-                )));
+                self.job_mode = match text {
+                    "replace" => JobMode::Replace,
+                    "fail" => JobMode::Fail,
+                    "ignore-dependencies" => JobMode::IgnoreDependencies,
+                    "ignore-requirements" => JobMode::IgnoreRequirements,
+                    _ => {
+                        return Err(Output::refuse(format!(
+                            "systemctl: --job-mode={text} is not supported, expected replace, fail, \
+                             ignore-dependencies or ignore-requirements"
+                        )));
+                    }
+                }
             }
             Opt::Timestamp if matches!(text, "pretty" | "utc") => {}
             Opt::Timestamp => {
