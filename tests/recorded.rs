@@ -23,7 +23,6 @@ const START: IncidentTime = IncidentTime::from_micros(1_768_525_200_000_000);
 
 /// Cases that differ, and why. One that no longer differs fails until it is struck off.
 const KNOWN: &[(&str, &[&str])] = &[
-    ("a unit with a bad setting is loaded, and warned about, once less after `stop`", &["rld06"]),
     ("patterns are not PCRE2's, nor is what is said of a bad one", &["jnl05"]),
     ("journalctl -x explains nothing", &["jnl11"]),
     ("SyslogLevel= and SyslogLevelPrefix= are read and not obeyed", &["jnl12", "jnl13"]),

@@ -113,24 +113,24 @@ impl Systemctl {
         }
     }
 
-    /// Says what can start the stopped units again.
-    pub(super) fn warn_of_triggers(&mut self, view: &dyn View) {
-        if self.options.quiet {
-            return;
+    /// Plans to look at what can start the stopped units again.
+    pub(super) fn plan_triggers(&mut self) {
+        let stopped = std::mem::take(&mut self.stopped);
+        if !self.options.quiet {
+            self.tasks.extend(stopped.into_iter().map(Task::IsMasked));
         }
-        for unit in std::mem::take(&mut self.stopped) {
-            let properties = Properties::of(view, &unit);
-            if properties.get("LoadState") == "masked" {
-                continue;
-            }
-            let active = |unit: &&str| matches!(Properties::of(view, unit).get("ActiveState"), "active" | "reloading");
-            let triggers: Vec<&str> = properties.words("TriggeredBy").into_iter().filter(active).collect();
-            if !triggers.is_empty() {
-                self.output.complain(format!("Warning: Stopping {unit}, but it can still be activated by:"));
-            }
-            for trigger in triggers {
-                self.output.complain(format!("  {trigger}"));
-            }
+    }
+
+    /// Says what can start a stopped unit again.
+    pub(super) fn warn_of_triggers(&mut self, unit: &str, view: &dyn View) {
+        let properties = Properties::of(view, unit);
+        let active = |unit: &&str| matches!(Properties::of(view, unit).get("ActiveState"), "active" | "reloading");
+        let triggers: Vec<&str> = properties.words("TriggeredBy").into_iter().filter(active).collect();
+        if !triggers.is_empty() {
+            self.output.complain(format!("Warning: Stopping {unit}, but it can still be activated by:"));
+        }
+        for trigger in triggers {
+            self.output.complain(format!("  {trigger}"));
         }
     }
 }

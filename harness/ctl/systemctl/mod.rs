@@ -71,8 +71,12 @@ enum Task {
     Look(String),
     /// Enqueue a job.
     Job(&'static JobAction, String),
-    /// Wait for the jobs, then say what can start the stopped units again.
+    /// Wait for the jobs.
     WaitJobs,
+    /// Whether the stopped unit is masked: nothing starts it then. Each look at a unit that nobody needs loads it.
+    IsMasked(String),
+    /// Say what can start the stopped unit again.
+    Triggers(String),
     /// A request that is done or refused; a refusal is reported as `Failed to WHAT: MESSAGE`.
     Request { request: Request, what: String },
     /// Say of each of the units if it does not exist.
@@ -171,7 +175,7 @@ impl Systemctl {
                     self.tasks.push_front(task);
                     return Step::WaitJobs(self.jobs.clone());
                 }
-                self.warn_of_triggers(view);
+                self.plan_triggers();
                 continue;
             }
             match self.request(&task) {
@@ -275,6 +279,7 @@ impl Systemctl {
             Task::Look(unit) if loadable(unit) || self.options.verb != "cat" => {
                 Some(Request::Load { unit: unit.clone() })
             }
+            Task::IsMasked(unit) | Task::Triggers(unit) => Some(Request::Load { unit: unit.clone() }),
             Task::Exists(unit) | Task::IsEnabledLoaded(unit) if loadable(unit) => {
                 Some(Request::Load { unit: unit.clone() })
             }
@@ -303,7 +308,12 @@ impl Systemctl {
             Task::IsEnabledLoaded(unit) => self.is_enabled(&unit, None),
             Task::InstallHint(units) => self.install_hint(&units, view),
             Task::Now(listing) => self.list(listing, view),
-            Task::Job(..) | Task::WaitJobs | Task::Request { .. } | Task::UnitFiles { .. } => {}
+            Task::Job(..)
+            | Task::WaitJobs
+            | Task::IsMasked(_)
+            | Task::Triggers(_)
+            | Task::Request { .. }
+            | Task::UnitFiles { .. } => {}
         }
     }
 
@@ -344,6 +354,12 @@ impl Systemctl {
         match (task, reply) {
             (Task::Look(unit), _) => self.look(&unit, view),
             (Task::Exists(unit), _) => self.exists(&unit, view),
+            (Task::IsMasked(unit), _) => {
+                if Properties::of(view, &unit).get("LoadState") != "masked" {
+                    self.tasks.push_front(Task::Triggers(unit));
+                }
+            }
+            (Task::Triggers(unit), _) => self.warn_of_triggers(&unit, view),
             (Task::IsEnabledLoaded(unit), _) => {
                 let state = Properties::of(view, &unit).some("UnitFileState").map(str::to_owned);
                 self.is_enabled(&unit, state);
