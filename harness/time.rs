@@ -92,6 +92,9 @@ pub enum SpanError {
     /// Not a number, or a number in a form that systemd does not take.
     #[error("not a time span, expected numbers with units such as `10s`, `1min 30s` or `500ms`")]
     Number,
+    /// A number below zero, in systemd's words out of range; `-0` counts.
+    #[error("a time span cannot be negative")]
+    Negative,
     /// A unit that systemd does not know (units are case sensitive).
     #[error("unknown unit of time, expected one of us, ms, s, min, h, d, w, M, y")]
     Unit,
@@ -214,12 +217,11 @@ impl Span {
             return Err(SpanError::Empty);
         }
         let mut total: u64 = 0;
-        let mut first = true;
         while !rest.is_empty() {
-            if first {
-                rest = rest.strip_prefix('+').unwrap_or(rest);
-                first = false;
+            if rest.starts_with('-') {
+                return Err(SpanError::Negative);
             }
+            rest = rest.strip_prefix('+').unwrap_or(rest);
             let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
             let whole: u64 = match &rest[..digits] {
                 "" => 0,
@@ -240,13 +242,19 @@ impl Span {
             } else if digits == 0 {
                 return Err(SpanError::Number);
             }
+            let joined = rest.len();
             rest = rest.trim_start_matches(BLANK);
+            let apart = rest.len() < joined;
             let unit = match UNITS.iter().find(|(name, _)| rest.starts_with(name)) {
                 Some((name, micros)) => {
                     rest = rest[name.len()..].trim_start_matches(BLANK);
                     *micros
                 }
-                None if rest.is_empty() || rest.starts_with(|c: char| c.is_ascii_digit() || c == '.') => default_unit.0,
+                None if rest.is_empty() => default_unit.0,
+                // The next number, if a blank is between.
+                None if apart && rest.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '.' | '+' | '-')) => {
+                    default_unit.0
+                }
                 None => return Err(SpanError::Unit),
             };
             let term = whole.checked_mul(unit).ok_or(SpanError::Overflow)?;

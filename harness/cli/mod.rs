@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand.
 
+mod analyze;
 mod run;
 
 use std::process::ExitCode;
@@ -20,6 +21,9 @@ struct Cli {
 enum Command {
     /// Run scenario files
     Run(run::Args),
+    /// Look at unit files, time spans and exit statuses as systemd-analyze does
+    #[command(subcommand)]
+    Analyze(analyze::Command),
 }
 
 /// Reads the command line and does what it says.
@@ -35,5 +39,6 @@ pub fn main() -> ExitCode {
     };
     ExitCode::from(match cli.command {
         Command::Run(args) => run::main(&args),
+        Command::Analyze(command) => analyze::main(&command),
     })
 }

@@ -1,5 +1,8 @@
-//! What `systemctl`, `journalctl` and `systemd-notify` say: from argv to standard output, standard error and exit code. Pure.
+//! What `systemctl`, `journalctl`, `systemd-analyze`, `systemd-escape` and `systemd-notify` say: from argv to standard
+//! output, standard error and exit code. Pure.
 
+pub mod analyze;
+pub mod escape;
 mod getopt;
 mod glob;
 pub mod install;

@@ -43,7 +43,7 @@ pub use interface::*;
 pub use limit::RateLimit;
 pub use loaded::ExecStatus;
 pub use properties::{JobRow, UnitRow};
-pub use service::restart_delay;
+pub use service::{MANAGER_ENVIRONMENT, restart_delay};
 pub use states::{ActiveState, ServiceResult, ServiceState, SocketResult, SocketState};
 pub use text::Text;
 

@@ -8,4 +8,4 @@ mod text;
 pub use event::*;
 pub use render::{render, render_at, render_range};
 pub use signal::{signal_name, signal_number};
-pub use text::{brief, is_obeyed, printable};
+pub use text::{brief, is_obeyed, printable, printable_json};

@@ -18,6 +18,21 @@ pub fn is_obeyed(c: char) -> bool {
     replacement(c).is_some()
 }
 
+/// JSON in which everything that a terminal would obey is escaped, also where JSON would let it through: a line of it may
+/// be looked at.
+pub fn printable_json(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        // Outside of strings there is none of these. All of them have one UTF-16 unit.
+        if is_obeyed(c) {
+            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
 /// What stands for a character that must not reach a terminal.
 fn replacement(c: char) -> Option<char> {
     match c {

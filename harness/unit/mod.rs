@@ -30,6 +30,8 @@ pub use install::{UnitFileState, unit_file_state};
 pub use keys::{all as known_keys, since as key_since};
 pub use load::{Loader, SEARCH_PATH, load};
 pub use name::{NameKind, UnitType};
+pub(crate) use path::is_valid as is_valid_path;
+pub(crate) use show::quoted;
 pub use show::{Implicit, PROPERTY_ORDER};
 pub use specifier::Context;
 pub use types::*;

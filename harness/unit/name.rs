@@ -3,6 +3,8 @@
 
 use std::fmt::Write as _;
 
+use super::path;
+
 /// The longest name, in bytes.
 const MAX: usize = 255;
 
@@ -197,20 +199,20 @@ pub fn escape(text: &str) -> String {
 ///
 /// # Errors
 ///
-/// [`NameError::Escape`] if the path contains `.` or `..` components.
+/// [`NameError::Escape`] if the path has `..` in it, is nothing but `.`, or is none that the kernel would take.
 pub fn escape_path(path: &str) -> Result<String, NameError> {
-    let mut parts = path.split('/').filter(|part| !part.is_empty() && *part != ".").peekable();
-    if parts.peek().is_none() {
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    if parts.is_empty() && (path.is_empty() || path.starts_with('/')) {
         return Ok("-".into());
     }
-    let parts: Vec<&str> = parts.collect();
-    if parts.contains(&"..") {
+    if parts.is_empty() || parts.contains(&"..") || !path::is_valid(path) {
         return Err(NameError::Escape);
     }
     Ok(escape(&parts.join("/")))
 }
 
-/// Undoes [`escape`], as `systemd-escape --unescape`. Bytes that are not UTF-8 come out as replacement characters.
+/// Undoes [`escape`], as `systemd-escape --unescape`. Bytes that are not UTF-8 come out as replacement characters; an
+/// escaped NUL ends the string, as it does for systemd.
 ///
 /// # Errors
 ///
@@ -230,6 +232,9 @@ pub fn unescape(text: &str) -> Result<String, NameError> {
             }
             byte => out.push(byte),
         }
+    }
+    if let Some(end) = out.iter().position(|byte| *byte == 0) {
+        out.truncate(end);
     }
     Ok(String::from_utf8(out).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }

@@ -20,7 +20,7 @@ const ERROR: u8 = 3;
 
 fn span(text: &str) -> Result<Span, Errno> {
     Span::parse(text).map_err(|error| match error {
-        SpanError::Overflow => Errno::Range,
+        SpanError::Overflow | SpanError::Negative => Errno::Range,
         SpanError::Empty | SpanError::Number | SpanError::Unit => Errno::Invalid,
     })
 }

@@ -369,7 +369,7 @@ fn command_line(command: &ExecCommand, extended: bool) -> String {
 }
 
 /// A list of strings, those that need it in double quotes, as a shell would read them.
-fn quoted(words: &[String]) -> String {
+pub(crate) fn quoted(words: &[String]) -> String {
     let quote = |word: &String| {
         let special = |c: char| c.is_ascii_control() || " \t\n\r\"\\`$*?['()<>|&;!".contains(c);
         if !word.contains(special) {

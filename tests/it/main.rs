@@ -1,5 +1,6 @@
 //! All integration tests, one binary: a module per part of the harness.
 
+mod analyze;
 mod arrows;
 mod cases;
 mod cli;

@@ -22,3 +22,26 @@ fn every_recorded_time_span_parses_and_prints_as_systemd_does() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[test]
+fn a_sign_is_what_strtoll_makes_of_it() {
+    use relapse::time::SpanError;
+    for (text, wanted) in [
+        ("5s +3s", Ok(8)),
+        ("5s+3s", Ok(8)),
+        ("5 +3", Ok(8)),
+        ("5+3", Err(SpanError::Unit)),
+        ("+-5", Err(SpanError::Number)),
+        ("++5", Err(SpanError::Number)),
+        ("+ 5", Err(SpanError::Number)),
+        ("-5s", Err(SpanError::Negative)),
+        ("-0", Err(SpanError::Negative)),
+        ("5s -3s", Err(SpanError::Negative)),
+        ("1h-1m", Err(SpanError::Negative)),
+        ("5 -", Err(SpanError::Negative)),
+        (".5-3", Err(SpanError::Unit)),
+        ("1 .5", Ok(1)),
+    ] {
+        assert_eq!(Span::parse(text).map(|span| span.as_micros() / 1_000_000), wanted, "{text:?}");
+    }
+}

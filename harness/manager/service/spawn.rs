@@ -15,7 +15,7 @@ use crate::unit::environment;
 use crate::unit::{ExecCommand, NotifyAccess, Service, ServiceType};
 
 /// What every process gets from the manager, on Debian.
-const MANAGER_ENVIRONMENT: &[(&str, &str)] =
+pub const MANAGER_ENVIRONMENT: &[(&str, &str)] =
     &[("LANG", "C.UTF-8"), ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")];
 
 /// Where sockets are, as `$JOURNAL_STREAM` has it (systemd.exec(5)). No file has this number, so nobody takes its standard
