@@ -22,6 +22,7 @@ pub const COMMANDS: &[&str] = &[
     "ss",
     "sudo",
     "systemctl",
+    "systemd-escape",
     "systemd-notify",
     "timeout",
     "watch",

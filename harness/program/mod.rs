@@ -90,7 +90,7 @@ fn command(link: &mut Link, name: &str, args: &[String]) -> u8 {
         "sleep" => time_commands::sleep(link, args),
         "timeout" => time_commands::timeout(link, args),
         "watch" => time_commands::watch(link, args),
-        "systemctl" | "journalctl" => tool::forward(link, args),
+        "systemctl" | "journalctl" | "systemd-escape" => tool::forward(link, args),
         "systemd-notify" => tool::notify(link, args),
         "kill" => tool::kill(link, args),
         "pkill" | "pgrep" => pgrep::main(link, name, args),

@@ -1,4 +1,5 @@
-//! The sessions of `systemctl` and `journalctl`: commands that the run answers, some of which take incident time.
+//! The sessions of `systemctl`, `journalctl` and `systemd-escape`: commands that the run answers, some of which take
+//! incident time.
 
 use super::Fault;
 use super::incident::Incident;
@@ -132,6 +133,7 @@ impl Incident {
                 self.sessions.insert(id, Session::Systemctl(Box::new(Systemctl::new(args, profile))));
                 self.drive(id)
             }
+            Some("systemd-escape") => self.print(id, ctl::escape::run(args, profile), false),
             other => {
                 let stderr =
                     format!("{}: the run does not know this command\n", other.unwrap_or_default()).into_bytes();

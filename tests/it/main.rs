@@ -40,6 +40,7 @@ mod systemctl;
 mod systemctl_cases;
 mod systemctl_stage;
 mod systemctl_table;
+mod systemd_escape;
 mod time;
 mod timeline;
 mod unit;
