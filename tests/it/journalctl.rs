@@ -21,11 +21,11 @@ fn formats() -> Journal {
     load("aa0aefcc1a024a9a8d1b1fe9fd84a80a", include_str!("../../fixtures/logs/formats.journal.json"))
 }
 
-fn incident() -> Journal {
+pub(crate) fn incident() -> Journal {
     load("b919cba8506d486e838445b899ad1af3", include_str!("../../fixtures/logs/incident.journal.json"))
 }
 
-fn run(args: &[&str], profile: Profile, now: IncidentTime, journal: &Journal) -> Output {
+pub(crate) fn run(args: &[&str], profile: Profile, now: IncidentTime, journal: &Journal) -> Output {
     let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
     journalctl(&args, profile, now, journal)
 }

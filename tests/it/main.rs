@@ -7,6 +7,7 @@ mod cli;
 mod clocks;
 mod commands;
 mod controls;
+mod ctl_versions;
 mod expect;
 mod expect_state;
 mod expect_tables;

@@ -268,7 +268,9 @@ impl Step<'_> {
         let enqueued = if self.m.rules.restart_job {
             self.add_job(unit, JobType::Restart)
         } else {
-            self.add_job_with(unit, JobType::Start, true)
+            // What depends on the unit is restarted with it, unless it is not to notice.
+            let direct = self.config(unit).restart_mode == RestartMode::Direct;
+            self.add_job_with(unit, JobType::Start, !direct)
         };
         if let Err(error) = enqueued {
             let text = format!("Failed to schedule restart job: {}", error.message);
