@@ -219,15 +219,9 @@ impl Step<'_> {
                 LoadState::BadSetting => {
                     (Some(RequestErrorKind::LoadFailed), format!("Unit {name} has a bad unit file setting."))
                 }
+                // The whole text, as LoadError= has it.
                 LoadState::Error => {
-                    let reason = this.def.load_error.as_deref().unwrap_or("Invalid argument");
-                    (
-                        Some(RequestErrorKind::LoadFailed),
-                        format!(
-                            "Unit {name} failed to load properly, please adjust/correct and reload service manager: \
-                             {reason}"
-                        ),
-                    )
+                    (Some(RequestErrorKind::LoadFailed), this.def.load_error.clone().unwrap_or_default())
                 }
                 LoadState::Masked => (Some(RequestErrorKind::Masked), format!("Unit {name} is masked.")),
             };

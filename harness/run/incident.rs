@@ -9,7 +9,7 @@ use super::layout::Layout;
 use super::machine::{Machinery, View};
 use super::sessions::Session;
 use super::sockets::Sockets;
-use super::tree::{Origin, Pending, ProcessId, Report, Start, Tree, UMASK};
+use super::tree::{Origin, Pending, ProcessId, Report, Start, Tree, UMASK, comm_of};
 use crate::control::{Answer as Reply, Note, Role, ServerRole, Status, Step, Welcome};
 use crate::manager::{Exit, Input};
 use crate::time::{IncidentTime, Span};
@@ -480,10 +480,4 @@ impl Incident {
             Err((_, errno)) => Err(std::io::Error::from_raw_os_error(errno).into()),
         }
     }
-}
-
-/// The kernel's name of a program.
-pub(super) fn comm_of(argv: &[String]) -> String {
-    let name = argv.first().map(|first| first.rsplit('/').next().unwrap_or(first)).unwrap_or_default();
-    name.chars().take(15).collect()
 }

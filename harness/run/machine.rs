@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use nix::errno::Errno;
 
 use super::Fault;
-use super::incident::{Incident, comm_of};
+use super::incident::Incident;
 use super::layout::Layout;
 use super::tree::{Origin, Pending, Start, Tree};
 use crate::control::Step;
@@ -208,7 +208,7 @@ impl Host for View<'_> {
             .filter(|process| matches!(&process.origin, Origin::Unit { unit: u, .. } if u == unit))
             .filter_map(|process| {
                 let parent = self.tree.parent(process).and_then(|parent| parent.pid).unwrap_or(1);
-                Some(Process { pid: process.pid?, comm: comm_of(&process.argv), parent })
+                Some(Process { pid: process.pid?, comm: self.tree.comm(process), parent })
             })
             .collect();
         found.sort_by_key(|process| process.pid);

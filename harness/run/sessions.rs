@@ -76,8 +76,10 @@ impl ctl::View for MachineView<'_> {
             .filter(|process| matches!(&process.origin, Origin::Unit { unit: u, .. } if u == unit))
             .filter_map(|process| {
                 let argv = self.host.tree.current_argv(process);
-                let cmdline = self.host.layout.mapping.to_incident(&ctl::quoted(&argv));
-                Some(UnitProcess { pid: process.pid?, comm: super::incident::comm_of(&argv), cmdline })
+                let mapping = &self.host.layout.mapping;
+                let words: Vec<String> = argv.iter().map(|word| mapping.to_incident(word)).collect();
+                let cmdline = ctl::quoted(&words);
+                Some(UnitProcess { pid: process.pid?, comm: self.host.tree.comm(process), cmdline })
             })
             .collect();
         rows.sort_by_key(|row| row.pid);

@@ -348,7 +348,7 @@ impl Incident {
                     continue;
                 }
                 seen.push(inode);
-                let (comm, user) = (super::incident::comm_of(&self.tree.current_argv(process)), self.user(process));
+                let (comm, user) = (self.tree.comm(process), self.user(process));
                 rows.push(SocketRow { pid, fd, comm, user, ..row.clone() });
             }
         }

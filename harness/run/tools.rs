@@ -1,7 +1,7 @@
 //! Answers to what commands ask: the process table, the sockets, signals.
 
 use super::Fault;
-use super::incident::{Incident, comm_of};
+use super::incident::Incident;
 use super::tree::{Origin, Process, ProcessId};
 use crate::control::{Answer, ProcessRow, Query, SocketRow};
 use crate::timeline::EventKind;
@@ -63,7 +63,7 @@ impl Incident {
                 pid,
                 ppid,
                 user,
-                comm: comm_of(&argv).trim_start_matches('-').to_owned(),
+                comm: self.tree.comm(process),
                 cmdline: self.layout.mapping.to_incident(&argv.join(" ")),
                 stat: format!("{}{}", if running { "R" } else { "S" }, if service { "s" } else { "" }),
                 started: process.started,
@@ -95,7 +95,7 @@ impl Incident {
             let Some(process) = self.tree.get(listener.process) else { continue };
             rows.push(SocketRow {
                 pid: process.pid.unwrap_or(0),
-                comm: comm_of(&process.argv),
+                comm: self.tree.comm(process),
                 user: self.user(process),
                 fd: listener.fd,
                 address: listener.address.clone(),

@@ -230,14 +230,21 @@ impl Unit {
 
     /// `LoadError=org.freedesktop.systemd1.NoSuchUnit "Unit x.service not found."`
     fn load_error_line(&self) -> String {
-        let kind = match self.load_state {
+        let text = self.load_error.as_deref().unwrap_or_default();
+        let name = match self.load_state {
             LoadState::Loaded => return String::new(),
-            LoadState::NotFound => "NoSuchUnit",
-            LoadState::BadSetting => "BadUnitSetting",
-            LoadState::Error => "LoadFailed",
-            LoadState::Masked => "UnitMasked",
+            LoadState::NotFound => "systemd1.NoSuchUnit",
+            LoadState::BadSetting => "systemd1.BadUnitSetting",
+            LoadState::Masked => "systemd1.UnitMasked",
+            // The bus has names for some errors of the C library (sd-bus-errors(3)).
+            LoadState::Error => match text.rsplit(": ").next() {
+                Some("Bad message") => "DBus.Error.InconsistentMessage",
+                Some("Invalid argument") => "DBus.Error.InvalidArgs",
+                Some("No buffer space available") => "DBus.Error.LimitsExceeded",
+                _ => "systemd1.LoadFailed",
+            },
         };
-        format!("org.freedesktop.systemd1.{kind} \"{}\"", self.load_error.as_deref().unwrap_or_default())
+        format!("org.freedesktop.{name} \"{text}\"")
     }
 }
 

@@ -36,6 +36,7 @@ mod scenario;
 mod scenario_anything;
 mod scenario_output;
 mod scenario_shell;
+mod session;
 mod sockets;
 mod standin;
 mod systemctl;

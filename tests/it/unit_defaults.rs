@@ -102,7 +102,7 @@ fn every_default_is_what_a_unit_that_sets_nothing_shows() {
             }
             "socket TriggerLimitIntervalSec" => is("socket", "TriggerLimitIntervalUSec", &text),
             "socket TriggerLimitBurst" => [is("socket", property, "20"), is("accepting", property, "200")].concat(),
-            "socket Backlog" => is("socket", property, "4294967295"),
+            "socket Backlog" => is("socket", property, "2147483647"),
             "socket FileDescriptorName" => {
                 [is("socket", property, "plain.socket"), is("accepting", property, "connection")].concat()
             }

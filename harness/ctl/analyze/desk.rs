@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use super::Shelf;
 use crate::manager::{
-    Config, Effect, Host, Input, JobVerb, Manager, Message, PathKind, Pid, Process, Reply, Request, RequestError,
+    Config, Effect, Host, Input, JobMode, JobVerb, Manager, Message, PathKind, Pid, Process, Reply, Request,
+    RequestError,
 };
 use crate::time::{IncidentTime, Span};
 use crate::unit::Files;
@@ -74,7 +75,8 @@ impl<'a> Desk<'a> {
 
     /// Asks for a start; what was said before the answer, and the refusal.
     pub(super) fn start(&mut self, unit: &str) -> (Vec<Said>, Option<RequestError>) {
-        let (said, reply) = self.request(Request::Job { verb: JobVerb::Start, unit: unit.to_owned() });
+        let (said, reply) =
+            self.request(Request::Job { verb: JobVerb::Start, unit: unit.to_owned(), mode: JobMode::default() });
         match reply {
             Some(Reply::Error(error)) => (said, Some(error)),
             _ => (said, None),

@@ -43,6 +43,18 @@ Possible reasons for having these kinds of units are:
 impl Systemctl {
     /// Does the verb for one unit.
     pub(super) fn look(&mut self, unit: &str, view: &dyn View) {
+        if !loadable(unit) && self.options.verb != "cat" {
+            let what = match self.options.verb.as_str() {
+                "status" | "show" => "get properties",
+                _ => "retrieve unit state",
+            };
+            self.output.complain(format!(
+                "Failed to {what}: Unit name {unit} is neither a valid invocation ID nor unit name."
+            ));
+            self.output.code = 1;
+            // Nothing that comes after it is looked at.
+            return self.tasks.clear();
+        }
         match self.options.verb.as_str() {
             "status" => self.status(unit, view),
             "show" => self.show(unit, view),
@@ -106,12 +118,13 @@ impl Systemctl {
         // A template is no unit: its files are looked for on disk.
         let template = !loadable(unit);
         let fragment = SEARCH_PATH.iter().map(|dir| format!("{dir}/{unit}")).find(|path| files.read(path).is_some());
-        let paths: Vec<&str> = match properties.get("LoadState") {
-            _ if template => fragment.as_deref().into_iter().collect(),
+        let paths: Vec<String> = match properties.get("LoadState") {
+            _ if template => fragment.into_iter().collect(),
             "masked" => return self.output.say(format!("# Unit {unit} is masked.")),
             "not-found" | "" => Vec::new(),
             "loaded" | "bad-setting" => {
-                properties.some("FragmentPath").into_iter().chain(properties.words("DropInPaths")).collect()
+                let drop_ins = properties.list("DropInPaths").into_iter();
+                properties.some("FragmentPath").map(str::to_owned).into_iter().chain(drop_ins).collect()
             }
             _ => return self.output.say(format!("# Unit {unit} could not be loaded.")),
         };

@@ -271,6 +271,8 @@ impl Systemctl {
     /// The request that a task begins with, if it needs the manager.
     fn request(&self, task: &Task) -> Option<Request> {
         match task {
+            // A template is no unit, and the manager is not even asked; `cat` looks for its file.
+            Task::Look(unit) if !loadable(unit) => None,
             // Reading all properties is more than looking at the state.
             Task::Look(unit) if matches!(self.options.verb.as_str(), "status" | "show") => {
                 Some(Request::Show { unit: unit.clone() })

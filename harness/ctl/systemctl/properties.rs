@@ -57,6 +57,27 @@ impl Properties {
         self.get(key).split(' ').filter(|word| !word.is_empty()).collect()
     }
 
+    /// A list whose words are quoted where they need it (`"man:sleep(1)" https://x`), without the quotes.
+    pub(super) fn list(&self, key: &str) -> Vec<String> {
+        let mut words = Vec::new();
+        let mut word: Option<String> = None;
+        let mut quoted = false;
+        let mut chars = self.get(key).chars();
+        while let Some(c) = chars.next() {
+            match c {
+                '"' => {
+                    quoted = !quoted;
+                    word.get_or_insert_default();
+                }
+                '\\' if quoted => word.get_or_insert_default().extend(chars.next()),
+                ' ' if !quoted => words.extend(word.take()),
+                c => word.get_or_insert_default().push(c),
+            }
+        }
+        words.extend(word);
+        words
+    }
+
     /// All values of a property that is shown once for each item.
     pub(super) fn all<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
         self.list.iter().filter(move |(name, value)| *name == key && !value.is_empty()).map(|(_, value)| value.as_str())

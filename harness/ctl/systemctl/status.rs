@@ -22,7 +22,7 @@ pub(super) fn write(out: &mut Vec<u8>, unit: &Properties, options: &Options, ver
     let processes = view.processes(id);
     headline(&mut text, unit);
     loaded(&mut text, unit);
-    drop_ins(&mut text, &unit.words("DropInPaths"));
+    drop_ins(&mut text, &unit.list("DropInPaths"));
     active(&mut text, unit, view.now());
     if version >= 256
         && let Some(invocation) = unit.some("InvocationID")
@@ -31,7 +31,7 @@ pub(super) fn write(out: &mut Vec<u8>, unit: &Properties, options: &Options, ver
     }
     triggers(&mut text, unit, view);
     unmet(&mut text, unit, version, view);
-    for (number, page) in unit.words("Documentation").iter().enumerate() {
+    for (number, page) in unit.list("Documentation").iter().enumerate() {
         line(&mut text, if number == 0 { "Docs" } else { "" }, page);
     }
     for (number, listen) in unit.all("Listen").enumerate() {
@@ -99,11 +99,11 @@ fn loaded(text: &mut String, unit: &Properties) {
 }
 
 /// Drop-ins by directory, in the order in which they apply: a directory is named again when it comes back.
-fn drop_ins(text: &mut String, paths: &[&str]) {
+fn drop_ins(text: &mut String, paths: &[String]) {
     let mut rest = paths;
     let mut label = "Drop-In";
     while let Some((directory, _)) = rest.first().and_then(|path| path.rsplit_once('/')) {
-        let here = |path: &&&str| path.rsplit_once('/').is_some_and(|(dir, _)| dir == directory);
+        let here = |path: &&String| path.rsplit_once('/').is_some_and(|(dir, _)| dir == directory);
         let count = rest.iter().take_while(here).count();
         let names: Vec<&str> = rest[..count].iter().filter_map(|path| path.rsplit('/').next()).collect();
         line(text, label, directory);

@@ -277,6 +277,10 @@ impl Tree {
 
     /// What the process executes now: the kernel's word for foreign processes, which may have changed their program.
     pub(in crate::run) fn current_argv(&self, process: &Process) -> Vec<String> {
+        if matches!(process.state, State::Greeting) {
+            // It has not been welcomed, but who asks now must not see the shell that it was before its exec.
+            return process.greeting.clone();
+        }
         let greeted = !process.argv.is_empty() && (process.connection.is_some() || process.server);
         if greeted || process.is_command {
             return if process.is_command { vec!["-bash".to_owned()] } else { process.argv.clone() };
@@ -285,6 +289,15 @@ impl Tree {
         // A subshell that has executed nothing still has its shell's command line.
         let subshell = self.processes.values().any(|p| p.is_command && p.origin == process.origin && p.argv == now);
         if subshell { vec!["-bash".to_owned()] } else { now }
+    }
+
+    /// The kernel's name of what the process executes now.
+    pub(in crate::run) fn comm(&self, process: &Process) -> String {
+        let argv = self.current_argv(process);
+        let ours = process.is_command || process.connection.is_some() || process.server;
+        // A script has the name of its file, which is not in its argv; an operator's shell is one of ours.
+        let kernel = if ours || argv == ["-bash"] { String::new() } else { process::comm(process.host) };
+        if kernel.is_empty() { comm_of(&argv).trim_start_matches('-').to_owned() } else { kernel }
     }
 
     pub(in crate::run) fn by_pid(&self, pid: u32) -> Option<&Process> {
@@ -449,6 +462,12 @@ impl Tree {
             })
             .min()
     }
+}
+
+/// The kernel's name of a program.
+pub(in crate::run) fn comm_of(argv: &[String]) -> String {
+    let name = argv.first().map(|first| first.rsplit('/').next().unwrap_or(first)).unwrap_or_default();
+    name.chars().take(15).collect()
 }
 
 impl Process {
