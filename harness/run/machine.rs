@@ -402,11 +402,9 @@ impl Incident {
         if !ours {
             arm_shell(&mut host_argv);
         }
-        // Other programs compare WATCHDOG_PID with their own PID, which is the host's. Without it the watchdog is
-        // whoever's who reads of it (sd_watchdog_enabled(3)).
         let mut host_environment: Vec<(String, String)> = environment
             .iter()
-            .filter(|(name, _)| name != "PATH" && (ours || name != "WATCHDOG_PID"))
+            .filter(|(name, _)| name != "PATH")
             .map(|(name, value)| (name.to_string(), mapping.to_host(value)))
             .collect();
         let path_variable =
@@ -423,7 +421,8 @@ impl Incident {
             output,
             umask: spawn.program.umask,
             ignore_sigpipe: spawn.program.ignore_sigpipe,
-            own_pid: !ours && !spawn.sockets.is_empty(),
+            // Other programs compare LISTEN_PID and WATCHDOG_PID with their own PID, which is the host's.
+            own_pid: !ours && environment.iter().any(|(name, _)| name == "LISTEN_PID" || name == "WATCHDOG_PID"),
             descriptors: self.sockets.pass(&spawn.sockets, spawn.program.non_blocking)?,
         };
         match self.tree.start(start)? {

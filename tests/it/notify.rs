@@ -124,8 +124,8 @@ fn a_real_systemd_notify_of_the_host_is_heard() {
         eprintln!("no systemd-notify here: not tried");
         return;
     }
-    // In a script the path is the host's: only Exec lines and PATH lead to the run's own.
-    let script = "#!/bin/sh\nsleep 2\n/usr/bin/systemd-notify --ready --status=Hello\nsleep 1000\n";
+    // A path that is written out leads to the run's own.
+    let script = "#!/bin/sh\nsleep 2\n$(printf /usr/%s/systemd-notify bin) --ready --status=Hello\nsleep 1000\n";
     assert_eq!(
         printed(
             &[(UNIT, "[Service]\nType=notify\nNotifyAccess=all\nExecStart=/data/daemon\n"), ("/data/daemon", script),],
@@ -513,4 +513,23 @@ fn a_notification_is_heard_on_a_wall_clock_too() {
     let clock = "scaled:10".parse().expect("a clock");
     let outcome = crate::lockstep::run(&document, Options { clock, ..crate::lockstep::options() });
     assert!(outcome.failures.is_empty(), "{}", relapse::report::text(&outcome, relapse::expect::Style::Plain));
+}
+
+#[test]
+fn a_foreign_program_finds_the_watchdog_to_be_meant_for_it() {
+    if !has_python() {
+        return;
+    }
+    // sd_watchdog_enabled(3): only for the process that WATCHDOG_PID names.
+    let program = python(&format!(
+        "mine = os.environ['WATCHDOG_PID'] == str(os.getpid())\n\
+         say('READY=1', 'STATUS=%s, %s' % (mine, os.environ['WATCHDOG_USEC']))\n{FOR_EVER}"
+    ));
+    assert_eq!(
+        printed(
+            &[(UNIT, "[Service]\nType=notify\nWatchdogSec=90\nExecStart=/data/daemon\n"), ("/data/daemon", &program)],
+            "systemctl start a; systemctl show -P StatusText a",
+        ),
+        "True, 90000000\n"
+    );
 }
