@@ -197,7 +197,7 @@ fn begins_word(text: &str, at: usize) -> bool {
 }
 
 fn is_opening(c: char) -> bool {
-    c.is_whitespace() || matches!(c, '=' | ':' | ',' | '(' | '[' | '{' | '<' | '>' | '|' | '&' | ';' | '!')
+    c.is_whitespace() || matches!(c, '=' | ':' | ',' | '(' | '[' | '{' | '<' | '>' | '|' | '&' | ';' | '!' | '^')
 }
 
 /// The whole numbers in a text: digits that are no part of a longer word or of a decimal fraction.

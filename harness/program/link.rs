@@ -35,6 +35,7 @@ pub struct Link {
     mapping: Mapping,
     wall_scale: Option<u64>,
     hostname: String,
+    speaks_to_host: bool,
     seq: u64,
     written: u64,
     /// Notes go out with the next wait or question: until then nobody could do anything with them.
@@ -57,6 +58,7 @@ impl Link {
             mapping: welcome.mapping,
             wall_scale: welcome.wall_scale,
             hostname: welcome.hostname,
+            speaks_to_host: false,
             seq: 0,
             written: 0,
             outbox: Vec::new(),
@@ -138,17 +140,32 @@ impl Link {
 
     /// Writes to standard error without ending the line, counted.
     pub fn stderr_part(&mut self, text: &str) {
-        if io::stderr().write_all(text.as_bytes()).is_ok() {
-            self.written += text.len() as u64;
+        let host = self.to_host(text.as_bytes());
+        let bytes = host.as_deref().unwrap_or(text.as_bytes());
+        if io::stderr().write_all(bytes).is_ok() {
+            self.written += bytes.len() as u64;
         }
     }
 
     /// Writes to standard output, counted.
     pub fn stdout(&mut self, bytes: &[u8]) {
+        let host = self.to_host(bytes);
+        let bytes = host.as_deref().unwrap_or(bytes);
         let mut out = io::stdout().lock();
         if out.write_all(bytes).and_then(|()| out.flush()).is_ok() {
             self.written += bytes.len() as u64;
         }
+    }
+
+    /// From here on what is printed is in the host's terms: whoever reads it at the other end of a pipe was given its
+    /// patterns in them, and a console takes its output back into the incident's.
+    pub fn speak_to_host(&mut self) {
+        self.speaks_to_host = true;
+    }
+
+    fn to_host(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        let text = std::str::from_utf8(bytes).ok().filter(|_| self.speaks_to_host)?;
+        Some(self.mapping.to_host(text).into_bytes())
     }
 
     /// Tells the run what happened.

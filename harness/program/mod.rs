@@ -32,7 +32,7 @@ pub const GUARD: &str = "relapse-guard";
 pub const CLIENT: &str = "relapse-client";
 
 /// Those of them that run another command.
-const PASS_ON: &[&str] = &["sudo", "timeout", "watch"];
+pub(crate) const PASS_ON: &[&str] = &["sudo", "timeout", "watch"];
 
 /// If this process was started by a run, does what it was started for and ends; else returns.
 ///
@@ -77,7 +77,10 @@ pub fn init() {
     let code = match role {
         Role::Server(role) => server::main(&mut link, &args, *role),
         Role::Client(role) => client::main(&mut link, &role),
-        Role::Tool => command(&mut link, &name, &args),
+        Role::Tool => {
+            link.speak_to_host();
+            command(&mut link, &name, &args)
+        }
     };
     link.exiting(code);
     std::process::exit(i32::from(code));

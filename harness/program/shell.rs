@@ -50,9 +50,12 @@ pub(crate) fn arm(argv: &mut [String]) {
     }
 }
 
-/// A script with the function before its second line: before the first one nothing can stand, and lines keep their
-/// numbers. What no shell of ours runs stays as it is.
-pub(crate) fn arm_script(text: &str) -> String {
+/// A script with the function before its first line, or before its second one where the first names the interpreter:
+/// lines keep their numbers. What no shell of ours runs stays as it is.
+pub(crate) fn arm_script(text: &str, is_shell: bool) -> String {
+    if !text.starts_with("#!") {
+        return if is_shell { format!("{KILL_FUNCTION}{text}") } else { text.to_owned() };
+    }
     let Some((first, rest)) = text.split_once('\n') else { return text.to_owned() };
     let shell = first.strip_prefix("#!").is_some_and(|interpreter| {
         interpreter

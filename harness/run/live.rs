@@ -131,7 +131,7 @@ impl Live {
     ///
     /// What the file system says.
     pub fn write(&mut self, path: &str, text: &str) -> Result<(), Fault> {
-        self.incident.write_file(path, text)
+        self.incident.write_file(path, text, false)
     }
 
     /// The content of a file, `None` if it cannot be read. Paths in it are the incident's.

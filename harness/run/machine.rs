@@ -15,7 +15,7 @@ use crate::manager::{
     Config, Effect, ExecFailure, Host, Input, Manager, Message, PathKind, Pid, Process, Program, Reply, RequestId,
     Spawn,
 };
-use crate::program::arm_shell;
+use crate::program::{PASS_ON, arm_shell};
 use crate::time::{IncidentTime, Span};
 use crate::timeline::EventKind;
 use crate::unit::{Files, Profile};
@@ -389,6 +389,8 @@ impl Incident {
             Err(errno) => return self.stillborn(pid, unit, ExecFailure::Exec(errno.desc().to_owned())),
         };
         let ours = self.layout.is_ours(&program);
+        // What another program is to be told must be said in its terms.
+        let passes_on = program.file_name().is_some_and(|name| PASS_ON.iter().any(|known| name == *known));
         let directory = working_directory.as_ref().map_or("/", |(path, _)| path.as_str());
         let may_fail = working_directory.as_ref().is_some_and(|(_, may_fail)| *may_fail);
         let mut host_directory = self.layout.resolve(directory);
@@ -398,7 +400,7 @@ impl Incident {
         let output = (self.layout.sink(&output.0)?, self.layout.sink(&output.1)?);
         let mapping = &self.layout.mapping;
         let mut host_argv: Vec<String> =
-            if ours { argv.to_vec() } else { argv.iter().map(|arg| mapping.to_host(arg)).collect() };
+            if ours && !passes_on { argv.to_vec() } else { argv.iter().map(|arg| mapping.to_host(arg)).collect() };
         if !ours {
             arm_shell(&mut host_argv);
         }

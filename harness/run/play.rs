@@ -163,7 +163,7 @@ impl Player<'_> {
                     }
                 }
                 StepKind::Unit(unit) => self.incident.layout.write(&unit.path(), unit.text().as_bytes())?,
-                StepKind::File(file) => self.incident.write_file(&file.path, file.text())?,
+                StepKind::File(file) => self.incident.write_file(&file.path, file.text(), file.is_shell)?,
                 StepKind::Console(console) => {
                     if !self.console(&step.location.source, console)? {
                         return Ok(());
@@ -409,10 +409,9 @@ impl Player<'_> {
 }
 
 impl Incident {
-    /// Writes a file of a scenario: a script meets the host's shell, so it is mapped.
-    pub(super) fn write_file(&mut self, path: &str, text: &str) -> Result<(), Fault> {
-        let text =
-            if text.starts_with("#!") { arm_script(&self.layout.mapping.to_host(text)) } else { text.to_owned() };
+    /// Writes a file of a scenario. Whoever reads it may be a program of the host, so it is mapped.
+    pub(super) fn write_file(&mut self, path: &str, text: &str, is_shell: bool) -> Result<(), Fault> {
+        let text = arm_script(&self.layout.mapping.to_host(text), is_shell);
         Ok(self.layout.write(path, text.as_bytes())?)
     }
 }

@@ -381,7 +381,7 @@ fn writes(scenario: &Scenario, scans: &[Scan]) -> Found {
             return Err(foreign(&command.location.source, start + at.start..start + at.end, target, &own));
         }
     }
-    for file in scenario.files().filter(|file| is_shell_script(file.text())) {
+    for file in scenario.files().filter(|file| file.is_shell || is_shell_script(file.text())) {
         if let Some(target) = scan(file.text()).targets.iter().find(|target| is_foreign(target, &own)) {
             let start = file.location.span.start;
             let span = start + target.span.start..start + target.span.end;

@@ -14,7 +14,8 @@ pub(super) enum Opens {
     /// `ini unit=NAME`
     Unit(Attribute),
     /// any word with `file=PATH`
-    File(Attribute),
+    /// The file and whether the block is in the shell's language.
+    File(Attribute, bool),
     /// `console`, with `at=` or `after=`
     Console(Option<Timing>),
     /// `expect`
@@ -77,7 +78,8 @@ pub(super) fn opens(text: &str, info: Range<usize>) -> Result<Option<Opens>> {
         ));
     }
     if language.name != "console" && language.name != "expect" && attributes.iter().any(|word| word.name == "file") {
-        return file(attributes).map(Some);
+        let shell = matches!(language.name.as_str(), "sh" | "bash" | "dash" | "ash" | "ksh" | "zsh" | "shell");
+        return file(attributes, shell).map(Some);
     }
     match language.name.as_str() {
         "toml" => toml(attributes),
@@ -172,7 +174,7 @@ fn is_unit_file(name: &str) -> bool {
     }
 }
 
-fn file(attributes: &[Word]) -> Result<Opens> {
+fn file(attributes: &[Word], shell: bool) -> Result<Opens> {
     let mut path = None;
     for word in attributes {
         match (word.name.as_str(), &word.value) {
@@ -192,7 +194,7 @@ fn file(attributes: &[Word]) -> Result<Opens> {
             "expected a path from `/` on, without `.` and `..`",
         ));
     }
-    Ok(Opens::File(path))
+    Ok(Opens::File(path, shell))
 }
 
 /// Whether a path is absolute, names something below `/`, and has no empty, `.` or `..` part.

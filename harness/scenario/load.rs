@@ -298,7 +298,9 @@ impl<'a> Document<'a> {
                 location: text,
             })),
             Opens::Unit(name) => StepKind::Unit(UnitBlock { name: name.value.clone(), location: text }),
-            Opens::File(path) => StepKind::File(FileBlock { path: path.value.clone(), location: text }),
+            Opens::File(path, shell) => {
+                StepKind::File(FileBlock { path: path.value.clone(), is_shell: *shell, location: text })
+            }
             Opens::Console(timing) => {
                 let when = console::when(timing.as_ref(), clock)?;
                 let when_at = timing.as_ref().map(|timing| location(self.source, timing.span()));

@@ -147,6 +147,8 @@ impl UnitBlock {
 pub struct FileBlock {
     /// Its absolute incident path.
     pub path: String,
+    /// Whether it is written in the language of shells: the fence or the first line says so.
+    pub is_shell: bool,
     /// Its text.
     pub location: Location,
 }

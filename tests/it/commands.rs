@@ -266,6 +266,14 @@ fn is_active_and_its_like_answer_what_was_recorded(#[case] at: &str, #[case] rec
     "netstat -tlnp",
     "Active Internet connections (only servers)\nProto Recv-Q Send-Q Local Address           Foreign Address         State       PID/Program name\ntcp        0      0 0.0.0.0:8000            0.0.0.0:*               LISTEN      43/python"
 )]
+#[case::a_pipe_means_the_incident(
+    "ps aux | grep -c 'port 8000'; systemctl cat lumiera-whatsapp | grep -c '^WorkingDirectory=/home/ceeai'; ss -ltn | grep -c :8000; ps -u ceeai -o args= | grep -c ^/home/ceeai",
+    "3\n1\n1\n1"
+)]
+#[case::a_file_means_the_incident(
+    "systemctl show -p ExecStart lumiera-whatsapp >shown; grep -o 'port 8000' shown; lsof -i :8000 | awk 'NR==2 {print $9}'",
+    "port 8000\n*:8000"
+)]
 #[case::netstat_connected(
     "netstat -tn | tail -n +2",
     "Proto Recv-Q Send-Q Local Address           Foreign Address         State"
@@ -481,4 +489,31 @@ fn nothing_of_the_host_shows_in_what_commands_print() {
             assert!(!kept.contains(secret), "{secret} is in {:?}", kept.lines().find(|line| line.contains(secret)));
         }
     }
+}
+
+/// A script that has no `#!`, or that a console reads in, is the host shell's all the same; so is a file that `grep` reads.
+#[test]
+fn files_of_any_kind_mean_the_incident() {
+    let files = "\n```sh file=/home/ceeai/whatsapp_api/stop\nkill $(lsof -ti :8000)\n: >/home/ceeai/stopped\n```\n\n\
+                 ```json file=/home/ceeai/whatsapp_api/settings.json\n{\"port\": 8000, \"log\": \"/home/ceeai/log\"}\n```\n";
+    let lines = "$ sh stop; ls /home/ceeai/stopped; sleep 0.2; lsof -ti:8000\n/home/ceeai/stopped\n? 1\n\
+                 $ grep -c 8000 settings.json; cat settings.json; ls $(sed 's/.*: \"//; s/\".*//' settings.json)\n\
+                 1\n{\"port\": 8000, \"log\": \"/home/ceeai/log\"}\nls: cannot access '/home/ceeai/log': No such file or directory\n? 2";
+    let claim = "\n```expect\nalways port 9999 owner = none for 1s\n```\n";
+    holds(&run(&format!("{INCIDENT}{files}\n```console at=16:42:16\n{lines}\n```\n{claim}"), options()));
+}
+
+/// `timeout` and `sudo` pass on what they are given to programs of the host.
+#[test]
+fn a_unit_may_run_its_program_by_a_command_that_passes_on() {
+    let document = INCIDENT.replace("ExecStart=/home", "ExecStart=/usr/bin/timeout 1h /home").replace(
+        "[Install]",
+        "ExecStartPre=/usr/bin/sudo -u ceeai /bin/sh -c 'echo 8000 > /home/ceeai/port'\n\n[Install]",
+    );
+    holds(&run(
+        &format!(
+            "{document}\n```console at=16:42:18\n$ cat /home/ceeai/port; pgrep -cf '^/usr/bin/timeout 1h /home'\n8000\n1\n```\n\n```expect\nalways port 9999 owner = none for 1s\n```\n"
+        ),
+        options(),
+    ));
 }
