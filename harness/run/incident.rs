@@ -76,7 +76,9 @@ pub(super) struct Incident {
     pub(super) console_user: String,
     pub(super) boot: IncidentTime,
     /// Who has sent a signal and waits to hear of it, and what it hears.
-    pub(super) signalled: Vec<(ProcessId, Option<String>)>,
+    pub(super) signalled: Vec<(ProcessId, Reply)>,
+    /// The manager has sent signals, and nobody has waited yet for what they do at once.
+    pub(super) signals_sent: bool,
     /// The machine goes down as soon as no command runs.
     pub(super) reboot_due: bool,
     /// A refused port that nobody of the run holds: somebody outside took it.
@@ -132,6 +134,7 @@ impl Incident {
             if self.clock.is_virtual() && !self.tree.barrier()? {
                 continue;
             }
+            self.signals_sent = false;
             let process = self.tree.earliest();
             let manager = self.machinery.next_deadline();
             let next = [process.map(|(at, _)| at), manager]
@@ -197,14 +200,16 @@ impl Incident {
         }
     }
 
-    /// Tells those who sent signals that they are sent, once what they do at once is done. Else a shell that waits
-    /// for its `kill` might or might not see the end of a child of its own first.
+    /// Tells those who sent signals, or had the manager send some, that they are sent, once what they do at once is
+    /// done. Else a shell that waits for its `kill` might or might not see the end of a child of its own first, and
+    /// whoever looks after `systemctl kill` might or might not find the killed one.
     fn answer_kills(&mut self) -> Result<(), Fault> {
         if self.clock.is_virtual() && !self.tree.barrier()? {
             return Ok(());
         }
-        for (id, refused) in std::mem::take(&mut self.signalled) {
-            self.tree.answer(id, Reply::Killed(refused))?;
+        self.signals_sent = false;
+        for (id, reply) in std::mem::take(&mut self.signalled) {
+            self.tree.answer(id, reply)?;
         }
         Ok(())
     }

@@ -316,6 +316,7 @@ impl Incident {
             Effect::Signal { pid, signal } => {
                 if let Some(id) = self.tree.by_pid(pid).map(|process| process.id) {
                     self.tree.signal(id, signal)?;
+                    self.signals_sent = true;
                     self.event(EventKind::Signal { by: "systemd".into(), pid, signal });
                 }
             }

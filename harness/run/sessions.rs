@@ -207,6 +207,11 @@ impl Incident {
     fn print(&mut self, id: ProcessId, output: Output, more: bool) -> Result<(), Fault> {
         let now = self.now();
         let Output { stdout, stderr, code } = output;
-        self.tree.answer(id, Answer::Output { stdout, stderr, code, more, now })
+        let answer = Answer::Output { stdout, stderr, code, more, now };
+        if self.signals_sent {
+            self.signalled.push((id, answer));
+            return Ok(());
+        }
+        self.tree.answer(id, answer)
     }
 }

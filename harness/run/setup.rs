@@ -134,6 +134,7 @@ impl Incident {
             console_user: setup.console_user,
             boot,
             signalled: Vec::new(),
+            signals_sent: false,
             reboot_due: false,
             intruder: None,
         };

@@ -22,7 +22,7 @@ impl Incident {
             }
             Query::Kill { pid, signal } => {
                 let refused = self.kill(id, pid, signal)?;
-                self.signalled.push((id, refused));
+                self.signalled.push((id, Answer::Killed(refused)));
                 Ok(())
             }
             Query::Notify { argv, socket } => self.notify_command(id, &argv, socket.as_deref()),
