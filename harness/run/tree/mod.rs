@@ -159,6 +159,8 @@ pub(in crate::run) struct Start {
     pub(in crate::run) own_pid: bool,
 }
 
+/// The signal that nobody survives.
+const SIGKILL: i32 = 9;
 /// Signals that nobody dies of: CHLD, CONT, STOP, TSTP, TTIN, TTOU, URG, WINCH (signal(7)).
 const HARMLESS: [i32; 8] = [17, 18, 19, 20, 21, 22, 23, 28];
 
@@ -398,6 +400,14 @@ impl Tree {
             // The signal must be pending before anything is decided on.
             self.guard.sync()?;
             self.foreign.disturbed();
+            if signal == SIGKILL
+                && let Some(process) = self.processes.get_mut(&id).filter(|process| process.direct)
+            {
+                // Nobody survives it: until the guard has reaped it, nothing is settled, so that of several that are
+                // killed at once the ends come in their order.
+                process.stopped = false;
+                process.state = State::Ending;
+            }
         }
         Ok(true)
     }
