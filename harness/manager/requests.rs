@@ -11,6 +11,8 @@ use super::step::Step;
 use crate::unit::install::Verb;
 use crate::unit::{LoadState, NameKind, name as unit_name};
 
+const SIGKILL: i32 = 9;
+
 fn error(kind: RequestErrorKind, message: String) -> RequestError {
     RequestError { kind, message }
 }
@@ -199,7 +201,12 @@ impl Step<'_> {
                 self.signal(unit, pid, signal);
             }
         }
-        if whom == KillWhom::All {
+        if whom == KillWhom::All && self.m.rules.new_words && signal == SIGKILL && !processes.is_empty() {
+            self.log(unit, level::INFO, "Killed unit cgroup with SIGKILL on client request.");
+            for process in processes.iter().filter(|p| p.pid != main && p.pid != control) {
+                self.signal(unit, process.pid, signal);
+            }
+        } else if whom == KillWhom::All {
             for process in processes.iter().filter(|p| p.pid != main && p.pid != control) {
                 let text = format!(
                     "Sending signal SIG{word} to process {} ({}) on client request.",

@@ -293,7 +293,7 @@ impl Draft<'_> {
             Kind::KillMode if at.value.is_empty() => self.service(|service| service.kill_mode = KillMode::default()),
             Kind::KillMode => match KillMode::from_word(at.value) {
                 Some(mode) => {
-                    if mode == KillMode::None && self.profile < Profile::V257 {
+                    if mode == KillMode::None {
                         let text = "Unit uses KillMode=none. This is unsafe, as it disables systemd's process lifecycle \
                                     management for the service. Please update the service to use a safer KillMode=, such \
                                     as 'mixed' or 'control-group'. Support for KillMode=none is deprecated and will \

@@ -3,6 +3,7 @@
 //! A command may have to wait: for the manager's answer to a request, for jobs to end. So it is a session that is
 //! asked for its [`Step`] again and again.
 
+mod errno;
 mod jobs;
 mod list;
 mod look;
@@ -326,8 +327,9 @@ impl Systemctl {
             "kill" => {
                 let Some(whom) = self.options.whom() else {
                     let word = self.options.kill_whom.clone();
+                    let what = if self.version >= 257 { "whom argument:" } else { "who argument" };
                     for unit in units {
-                        self.output.complain(format!("Failed to kill unit {unit}: Invalid who argument {word}"));
+                        self.output.complain(format!("Failed to kill unit {unit}: Invalid {what} {word}"));
                         self.fail(1);
                     }
                     return;
@@ -356,10 +358,8 @@ impl Systemctl {
         match (task, reply) {
             (Task::Look(unit), _) => self.look(&unit, view),
             (Task::Exists(unit), _) => self.exists(&unit, view),
-            (Task::IsMasked(unit), _) => {
-                if Properties::of(view, &unit).get("LoadState") != "masked" {
-                    self.tasks.push_front(Task::Triggers(unit));
-                }
+            (Task::IsMasked(unit), _) if Properties::of(view, &unit).get("LoadState") != "masked" => {
+                self.tasks.push_front(Task::Triggers(unit));
             }
             (Task::Triggers(unit), _) => self.warn_of_triggers(&unit, view),
             (Task::IsEnabledLoaded(unit), _) => {

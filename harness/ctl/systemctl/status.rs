@@ -8,6 +8,7 @@ use crate::journal::{Style, format_bytes, format_relative, format_timestamp};
 use crate::time::{IncidentTime, Span};
 use crate::unit::{exit_status, signal};
 
+use super::errno::strerror;
 use super::list;
 use super::options::Options;
 use super::properties::{ExecStatus, Properties};
@@ -24,6 +25,12 @@ pub(super) fn write(out: &mut Vec<u8>, unit: &Properties, options: &Options, ver
     loaded(&mut text, unit);
     drop_ins(&mut text, &unit.list("DropInPaths"));
     active(&mut text, unit, view.now());
+    // Seen in 257, and not in 252.
+    if version >= 257
+        && let Some(job) = view.jobs().into_iter().find(|job| job.unit == id)
+    {
+        line(&mut text, "Job", &job.id.to_string());
+    }
     if version >= 256
         && let Some(invocation) = unit.some("InvocationID")
     {
@@ -44,6 +51,9 @@ pub(super) fn write(out: &mut Vec<u8>, unit: &Properties, options: &Options, ver
     pids(&mut text, unit, &processes);
     if let Some(status) = unit.some("StatusText") {
         line(&mut text, "Status", &format!("\"{status}\""));
+    }
+    if let Some(errno) = unit.number("StatusErrno").filter(|errno| *errno > 0) {
+        line(&mut text, "Error", &format!("{errno} ({})", strerror(errno)));
     }
     resources(&mut text, unit);
     if let Some(group) = unit.some("ControlGroup").filter(|_| !processes.is_empty()) {

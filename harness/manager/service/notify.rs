@@ -56,6 +56,8 @@ impl Step<'_> {
         if let Some(span) = value("WATCHDOG_USEC").and_then(|usec| usec.parse().ok()) {
             self.unit_mut(unit).service.watchdog_override = Some(Span::from_micros(span));
             if self.watchdog_runs(unit) {
+                // The new period begins now.
+                self.unit_mut(unit).service.watchdog_stamp = Some(self.now);
                 self.arm_watchdog(unit);
             }
         }

@@ -9,6 +9,9 @@ use super::super::step::Step;
 use crate::time::{IncidentTime, Span};
 use crate::unit::{ExitType, KillMode, Service, ServiceType};
 
+/// Why a service does not start next to processes that are left.
+const BUSY: &str = "Device or resource busy";
+
 impl Step<'_> {
     /// ExecCondition=.
     pub(super) fn enter_condition(&mut self, unit: UnitId) {
@@ -54,7 +57,10 @@ impl Step<'_> {
         let config = self.config(unit);
         let started = self.tolerates_leftovers(unit, &config).and_then(|()| self.start_main(unit, &config));
         if let Err(reason) = started {
-            self.log(unit, level::WARNING, &format!("Failed to run 'start' task: {reason}"));
+            // 257 has said already why processes that are left are in the way.
+            if !(self.m.rules.new_words && reason == BUSY) {
+                self.log(unit, level::WARNING, &format!("Failed to run 'start' task: {reason}"));
+            }
             self.enter_signal(unit, ServiceState::StopSigterm, ServiceResult::Resources);
         }
     }
@@ -263,16 +269,20 @@ impl Step<'_> {
                 process.pid, process.comm
             );
             self.log(unit, level::WARNING, &text);
-            // The second line of the same message is a record of its own.
+            // The second line of the same message is a record of its own, which 252 does not begin with the unit.
             let text = "This usually indicates unclean termination of a previous run, or service implementation \
                         deficiencies.";
-            self.log_full(unit, level::WARNING, text.to_owned(), None, Vec::new());
+            if self.m.rules.new_words {
+                self.log(unit, level::WARNING, text);
+            } else {
+                self.log_full(unit, level::WARNING, text.to_owned(), None, Vec::new());
+            }
         }
         if found && !config.send_sigkill && matches!(config.kill_mode, KillMode::Mixed | KillMode::ControlGroup) {
             let text = "Will not start SendSIGKILL=no service of type KillMode=control-group or mixed while \
                         processes exist";
             self.log(unit, level::ERR, text);
-            return Err("Device or resource busy".into());
+            return Err(BUSY.into());
         }
         Ok(())
     }
