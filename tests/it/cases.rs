@@ -15,7 +15,9 @@ pub const TOLERANCE_MS: u64 = 300;
 
 /// Units that were generated at random, one a case.
 pub fn all() -> impl Iterator<Item = Value> {
-    include_str!("../../fixtures/systemd/cases.jsonl").lines().map(|line| serde_json::from_str(line).expect("JSON"))
+    let files =
+        [include_str!("../../fixtures/systemd/cases.jsonl"), include_str!("../../fixtures/systemd/cases-random.jsonl")];
+    files.into_iter().flat_map(str::lines).map(|line| serde_json::from_str(line).expect("JSON"))
 }
 
 /// Fields of the manager's records that were not recorded everywhere.

@@ -27,6 +27,8 @@ static ANYWHERE: Patterns = patterns! {
     r"(?m)^\[ *\d+\.\d{6}\] " => "<MONOTONIC> ",
     // The manager's own number, 1, stays.
     r"\[(?:[02-9]|\d{2,})\]: " => "[<PID>]: ",
+    r"(?m)^(        Job): \d+$" => "$1: <JOB>",
+    r"(?m)^( Invocation): [0-9a-f]{32}$" => "$1: <ID>",
     r"\bJob ID: \d+" => "Job ID: <JOB>",
     r"\bjob identifier is \d+" => "job identifier is <JOB>",
     r"(?m)^((?:Exec)?(?:Main|Control)PID)=[1-9]\d*$" => "$1=<PID>",
