@@ -335,17 +335,23 @@ impl Step<'_> {
         Ok(jobs)
     }
 
-    /// Takes jobs out until the order of the rest has no cycle.
+    /// Takes jobs out until the order of the rest, and of the jobs that are there already, has no cycle.
     fn break_cycles(
         &mut self,
         anchor: UnitId,
         mut jobs: Vec<(UnitId, JobType)>,
         wishes: &HashMap<UnitId, Vec<Wish>>,
     ) -> Result<Vec<(UnitId, JobType)>, RequestError> {
-        loop {
-            let Some(cycle) = self.find_cycle(&jobs) else { return Ok(jobs) };
-            let kind_of = |unit: UnitId| jobs.iter().find(|(u, _)| *u == unit).map_or("start", |(_, k)| k.as_str());
-            let name_of = |unit: UnitId| format!("{}/{}", self.unit(unit).name, kind_of(unit));
+        if jobs.len() < 2 && self.m.job_count == 0 {
+            return Ok(jobs);
+        }
+        let mut members: BTreeMap<UnitId, JobType> = jobs.iter().copied().collect();
+        let mut sound = HashSet::new();
+        while let Some(cycle) = self.find_cycle(&members, &mut sound) {
+            let name_of = |unit: UnitId| {
+                let kind = self.job_on(unit, &members).map_or("start", JobType::as_str);
+                format!("{}/{kind}", self.unit(unit).name)
+            };
             let first = cycle[0];
             let first_name = self.unit(first).name.clone();
             let on =
@@ -353,30 +359,31 @@ impl Step<'_> {
             let mut texts = vec![on("ordering cycle", cycle[1 % cycle.len()])];
             texts.extend((2..=cycle.len()).map(|index| on("dependency", cycle[index % cycle.len()])));
             let victim = cycle.iter().copied().find(|unit| {
-                *unit != anchor && wishes.get(unit).is_none_or(|list| !list.iter().any(|wish| wish.matters))
+                *unit != anchor
+                    && members.contains_key(unit)
+                    && wishes.get(unit).is_none_or(|list| !list.iter().any(|wish| wish.matters))
             });
-            match victim {
-                Some(victim) => {
-                    let text = format!(
-                        "{first_name}: Job {} deleted to break ordering cycle starting with {}",
-                        name_of(victim),
-                        name_of(first)
-                    );
-                    texts.push((level::ERR, text));
-                    self.log_cycle(&cycle, texts);
-                    jobs.retain(|(unit, _)| *unit != victim);
-                }
-                None => {
-                    let text = format!("{first_name}: Unable to break cycle starting with {}", name_of(first));
-                    texts.push((level::ERR, text));
-                    self.log_cycle(&cycle, texts);
-                    return Err(RequestError {
-                        kind: RequestErrorKind::Failed,
-                        message: "Transaction order is cyclic. See system logs for details.".into(),
-                    });
-                }
-            }
+            let end = match victim {
+                Some(victim) => format!(
+                    "{first_name}: Job {} deleted to break ordering cycle starting with {}",
+                    name_of(victim),
+                    name_of(first)
+                ),
+                None => format!("{first_name}: Unable to break cycle starting with {}", name_of(first)),
+            };
+            texts.push((level::ERR, end));
+            self.log_cycle(&cycle, texts);
+
+            let Some(victim) = victim else {
+                return Err(RequestError {
+                    kind: RequestErrorKind::Failed,
+                    message: "Transaction order is cyclic. See system logs for details.".into(),
+                });
+            };
+            members.remove(&victim);
         }
+        jobs.retain(|(unit, _)| members.contains_key(unit));
+        Ok(jobs)
     }
 
     /// Logs about all units of a cycle at once.
@@ -388,37 +395,36 @@ impl Step<'_> {
         }
     }
 
-    /// A cycle in the order of the jobs' units, if there is one.
-    fn find_cycle(&self, jobs: &[(UnitId, JobType)]) -> Option<Vec<UnitId>> {
-        if jobs.len() < 2 {
-            return None;
-        }
-        let members: BTreeMap<UnitId, JobType> = jobs.iter().copied().collect();
-        // 1: on the path, 2: done. Each frame is a unit and the units that go before it, still to be visited.
-        let mut marks: HashMap<UnitId, u8> = HashMap::new();
+    /// The job that the unit would have: the transaction's, else the one that it has.
+    fn job_on(&self, unit: UnitId, members: &BTreeMap<UnitId, JobType>) -> Option<JobType> {
+        members.get(&unit).copied().or_else(|| self.unit(unit).job.as_ref().map(|job| job.kind))
+    }
+
+    /// A cycle in the order of the jobs, if there is one. `sound` are units from which none can be reached: they stay
+    /// so when jobs are taken out, so that all searches together take as long as one.
+    fn find_cycle(&self, members: &BTreeMap<UnitId, JobType>, sound: &mut HashSet<UnitId>) -> Option<Vec<UnitId>> {
         for &root in members.keys() {
-            if marks.contains_key(&root) {
+            if sound.contains(&root) {
                 continue;
             }
-            let mut path = vec![(root, self.goes_before(root, &members))];
-            marks.insert(root, 1);
+            // Each frame is a unit and the units that go before it, still to be visited.
+            let mut path = vec![(root, self.goes_before(root, members))];
+            let mut on_path = HashSet::from([root]);
             while let Some((unit, next)) = path.last_mut() {
                 let unit = *unit;
                 match next.pop() {
-                    Some(other) => match marks.get(&other) {
-                        None => {
-                            marks.insert(other, 1);
-                            let before = self.goes_before(other, &members);
-                            path.push((other, before));
-                        }
-                        Some(1) => {
-                            let start = path.iter().position(|(unit, _)| *unit == other)?;
-                            return Some(path[start..].iter().map(|(unit, _)| *unit).collect());
-                        }
-                        Some(_) => {}
-                    },
+                    Some(other) if on_path.contains(&other) => {
+                        let start = path.iter().position(|(unit, _)| *unit == other)?;
+                        return Some(path[start..].iter().map(|(unit, _)| *unit).collect());
+                    }
+                    Some(other) if !sound.contains(&other) => {
+                        on_path.insert(other);
+                        path.push((other, self.goes_before(other, members)));
+                    }
+                    Some(_) => {}
                     None => {
-                        marks.insert(unit, 2);
+                        sound.insert(unit);
+                        on_path.remove(&unit);
                         path.pop();
                     }
                 }
@@ -427,12 +433,13 @@ impl Step<'_> {
         None
     }
 
-    /// The members of the transaction whose jobs go before the unit's.
+    /// The units whose jobs go before the unit's.
     fn goes_before(&self, unit: UnitId, members: &BTreeMap<UnitId, JobType>) -> Vec<UnitId> {
-        let stops = |unit: &UnitId| matches!(members.get(unit), Some(JobType::Stop | JobType::Restart));
+        let stops = |kind: JobType| matches!(kind, JobType::Stop | JobType::Restart);
         let this = self.unit(unit);
-        let after = this.related(Relation::After).filter(|o| members.contains_key(o) && !stops(&unit));
-        let before = this.related(Relation::Before).filter(|o| members.contains_key(o) && stops(o));
+        let own_stops = self.job_on(unit, members).is_some_and(stops);
+        let after = this.related(Relation::After).filter(|o| !own_stops && self.job_on(*o, members).is_some());
+        let before = this.related(Relation::Before).filter(|o| self.job_on(*o, members).is_some_and(stops));
         after.chain(before).filter(|other| *other != unit).collect()
     }
 
