@@ -6,7 +6,17 @@ use super::loaded::{Kind, Relation, Timer, UnitId};
 use super::states::{ActiveState, ServiceResult};
 use super::step::{Refusal, Step};
 use super::text::{Text, concat};
+use crate::time::Span;
 use crate::unit::ServiceType;
+
+/// How many jobs of a unit run at one moment before the next one waits for the next point of the timer grid.
+///
+/// On a real machine a start takes a few milliseconds, so even a service that fails at once and may come back at once,
+/// for ever, lets time pass. Here a program may end at the moment it begins: with RestartSec=0, or two units that are
+/// each other's OnFailure=, and no start limit, there would be no next moment. (With a limit, two units that fail
+/// because of a third one, and call for each other, do the same.) Every such loop goes through jobs, whoever drives the
+/// manager, so the job queue is where it is broken. A hundred starts a second is about what a real machine manages.
+const MOST_AT_ONCE: u32 = 25;
 
 /// Types of jobs that exist as jobs; `try-` and `reload-or-` variants collapse before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -156,11 +166,28 @@ impl Step<'_> {
         !blocked(Relation::After) && !blocked(Relation::Before)
     }
 
+    /// Whether the unit's job has to wait because too many of them have run at this very moment.
+    fn takes_breath(&mut self, unit: UnitId) -> bool {
+        let busy = self.unit(unit).busy;
+        let waits = busy.0 == self.now && busy.1 >= MOST_AT_ONCE;
+        if waits {
+            self.arm_after(unit, Timer::Breather, Span::from_micros(1));
+        }
+        waits
+    }
+
+    /// Counts a job that has done something, or has failed to.
+    fn count_run(&mut self, unit: UnitId) {
+        let now = self.now;
+        let busy = &mut self.unit_mut(unit).busy;
+        *busy = (now, if busy.0 == now { busy.1.saturating_add(1) } else { 1 });
+    }
+
     /// Runs the unit's job as far as it goes now.
     pub(super) fn run_job(&mut self, unit: UnitId) {
         let Some(job) = self.unit_mut(unit).job.as_mut() else { return };
         job.queued = false;
-        if job.running || !self.is_runnable(unit) {
+        if job.running || !self.is_runnable(unit) || self.takes_breath(unit) {
             return;
         }
         let Some(job) = self.unit_mut(unit).job.as_mut() else { return };
@@ -187,6 +214,10 @@ impl Step<'_> {
             JobType::Stop | JobType::Restart => self.stop_unit(unit),
             JobType::Reload | JobType::ReloadOrStart => self.reload_unit(unit),
         };
+        // A restart is counted when it goes on as a start.
+        if kind != JobType::Restart && !matches!(result, Err(Refusal::Already)) {
+            self.count_run(unit);
+        }
         // The order may have ended the job, or a reaction to it may have put another one in its place.
         if self.unit(unit).job.as_ref().is_none_or(|job| job.id != id) {
             return;
@@ -305,6 +336,7 @@ impl Step<'_> {
         let Some(job) = self.unit_mut(unit).job.take() else { return };
         self.m.job_count -= 1;
         self.disarm(unit, Timer::Job);
+        self.disarm(unit, Timer::Breather);
         let name = (&self.unit(unit).name).into();
         self.out.push(Effect::JobRemoved { job: job.id, unit: name, result });
         self.unsettle(unit);

@@ -464,7 +464,7 @@ impl Step<'_> {
     }
 
     fn unload(&mut self, unit: UnitId) {
-        for timer in [Timer::Phase, Timer::Watchdog, Timer::Job, Timer::Idle] {
+        for timer in [Timer::Phase, Timer::Watchdog, Timer::Job, Timer::Idle, Timer::Breather] {
             self.disarm(unit, timer);
         }
         let own = std::mem::take(&mut self.unit_mut(unit).own);

@@ -115,10 +115,12 @@ pub(super) enum Timer {
     Job,
     /// Type=idle: the program starts at the latest then.
     Idle,
+    /// Too many jobs at one moment: the next one runs then.
+    Breather,
 }
 
 impl Timer {
-    pub const COUNT: usize = 4;
+    pub const COUNT: usize = 5;
 
     pub const fn index(self) -> usize {
         match self {
@@ -126,6 +128,7 @@ impl Timer {
             Timer::Watchdog => 1,
             Timer::Job => 2,
             Timer::Idle => 3,
+            Timer::Breather => 4,
         }
     }
 }
@@ -269,6 +272,8 @@ pub(super) struct Loaded {
     pub invocation: Option<Text>,
     pub stamps: Stamps,
     pub timers: [IncidentTime; Timer::COUNT],
+    /// When a job of the unit did something last, and how many did at that moment.
+    pub busy: (IncidentTime, u32),
     pub start_limit: RateLimit,
     pub start_limit_hit: bool,
     /// Limits the starts and stops that the manager decides on itself (Upholds=, BindsTo=, StopWhenUnneeded=).
@@ -309,6 +314,7 @@ impl Loaded {
             invocation: None,
             stamps: Stamps::default(),
             timers: [IncidentTime::NEVER; Timer::COUNT],
+            busy: (IncidentTime::NEVER, 0),
             start_limit: RateLimit::default(),
             start_limit_hit: false,
             auto_limit: RateLimit::default(),

@@ -119,6 +119,7 @@ impl Step<'_> {
                 Timer::Watchdog => self.watchdog_timeout(unit),
                 Timer::Job => self.job_timeout(unit),
                 Timer::Idle => self.release_idle_unit(unit),
+                Timer::Breather => self.queue_job(unit),
             }
         }
         fired

@@ -12,7 +12,7 @@ use relapse::unit::{
     parse_environment_file,
 };
 
-fn check<S: Strategy>(strategy: S, test: impl Fn(S::Value) -> TestCaseResult)
+pub(crate) fn check<S: Strategy>(strategy: S, test: impl Fn(S::Value) -> TestCaseResult)
 where
     S::Value: Debug,
 {
@@ -23,7 +23,7 @@ where
     }
 }
 
-fn profiles() -> impl Strategy<Value = Profile> {
+pub(crate) fn profiles() -> impl Strategy<Value = Profile> {
     prop_oneof![Just(Profile::V252), Just(Profile::V257), Just(Profile::V260)]
 }
 
