@@ -1,6 +1,7 @@
 //! What must hold for units that depend on each other, whatever is asked of them and whatever their programs do.
 //!
-//! The inputs are the same in every run; `PROPTEST_CASES=10000` looks further.
+//! The inputs are the same in every run; `PROPTEST_CASES=10000` looks further. `manager_laws` says with which broken
+//! managers each law failed.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
