@@ -521,8 +521,9 @@ pub struct Decoder {
 impl Decoder {
     /// Takes bytes as they come.
     pub fn push(&mut self, bytes: &[u8]) {
-        if self.start > 0 && self.start == self.buffer.len() {
-            self.buffer.clear();
+        // What was read goes once it is the larger part: the buffer stays small, and no byte is moved often.
+        if self.start > self.buffer.len() / 2 {
+            self.buffer.drain(..self.start);
             self.start = 0;
         }
         self.buffer.extend_from_slice(bytes);

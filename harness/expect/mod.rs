@@ -104,6 +104,7 @@ pub use matching::is_main_start;
 pub use monitor::{Context, Monitor};
 pub use nearest::nearest;
 pub use parse::parse;
+pub(crate) use parse::parse_from;
 pub use source::{Diagnostic, Location, Position, Source, Style};
 pub use state::State;
 pub use words::is_var_name;

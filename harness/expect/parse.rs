@@ -23,8 +23,13 @@ const ACTS: &[&str] =
 ///
 /// The first line that is not a claim, with its place in `text` and what was expected there.
 pub fn parse(text: &str, block: Range<usize>) -> Result<Vec<Claim>> {
-    let mut claims = Vec::new();
     let first_line = 1 + text.get(..block.start).unwrap_or_default().matches('\n').count();
+    parse_from(text, block, first_line)
+}
+
+/// The same, if the number of the block's first line is known.
+pub(crate) fn parse_from(text: &str, block: Range<usize>, first_line: usize) -> Result<Vec<Claim>> {
+    let mut claims = Vec::new();
     let mut start = block.start;
     for (line_number, line) in (first_line..).zip(text.get(block).unwrap_or_default().split_inclusive('\n')) {
         let mut words = Words::new(text, start..start + line.trim_end().len());

@@ -1,11 +1,14 @@
 //! Records as JSON objects, out and in (systemd.journal-fields(7), "Journal JSON Format").
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use serde_json::Value;
 
 use crate::time::IncidentTime;
 
+use super::Record;
 use super::text::is_printable;
-use super::{Entry, Record};
 
 /// Longer fields are written as `null` unless all is asked for.
 const THRESHOLD: usize = 4096;
@@ -37,7 +40,7 @@ pub(super) enum Layout {
 }
 
 /// The address fields of an entry, as every machine format begins with them.
-pub(super) fn address(entry: &Entry<'_>, version: u32) -> Vec<(&'static str, String)> {
+pub(super) fn address(entry: &super::Entry<'_>, version: u32) -> Vec<(&'static str, String)> {
     let record = entry.record;
     let mut fields = vec![
         ("__CURSOR", entry.cursor()),
@@ -52,13 +55,17 @@ pub(super) fn address(entry: &Entry<'_>, version: u32) -> Vec<(&'static str, Str
     fields
 }
 
-pub(super) fn write(out: &mut Vec<u8>, entry: &Entry<'_>, layout: Layout, style: &super::Style) {
+pub(super) fn write(out: &mut Vec<u8>, entry: &super::Entry<'_>, layout: Layout, style: &super::Style) {
     // A repeated field becomes an array at its first place.
     let mut fields: Vec<(&str, Vec<&[u8]>)> = Vec::new();
+    let mut places: HashMap<&str, usize> = HashMap::new();
     for (name, value) in entry.record.fields.iter().filter(|(n, _)| n != "_BOOT_ID" && style.shows(n)) {
-        match fields.iter_mut().find(|(known, _)| known == name) {
-            Some((_, values)) => values.push(value),
-            None => fields.push((name, vec![value])),
+        match places.entry(name) {
+            Entry::Occupied(place) => fields[*place.get()].1.push(value),
+            Entry::Vacant(place) => {
+                place.insert(fields.len());
+                fields.push((name, vec![value]));
+            }
         }
     }
     let (open, colon, comma, indent, close) = match layout {

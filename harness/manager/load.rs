@@ -1,7 +1,7 @@
 //! Loading and unloading: which units exist for the manager, what they refer to, and when one is forgotten
 //! (systemd's load queue and garbage collection).
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::catalog::{self, level};
@@ -13,7 +13,9 @@ use super::step::Step;
 use super::text::Text;
 use super::{Manager, builtin};
 use crate::time::IncidentTime;
-use crate::unit::{CollectMode, ExecCommand, FileEntry, Files, LoadState, Profile, SEARCH_PATH, Service, Unit};
+use crate::unit::{
+    CollectMode, ExecCommand, FileEntry, Files, Index, LoadState, Loader, Profile, SEARCH_PATH, Service, Unit,
+};
 
 /// The commands of one list.
 pub(super) fn commands(config: &Service, role: ExecRole) -> &[ExecCommand] {
@@ -29,8 +31,8 @@ pub(super) fn commands(config: &Service, role: ExecRole) -> &[ExecCommand] {
 }
 
 /// Reads a unit from the unit directories, or from what the distribution ships.
-pub(super) fn definition(files: &Files, name: &str, profile: Profile) -> Unit {
-    let unit = crate::unit::load(files, name, profile);
+fn definition(files: &Files, index: &Index, name: &str, profile: Profile) -> Unit {
+    let unit = Loader::new(profile).load_from(files, index, name);
     if unit.load_state != LoadState::NotFound {
         return unit;
     }
@@ -47,12 +49,13 @@ pub(super) fn definition(files: &Files, name: &str, profile: Profile) -> Unit {
 /// The names below `NAME.wants/` or `NAME.requires/` in all unit directories.
 fn linked(files: &Files, name: &str, suffix: &str) -> Vec<String> {
     let mut names = Vec::new();
+    let mut seen = HashSet::new();
     for dir in SEARCH_PATH {
         let prefix = format!("{dir}/{name}.{suffix}/");
         for (path, entry) in files.entries.range(prefix.clone()..) {
             let Some(file) = path.strip_prefix(&prefix) else { break };
             let masked = matches!(entry, FileEntry::Symlink { target } if target == "/dev/null");
-            if !file.contains('/') && !masked && !names.iter().any(|name| name == file) {
+            if !file.contains('/') && !masked && seen.insert(file) {
                 names.push(file.to_owned());
             }
         }
@@ -95,7 +98,8 @@ impl Manager {
             return false;
         }
         let files = host.unit_files();
-        let known = |path: &str| unit.generations.iter().find(|(known, _)| known == path).map(|(_, at)| *at);
+        let known: HashMap<&str, u64> = unit.generations.iter().map(|(path, at)| (path.as_str(), *at)).collect();
+        let known = |path: &str| known.get(path).copied();
         if unit.def.load_state == LoadState::Masked {
             return files.entries.get(fragment).is_some_and(|entry| match entry {
                 FileEntry::Regular { content, .. } => !content.is_empty(),
@@ -107,7 +111,7 @@ impl Manager {
         }
         // Only a unit that loaded well is searched for drop-ins; to the others every drop-in they had looks gone.
         let now = if unit.is_loaded() {
-            definition(files, &unit.name, self.config.profile).drop_in_paths
+            definition(files, &Index::of(files), &unit.name, self.config.profile).drop_in_paths
         } else {
             Vec::new()
         };
@@ -136,9 +140,18 @@ impl Step<'_> {
 
     /// The unit of that name, loaded with everything that it refers to if it was not.
     pub(super) fn load(&mut self, name: &str) -> UnitId {
+        if let Some(unit) = self.m.id(name).filter(|unit| self.unit(*unit).present) {
+            return unit;
+        }
+        let index = Index::of(self.host.unit_files());
+        self.load_with(&index, name)
+    }
+
+    /// As [`Step::load`], from files that were looked through already.
+    fn load_with(&mut self, index: &Index, name: &str) -> UnitId {
         let wanted = match self.m.id(name) {
             Some(unit) if self.unit(unit).present => return unit,
-            _ => self.read(name),
+            _ => self.read(index, name),
         };
         let mut todo = vec![wanted];
         while let Some(unit) = todo.pop() {
@@ -146,7 +159,7 @@ impl Step<'_> {
                 let other = match self.m.id(&name) {
                     Some(other) if self.unit(other).present => other,
                     _ => {
-                        let other = self.read(&name);
+                        let other = self.read(index, &name);
                         todo.push(other);
                         other
                     }
@@ -158,8 +171,8 @@ impl Step<'_> {
     }
 
     /// Reads one unit's file and makes it present, without what it refers to.
-    fn read(&mut self, name: &str) -> UnitId {
-        let def = definition(self.host.unit_files(), name, self.m.config.profile);
+    fn read(&mut self, index: &Index, name: &str) -> UnitId {
+        let def = definition(self.host.unit_files(), index, name, self.m.config.profile);
         let unit = self.slot(&def.name);
         for alias in def.aliases.iter().map(String::as_str).chain([name]) {
             self.m.names.insert(alias.into(), unit);
@@ -210,7 +223,8 @@ impl Step<'_> {
             _ => this.name.clone(),
         };
         this.config = Arc::new(def.service.clone().unwrap_or_default());
-        this.programs.clear();
+        this.programs.iter_mut().for_each(Vec::clear);
+        this.assignments = this.config.environment.iter().map(|(name, value)| (name.into(), value.into())).collect();
         for role in ROLES {
             let count = commands(&this.config, role).len();
             this.service.statuses[role_index(role)].resize_with(count, Default::default);
@@ -304,9 +318,10 @@ impl Step<'_> {
             .map(|index| UnitId(u32::try_from(index).unwrap_or(u32::MAX)))
             .filter(|u| self.unit(*u).present)
             .collect();
+        let index = Index::of(self.host.unit_files());
         for &unit in &present {
             let name = self.unit(unit).name.clone();
-            let mut def = definition(self.host.unit_files(), &name, self.m.config.profile);
+            let mut def = definition(self.host.unit_files(), &index, &name, self.m.config.profile);
             // An alias that now leads elsewhere does not rename what runs.
             def.name = name.to_string();
             self.define(unit, def);
@@ -314,7 +329,7 @@ impl Step<'_> {
         }
         for &unit in &present {
             for (relation, name) in self.references(unit) {
-                let other = self.load(&name);
+                let other = self.load_with(&index, &name);
                 self.relate(unit, relation, other);
             }
             self.rearm(unit);

@@ -186,14 +186,11 @@ pub(super) enum NotifyState {
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub role: ExecRole,
-    pub index: usize,
     pub program: Arc<Program>,
     /// The arguments, if nothing in them depends on the environment.
     pub argv: Option<Arc<[String]>>,
     /// What the manager and the user's account give.
     pub first: Vec<(Text, Text)>,
-    /// What Environment= gives, which goes before everything else.
-    pub last: Vec<(Text, Text)>,
 }
 
 /// Run-time state of a service.
@@ -261,7 +258,9 @@ pub(super) struct Loaded {
     /// `def.service`, or the defaults where the file has gone.
     pub config: Arc<Service>,
     /// What of its commands is the same in every run, as far as they have run.
-    pub programs: Vec<Arc<Prepared>>,
+    pub programs: [Vec<Option<Arc<Prepared>>>; 7],
+    /// What Environment= gives every process, each variable once.
+    pub assignments: Vec<(Text, Text)>,
     /// Dependencies that this unit's own file declares.
     pub own: Vec<(Relation, UnitId)>,
     /// What others' dependencies on this unit mean here.
@@ -302,7 +301,8 @@ impl Loaded {
             ident: name.clone(),
             def: Arc::new(Unit { name: name.to_string(), load_state: LoadState::NotFound, ..Unit::default() }),
             config: Arc::new(Service::default()),
-            programs: Vec::new(),
+            programs: Default::default(),
+            assignments: Vec::new(),
             name,
             kind,
             present: false,

@@ -309,7 +309,8 @@ impl<'a> Document<'a> {
                 StepKind::Console(Console { when, when_at, commands })
             }
             Opens::Expect => {
-                let claims = crate::expect::parse(self.source.text(), content)?;
+                let first_line = self.source.position(content.start).line as usize;
+                let claims = crate::expect::parse_from(self.source.text(), content, first_line)?;
                 if claims.is_empty() {
                     return Err(Diagnostic::new(
                         block.span.clone(),

@@ -1,7 +1,7 @@
 //! Finding a unit's files in the unit directories (systemd.unit(5), "Unit File Load Path"; SPEC 1.5).
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::name::{self, NameKind, UnitType};
 use super::path;
@@ -81,6 +81,11 @@ impl Loader {
     ///
     /// A unit that was asked for by an alias comes back under its own name, with the alias in [`Unit::aliases`].
     pub fn load(&self, files: &Files, name: &str) -> Unit {
+        self.load_from(files, &Index::of(files), name)
+    }
+
+    /// The same, for many units of the same files: `index` is what is there of them all.
+    pub fn load_from(&self, files: &Files, index: &Index, name: &str) -> Unit {
         let kind = match (name::kind(name), UnitType::of(name)) {
             (Some(NameKind::Template), _) => {
                 let text = format!("Unit name {name} is missing the instance name.");
@@ -89,11 +94,10 @@ impl Loader {
             (Some(_), Some(kind)) => kind,
             _ => return self.unusable(name, LoadState::Error, format!("Unit name {name} is not valid.")),
         };
-        let index = Index::new(files);
         let fragment = index.fragment_of(name);
         let content = fragment.as_deref().map(|path| (path, files.read(path)));
         let optional = matches!(kind, UnitType::Slice | UnitType::Scope | UnitType::Device);
-        let (id, aliases) = index.names(name, fragment.as_deref());
+        let (id, aliases) = index.names(files, name, fragment.as_deref());
         let mut unit = match content {
             None if !optional => self.unusable(name, LoadState::NotFound, format!("Unit {name} not found.")),
             Some((path, None)) => {
@@ -118,7 +122,7 @@ impl Loader {
                 Draft::new(name, kind, self.profile, &self.context).read_all(fragment, &id, &aliases, &drop_ins)
             }
         };
-        self.add_links(files, kind, &mut unit);
+        self.add_links(files, index, kind, &mut unit);
         unit
     }
 
@@ -140,10 +144,11 @@ impl Loader {
     }
 
     /// `.wants` and `.requires` directories: the unit's own, and those of others that name it.
-    fn add_links(&self, files: &Files, kind: UnitType, unit: &mut Unit) {
+    fn add_links(&self, files: &Files, index: &Index, kind: UnitType, unit: &mut Unit) {
         let Unit { name, aliases, wants, requires, wanted_by, required_by, .. } = unit;
-        let names: HashSet<&str> = std::iter::once(&*name).chain(&*aliases).map(String::as_str).collect();
-        for (suffix, own, others) in [(".wants", wants, wanted_by), (".requires", requires, required_by)] {
+        for (suffix, own, links, others) in
+            [(".wants", wants, &index.wanted_by, wanted_by), (".requires", requires, &index.required_by, required_by)]
+        {
             let masked = |path: &str| files.read(path).is_some_and(<[u8]>::is_empty);
             if unit.load_state == LoadState::Loaded {
                 let mut known: HashSet<String> = own.iter().cloned().collect();
@@ -155,17 +160,11 @@ impl Loader {
                     }
                 }
             }
+            let named = std::iter::once(&*name).chain(&*aliases).filter_map(|name| links.get(name)).flatten();
+            let mut found: Vec<&(usize, String)> = named.collect();
+            found.sort_unstable();
             let mut known: HashSet<&str> = HashSet::new();
-            for dir in SEARCH_PATH {
-                for (relative, _) in files.children(dir) {
-                    let Some((owner, entry)) = relative.split_once('/') else { continue };
-                    let Some(owner) = owner.strip_suffix(suffix) else { continue };
-                    let usable = matches!(name::kind(owner), Some(NameKind::Plain | NameKind::Instance));
-                    if usable && names.contains(entry) && !masked(&format!("{dir}/{relative}")) && known.insert(owner) {
-                        others.push(owner.to_owned());
-                    }
-                }
-            }
+            others.extend(found.into_iter().map(|(_, owner)| owner).filter(|owner| known.insert(owner)).cloned());
         }
     }
 }
@@ -179,22 +178,31 @@ enum Target {
     Alias(String),
 }
 
-/// All names in the unit directories.
-struct Index<'a> {
-    files: &'a Files,
+/// Everything in the unit directories, by name: looked through once, however many units are loaded from them.
+#[derive(Clone, Debug, Default)]
+pub struct Index {
     names: BTreeMap<String, Target>,
+    /// The aliases that lead to a file, by its path.
+    aliases: HashMap<String, Vec<String>>,
+    /// Whose `.wants` directories a name is in, with the rank of the first of them.
+    wanted_by: Links,
+    required_by: Links,
 }
 
-impl<'a> Index<'a> {
-    fn new(files: &'a Files) -> Self {
-        let mut names = BTreeMap::new();
+/// Owners of directories and the ranks of these, by the names that are in them.
+type Links = HashMap<String, Vec<(usize, String)>>;
+
+impl Index {
+    /// What these files are.
+    pub fn of(files: &Files) -> Self {
+        let mut index = Self::default();
         for dir in SEARCH_PATH {
             for (name, entry) in files.list(dir) {
                 if !name::is_valid(name) {
                     continue;
                 }
                 // The first directory wins; a symlink that makes no sense leaves room for the next.
-                if let Entry::Vacant(vacant) = names.entry(name.to_owned()) {
+                if let Entry::Vacant(vacant) = index.names.entry(name.to_owned()) {
                     let target = match entry {
                         FileEntry::Regular { .. } => Some(Target::File(format!("{dir}/{name}"))),
                         FileEntry::Symlink { target } => link_target(dir, name, target),
@@ -205,7 +213,34 @@ impl<'a> Index<'a> {
                 }
             }
         }
-        Self { files, names }
+        let aliases = index.names.iter().filter(|(_, target)| matches!(target, Target::Alias(_)));
+        let mut by_file: HashMap<String, Vec<String>> = HashMap::new();
+        for (alias, path) in aliases.filter_map(|(name, _)| Some((name, index.file_of(name)?))) {
+            by_file.entry(path.to_owned()).or_default().push(alias.clone());
+        }
+        index.aliases = by_file;
+        index.find_links(files);
+        index
+    }
+
+    fn find_links(&mut self, files: &Files) {
+        let mut rank = 0;
+        for dir in SEARCH_PATH {
+            for (relative, _) in files.children(dir) {
+                let Some((owner, entry)) = relative.split_once('/') else { continue };
+                let (owner, links) = match (owner.strip_suffix(".wants"), owner.strip_suffix(".requires")) {
+                    (Some(owner), _) => (owner, &mut self.wanted_by),
+                    (_, Some(owner)) => (owner, &mut self.required_by),
+                    (None, None) => continue,
+                };
+                let usable = matches!(name::kind(owner), Some(NameKind::Plain | NameKind::Instance));
+                let masked = || files.read(&format!("{dir}/{relative}")).is_some_and(<[u8]>::is_empty);
+                if usable && name::is_valid(entry) && !masked() {
+                    rank += 1;
+                    links.entry(entry.to_owned()).or_default().push((rank, owner.to_owned()));
+                }
+            }
+        }
     }
 
     /// Follows aliases to a file. An instance that is only an alias's target is looked for under its template.
@@ -227,7 +262,7 @@ impl<'a> Index<'a> {
     }
 
     /// The unit's own name, from its fragment, and its other names.
-    fn names(&self, asked: &str, fragment: Option<&str>) -> (String, Vec<String>) {
+    fn names(&self, files: &Files, asked: &str, fragment: Option<&str>) -> (String, Vec<String>) {
         let Some(fragment) = fragment else { return (asked.to_owned(), Vec::new()) };
         let file_name = path::split(fragment).1;
         let instance = name::instance(asked).unwrap_or_default();
@@ -242,13 +277,10 @@ impl<'a> Index<'a> {
             }
         };
         add(asked.to_owned());
-        if self.files.read(fragment).is_some_and(<[u8]>::is_empty) {
+        if files.read(fragment).is_some_and(<[u8]>::is_empty) {
             return (id.clone(), others.into_iter().collect());
         }
-        for (name, target) in &self.names {
-            if !matches!(target, Target::Alias(_)) || self.file_of(name) != Some(fragment) {
-                continue;
-            }
+        for name in self.aliases.get(fragment).into_iter().flatten() {
             let alias = match name::kind(name) {
                 // A template's alias is an alias of each of its instances, unless that has a file of its own.
                 Some(NameKind::Template) => name::with_instance(name, instance)

@@ -28,7 +28,7 @@ mod words;
 pub use environment::{expand, parse_environment_file};
 pub use install::{UnitFileState, unit_file_state};
 pub use keys::{all as known_keys, since as key_since};
-pub use load::{Loader, SEARCH_PATH, load};
+pub use load::{Index, Loader, SEARCH_PATH, load};
 pub use name::{NameKind, UnitType};
 pub(crate) use path::is_valid as is_valid_path;
 pub(crate) use show::quoted;

@@ -52,6 +52,8 @@ impl Default for Context {
 
 /// The longest name of a unit that may come out.
 const LONGEST_NAME: usize = 256;
+/// The longest text of any other kind: LONG_LINE_MAX, so that `%n%n%n…` does not fill the memory.
+const LONGEST_TEXT: usize = 1024 * 1024;
 
 /// Which specifiers a setting knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,12 +80,16 @@ impl Specifiers<'_> {
     ///
     /// # Errors
     ///
-    /// [`Errno::BadSlot`] for a letter or digit that is no specifier, [`Errno::NameTooLong`] for a name.
+    /// [`Errno::BadSlot`] for a letter or digit that is no specifier, [`Errno::NameTooLong`] for too long a result.
     pub(crate) fn expand(&self, text: &str, scope: Scope) -> Result<String, Errno> {
+        let longest = if scope == Scope::Name { LONGEST_NAME } else { LONGEST_TEXT };
         let mut out = String::with_capacity(text.len());
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('%') {
             out.push_str(before);
+            if out.len() > longest {
+                return Err(Errno::NameTooLong);
+            }
             let Some(letter) = after.chars().next() else {
                 out.push('%');
                 rest = "";
@@ -99,7 +105,7 @@ impl Specifiers<'_> {
             }
         }
         out.push_str(rest);
-        if scope == Scope::Name && out.len() > LONGEST_NAME {
+        if out.len() > longest {
             return Err(Errno::NameTooLong);
         }
         Ok(out)

@@ -1,11 +1,12 @@
 //! From a command of the unit file to a program with its environment (systemd.exec(5)).
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::super::catalog::level;
 use super::super::interface::{Effect, ExecFailure, ExecRole, NOTIFY_SOCKET, Pid, Program, Spawn};
 use super::super::load::commands;
-use super::super::loaded::{Kind, Prepared, Relation, Timer, UnitId};
+use super::super::loaded::{Kind, Prepared, Relation, Timer, UnitId, role_index};
 use super::super::states::SocketState;
 use super::super::step::Step;
 use super::super::text::Text;
@@ -152,18 +153,17 @@ impl Step<'_> {
     /// What of the command is the same in every run, found out in the first one.
     fn prepared(&mut self, unit: UnitId, role: ExecRole, index: usize, command: &ExecCommand) -> Arc<Prepared> {
         let this = self.unit_mut(unit);
-        let known = this.programs.iter().find(|known| known.role == role && known.index == index);
-        if let Some(known) = known {
-            return known.clone();
+        let list = &mut this.programs[role_index(role)];
+        if list.len() <= index {
+            list.resize(index + 1, None);
         }
-        let prepared = Arc::new(prepare(&this.config, role, index, command));
-        this.programs.push(prepared.clone());
-        prepared
+        list[index].get_or_insert_with(|| Arc::new(prepare(&this.config, role, command))).clone()
     }
 
     /// The variables of EnvironmentFile=, read anew for every process.
     fn environment_files(&mut self, unit: UnitId, config: &Service) -> Result<Vec<(String, String)>, String> {
         let mut variables = Vec::new();
+        let mut places = environment::Places::default();
         for (pattern, optional) in &config.environment_file {
             let paths = if pattern.contains(['*', '?', '[']) { self.host.glob(pattern) } else { vec![pattern.clone()] };
             let mut found = false;
@@ -177,7 +177,7 @@ impl Step<'_> {
                             self.log(unit, level::WARNING, &text);
                         }
                         for (name, value) in &file.variables {
-                            environment::set(&mut variables, name, value);
+                            places.set(&mut variables, name, value);
                         }
                     }
                     Err(_) if *optional => {}
@@ -212,7 +212,7 @@ impl Step<'_> {
     ) -> Vec<(Text, Text)> {
         let this = self.unit(unit);
         let run = &this.service;
-        let mut all = Vec::with_capacity(prepared.first.len() + prepared.last.len() + files.len() + 13);
+        let mut all = Vec::with_capacity(prepared.first.len() + this.assignments.len() + files.len() + 13);
         all.extend_from_slice(&prepared.first);
         // All of these names are different.
         let mut put = |name: &'static str, value: Text| all.push((Text::fixed(name), value));
@@ -255,19 +255,15 @@ impl Step<'_> {
             put("LISTEN_FDS", Text::number(sockets.len() as u64));
             put("LISTEN_FDNAMES", names.join(":").into());
         }
-        for (name, value) in &prepared.last {
-            set(&mut all, name, value);
-        }
-        for (name, value) in files {
-            set(&mut all, &name.into(), &value.into());
-        }
+        set_all(&mut all, this.assignments.iter().cloned());
+        set_all(&mut all, files.iter().map(|(name, value)| (name.into(), value.into())));
         if !config.unset_environment.is_empty() {
-            all.retain(|(name, value)| {
-                !config.unset_environment.iter().any(|unset| match unset.split_once('=') {
-                    Some((key, exact)) => name == key && value == exact,
-                    None => name == unset.as_str(),
-                })
-            });
+            let unset: HashSet<(&str, Option<&str>)> = config
+                .unset_environment
+                .iter()
+                .map(|word| word.split_once('=').map_or((word.as_str(), None), |(name, value)| (name, Some(value))))
+                .collect();
+            all.retain(|(name, value)| !unset.contains(&(name, None)) && !unset.contains(&(name, Some(value))));
         }
         all
     }
@@ -326,16 +322,25 @@ impl Step<'_> {
     }
 }
 
-/// Sets a variable, in place if it was set before.
-fn set(block: &mut Vec<(Text, Text)>, name: &Text, value: &Text) {
-    match block.iter_mut().find(|(known, _)| known == name) {
-        Some((_, old)) => old.clone_from(value),
-        None => block.push((name.clone(), value.clone())),
+/// Sets variables of different names, each in place if it was set before.
+fn set_all(block: &mut Vec<(Text, Text)>, variables: impl ExactSizeIterator<Item = (Text, Text)>) {
+    // A few are looked for one by one, which is faster; many would take quadratic time.
+    let places: Option<HashMap<Text, usize>> = (variables.len() > 16)
+        .then(|| block.iter().enumerate().map(|(place, (name, _))| (name.clone(), place)).collect());
+    for (name, value) in variables {
+        let place = match &places {
+            Some(places) => places.get(&name).copied(),
+            None => block.iter().position(|(known, _)| *known == name),
+        };
+        match place {
+            Some(place) => block[place].1 = value,
+            None => block.push((name, value)),
+        }
     }
 }
 
 /// What of a command is the same in every run.
-fn prepare(config: &Service, role: ExecRole, index: usize, command: &ExecCommand) -> Prepared {
+fn prepare(config: &Service, role: ExecRole, command: &ExecCommand) -> Prepared {
     let output = match config.standard_output.as_str() {
         "inherit" if config.standard_input == "null" => "null".to_owned(),
         "inherit" => config.standard_input.clone(),
@@ -355,18 +360,12 @@ fn prepare(config: &Service, role: ExecRole, index: usize, command: &ExecCommand
         let account = [("HOME", home.as_str()), ("LOGNAME", user), ("USER", user), ("SHELL", "/bin/bash")];
         first.extend(account.map(|(name, value)| (Text::fixed(name), value.into())));
     }
-    let mut last = Vec::new();
-    for (name, value) in &config.environment {
-        set(&mut last, &name.into(), &value.into());
-    }
     let base = command.path.rsplit('/').next().unwrap_or(&command.path);
     Prepared {
         role,
-        index,
         argv: (command.no_env_expand || !command.argv.iter().any(|word| word.contains('$')))
             .then(|| command.argv.clone().into()),
         first,
-        last,
         program: Arc::new(Program {
             path: command.path.clone(),
             working_directory: match &config.working_directory {
