@@ -42,6 +42,10 @@ impl Unit {
             list.iter().for_each(|word| out.line(key, quote_plain(word)));
         }
         out.option("DefaultInstance", &install.default_instance);
+        if out.done.is_empty() {
+            // An empty file masks the unit; one without settings does not.
+            return "[Unit]\n".into();
+        }
         out.done
     }
 
@@ -327,16 +331,18 @@ fn statuses(set: &ExitStatusSet) -> String {
 
 fn command_line(command: &ExecCommand) -> String {
     let argv0 = command.argv.first().map_or("", String::as_str);
-    // Only a path in front of `@` can start with one.
-    let separate = path::simplify(argv0) != command.path || command.path.starts_with('@');
+    let separate = path::simplify(argv0) != command.path;
+    let path = if separate { &command.path } else { argv0 };
     let mut program = String::new();
     program.push_str(if command.ignore_failure { "-" } else { "" });
     program.push_str(if separate { "@" } else { "" });
     program.push_str(if command.no_env_expand { ":" } else { "" });
     program.push_str(command.privileges);
     program.push_str(if command.via_shell { "|" } else { "" });
-    program.push_str(if separate { &command.path } else { argv0 });
-    let mut words = vec![quote_escaped(&program)];
+    // A name that looks like a prefix or a separator came out of specifiers, and goes behind one that stands for nothing.
+    program.push_str(if path == ";" || path.starts_with(['-', '@', ':', '+', '!', '|']) { "%A" } else { "" });
+    program.push_str(&doubled(path));
+    let mut words = vec![quote_doubled(program)];
     let arguments = command.argv.iter().skip(usize::from(!separate));
     words.extend(arguments.map(|word| quote_escaped(word)));
     words.join(" ")
@@ -344,8 +350,12 @@ fn command_line(command: &ExecCommand) -> String {
 
 /// A word for the splitter that knows quotes and C escapes, without specifiers.
 fn quote_escaped(word: &str) -> String {
+    quote_doubled(doubled(word))
+}
+
+/// The same for a word whose specifiers are meant.
+fn quote_doubled(text: String) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/._-+=:@,!$|{}[]()<>&*?^~#".contains(c);
-    let text = doubled(word);
     // A comment sign cannot start a line here, but nothing is lost by not tempting anybody.
     if !text.is_empty() && text.chars().all(|c| plain(c) || c == '%') {
         return text;

@@ -11,6 +11,7 @@ mod ctl_versions;
 mod expect;
 mod expect_state;
 mod expect_tables;
+mod fuzzed;
 mod hostile;
 mod journal;
 mod journalctl;
