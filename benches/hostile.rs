@@ -9,7 +9,7 @@ use relapse::Scenario;
 use relapse::control::{Decoder, Note, ToRun, encode};
 use relapse::expect::parse;
 use relapse::journal::{Format, Journal, Record, Style};
-use relapse::manager::{Config, Exit, JobVerb, Request};
+use relapse::manager::{Config, Exit, JobMode, JobVerb, Request};
 use relapse::time::{IncidentTime, Span};
 use relapse::unit::{Files, Profile, Unit, load, parse_environment_file};
 use relapse::world::{Act, Launch, Program, World};
@@ -85,10 +85,10 @@ fn family(size: usize, lines: &dyn Fn(usize) -> String) {
     world.boot();
     let unit = || "u0.service".to_owned();
     for request in [
-        Request::Job { verb: JobVerb::Start, unit: unit() },
-        Request::Job { verb: JobVerb::Restart, unit: unit() },
+        Request::Job { verb: JobVerb::Start, unit: unit(), mode: JobMode::default() },
+        Request::Job { verb: JobVerb::Restart, unit: unit(), mode: JobMode::default() },
         Request::DaemonReload,
-        Request::Job { verb: JobVerb::Stop, unit: unit() },
+        Request::Job { verb: JobVerb::Stop, unit: unit(), mode: JobMode::default() },
     ] {
         world.request(request);
         world.run_for(Span::from_secs(1));
@@ -119,7 +119,7 @@ fn managers() {
         let config = Config { profile: Profile::V252, boot: BOOT, timer_phase: Span::ZERO, seed: 1 };
         let mut world = World::new(config, files, Box::new(launcher));
         world.boot();
-        world.request(Request::Job { verb: JobVerb::Start, unit: "u.service".into() });
+        world.request(Request::Job { verb: JobVerb::Start, unit: "u.service".into(), mode: JobMode::default() });
         world.run_for(Span::from_secs(1));
         black_box(world.properties("u.service"));
     });

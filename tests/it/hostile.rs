@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use relapse::Scenario;
 use relapse::expect::parse;
 use relapse::journal::{Format, Journal, LineBreak, Record, StreamBuffer, Style};
-use relapse::manager::{Config, JobVerb, Reply, Request};
+use relapse::manager::{Config, JobMode, JobVerb, Reply, Request};
 use relapse::time::{IncidentTime, Span};
 use relapse::unit::{Files, LoadState, Profile, Unit, load};
 use relapse::world::{Act, Happened, Launch, Program, World};
@@ -141,7 +141,7 @@ fn machine(files: Files, program: Program) -> World {
 
 /// Starts a unit: what came of the request, and what the manager logged within a second.
 fn start(world: &mut World, unit: &str) -> (Reply, Vec<String>) {
-    world.request(Request::Job { verb: JobVerb::Start, unit: unit.into() });
+    world.request(Request::Job { verb: JobVerb::Start, unit: unit.into(), mode: JobMode::default() });
     world.run_for(Span::from_secs(1));
     let mut answer = None;
     let mut log = Vec::new();

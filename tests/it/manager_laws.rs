@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use proptest::test_runner::{TestCaseError, TestCaseResult};
-use relapse::manager::{Config, ExecFailure, ExecRole, Exit, JobId, JobVerb, KillWhom, Pid, Reply, Request};
+use relapse::manager::{Config, ExecFailure, ExecRole, Exit, JobId, JobMode, JobVerb, KillWhom, Pid, Reply, Request};
 use relapse::time::{IncidentTime, Span};
 use relapse::unit::{FileEntry, Files, Profile};
 use relapse::world::{Act, Happened, Launch, Program, Reaction, World};
@@ -339,7 +339,7 @@ fn whatever_a_service_does_it_obeys_its_unit_file() {
             let until = world.now() + Span::from_millis(*wait);
             watch.run(&mut world, &plan, until)?;
             let request = match *deed {
-                Deed::Job(verb) => Request::Job { verb, unit: NAME.into() },
+                Deed::Job(verb) => Request::Job { verb, unit: NAME.into(), mode: JobMode::default() },
                 Deed::ResetFailed => Request::ResetFailed { unit: Some(NAME.into()) },
                 Deed::Kill(whom, signal) => Request::Kill { unit: NAME.into(), whom, signal },
                 Deed::DaemonReload => Request::DaemonReload,
@@ -359,7 +359,7 @@ fn whatever_a_service_does_it_obeys_its_unit_file() {
         watch.keeps_to_the_limit(&plan)?;
 
         // A stopped unit stays stopped.
-        world.request(Request::Job { verb: JobVerb::Stop, unit: NAME.into() });
+        world.request(Request::Job { verb: JobVerb::Stop, unit: NAME.into(), mode: JobMode::default() });
         let until = world.now() + Span::from_secs(60);
         watch.disturbed = true;
         watch.run(&mut world, &plan, until)?;
@@ -407,7 +407,7 @@ fn two_machines_with_the_same_seed_live_the_same_life() {
             for (wait, deed) in &plan.deeds {
                 world.run_for(Span::from_millis(*wait));
                 if let Deed::Job(verb) = *deed {
-                    world.request(Request::Job { verb, unit: NAME.into() });
+                    world.request(Request::Job { verb, unit: NAME.into(), mode: JobMode::default() });
                 }
             }
             world.run_for(Span::from_secs(5));
