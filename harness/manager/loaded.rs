@@ -241,6 +241,7 @@ pub(super) struct SocketRun {
     pub opening: bool,
     pub trigger_limit: RateLimit,
     pub n_accepted: u32,
+    pub n_refused: u32,
 }
 
 /// One loaded unit.

@@ -178,6 +178,7 @@ impl Manager {
                     "NAccepted",
                     if unit.def.socket.as_ref().is_some_and(|s| s.accept) { unit.socket.n_accepted } else { 0 },
                 );
+                sheet.number("NRefused", unit.socket.n_refused);
             }
             Kind::Target | Kind::Other => {}
         }

@@ -152,6 +152,7 @@ impl Step<'_> {
         let burst = socket.trigger_limit_burst.unwrap_or(if socket.accept { 200 } else { 20 });
         if !self.unit_mut(unit).socket.trigger_limit.allow(now, interval, burst) {
             self.log(unit, level::WARNING, "Trigger limit hit, refusing further activation.");
+            self.unit_mut(unit).socket.n_refused = self.unit(unit).socket.n_refused.saturating_add(1);
             return self.socket_dead(unit, SocketResult::TriggerLimitHit);
         }
         let Some(service) = self.unit(unit).related(Relation::Triggers).next() else { return };

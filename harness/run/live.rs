@@ -25,6 +25,8 @@ pub struct Setup {
     pub hostname: String,
     /// Directories that are its own, not the host's, with all that is below them. They are made.
     pub directories: Vec<String>,
+    /// Ports that the machine's programs, units and commands use: a free one of the host stands for each.
+    pub ports: BTreeSet<u16>,
     /// Users and groups that do not exist; every other one does.
     pub unknown_accounts: BTreeSet<String>,
 }
@@ -58,6 +60,7 @@ pub struct EndedCommand {
 /// #     timer_phase: Span::ZERO,
 /// #     hostname: "web1".to_owned(),
 /// #     directories: Vec::new(),
+/// #     ports: Default::default(),
 /// #     unknown_accounts: Default::default(),
 /// # };
 /// let mut live = Live::boot(setup, &Options::default())?;
@@ -103,7 +106,7 @@ impl Live {
                 timer_phase: setup.timer_phase,
                 hostname: setup.hostname,
                 first_pid: FIRST_PID,
-                ports: BTreeSet::new(),
+                ports: setup.ports,
                 stand_ins: Vec::new(),
                 executables: Vec::new(),
                 own_paths: own,

@@ -16,6 +16,7 @@ fn boot() -> Live {
         timer_phase: Span::ZERO,
         hostname: "web1".to_owned(),
         directories: vec!["/data".to_owned()],
+        ports: Default::default(),
         unknown_accounts: ["nobodyknows".to_owned()].into(),
     };
     let options = Options { helper: Some(env!("CARGO_BIN_EXE_relapse").into()), ..Options::default() };

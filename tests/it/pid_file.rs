@@ -111,6 +111,7 @@ fn printed(row: &Row) -> String {
         timer_phase: Span::ZERO,
         hostname: "web1".to_owned(),
         directories: vec!["/data".to_owned(), "/run".to_owned()],
+        ports: Default::default(),
         unknown_accounts: Default::default(),
     };
     let options = Options { helper: Some(env!("CARGO_BIN_EXE_relapse").into()), ..Options::default() };

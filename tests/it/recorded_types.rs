@@ -119,6 +119,7 @@ fn replay(case: &Case) -> Vec<String> {
         timer_phase: Span::from_millis(164),
         hostname: "semtest".to_owned(),
         directories: vec!["/run".to_owned(), "/usr/local".to_owned()],
+        ports: Default::default(),
         unknown_accounts: Default::default(),
     };
     let options = Options { helper: Some(env!("CARGO_BIN_EXE_relapse").into()), ..Options::default() };
