@@ -15,7 +15,7 @@ use crate::control::SocketRow;
 use crate::manager::{Input, Pid};
 use crate::sys::process;
 use crate::sys::socket::{self, Tcp};
-use crate::time::IncidentTime;
+use crate::time::{IncidentTime, Span};
 use crate::timeline::EventKind;
 use crate::unit::Socket;
 
@@ -25,8 +25,9 @@ const MANAGER: Pid = 1;
 const FIRST_FD: i32 = 36;
 /// net.core.somaxconn, above which no backlog goes.
 const SOMAXCONN: u32 = 4096;
-/// How often sockets may trigger at one moment; systemd's own limits are 20 and 200 in two seconds.
+/// How often sockets may trigger in [`TRIGGER_WINDOW`]; systemd's own limits are 20 and 200 in two seconds.
 const MOST_TRIGGERS: u32 = 400;
+const TRIGGER_WINDOW: Span = Span::from_secs(5);
 
 /// All sockets that the manager holds, by unit.
 #[derive(Debug, Default)]
@@ -295,13 +296,13 @@ impl Incident {
         let Some(unit) = self.sockets.waiting()? else { return Ok(false) };
         let now = self.now();
         let (since, count) = &mut self.sockets.triggers;
-        if *since != now {
+        if now.since(*since) >= TRIGGER_WINDOW {
             (*since, *count) = (now, 0);
         }
         *count += 1;
         if *count > MOST_TRIGGERS {
             let text = format!(
-                "{unit} was triggered {MOST_TRIGGERS} times without any time passing; \
+                "{unit} was triggered {MOST_TRIGGERS} times within {TRIGGER_WINDOW}; \
                  give it or its service a limit, or let the service take some time"
             );
             return Err(io::Error::other(text).into());
