@@ -56,7 +56,7 @@ fn units() {
         service(&format!("Environment={}\n", lines(n, |i| format!("A{i}=1 "))))
     });
     ratio("After= lines", 25_000, &|n| service(&format!("[Unit]\n{}", lines(n, |i| format!("After=a{i}.service\n")))));
-    ratio("one long line", 250_000, &|n| service(&format!("ExecStart=/x {}\n", "\\x41%n'$A' ".repeat(n / 10))));
+    ratio("one long line", 200_000, &|n| service(&format!("ExecStart=/x {}\n", "\\x41%n'$A' ".repeat(n / 10))));
     ratio("an environment file", 50_000, &|n| {
         drop(black_box(parse_environment_file(lines(n, |i| format!("A{i}='b'\n")).as_bytes())))
     });

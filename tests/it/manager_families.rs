@@ -86,8 +86,14 @@ fn inputs() -> impl Strategy<Value = Input> {
     let names = || proptest::sample::select(ANY).prop_map(str::to_owned);
     let pids = || prop_oneof![9 => 300u32..330, 1 => any::<u32>()];
     let verbs = proptest::sample::select(&[JobVerb::Start, JobVerb::Stop, JobVerb::Restart, JobVerb::Reload]);
+    let modes = proptest::sample::select(&[
+        JobMode::Replace,
+        JobMode::Fail,
+        JobMode::IgnoreDependencies,
+        JobMode::IgnoreRequirements,
+    ]);
     let request = prop_oneof![
-        6 => (verbs, names()).prop_map(|(verb, unit)| Request::Job { verb, unit, mode: JobMode::default() }),
+        6 => (verbs, names(), modes).prop_map(|(verb, unit, mode)| Request::Job { verb, unit, mode }),
         1 => proptest::option::of(names()).prop_map(|unit| Request::ResetFailed { unit }),
         1 => names().prop_map(|unit| Request::Load { unit }),
         1 => names().prop_map(|unit| Request::Kill { unit, whom: KillWhom::All, signal: 15 }),
@@ -104,6 +110,7 @@ fn inputs() -> impl Strategy<Value = Input> {
         "WATCHDOG_USEC=1",
         "EXTEND_TIMEOUT_USEC=999999999999",
         "STATUS=\u{fffd}\nERRNO=-5\n=\n\n",
+        "STATUS=\0\0\nBUSERROR=x\nFDSTORE=1\nRESTART_RESET=1",
         "NOTIFYACCESS=none",
     ]);
     prop_oneof![
@@ -113,7 +120,8 @@ fn inputs() -> impl Strategy<Value = Input> {
         2 => pids().prop_map(|pid| Input::Executed { pid }),
         2 => pids().prop_map(|pid| Input::ExecFailed { pid, failure: ExecFailure::Other("FDS".into(), "?".into()) }),
         2 => names().prop_map(|unit| Input::CgroupEmpty { unit }),
-        2 => (pids(), text).prop_map(|(pid, text)| Input::Notify { pid, unit: None, text: text.into() }),
+        2 => (pids(), proptest::option::of(names()), text)
+            .prop_map(|(pid, unit, text)| Input::Notify { pid, unit, text: text.as_bytes().to_vec() }),
         1 => names().prop_map(|unit| Input::Traffic { unit }),
         1 => (names(), any::<bool>()).prop_map(|(unit, good)| {
             let result = if good { Ok(()) } else { Err(("0.0.0.0:8000".into(), "Address already in use".into())) };
@@ -244,7 +252,7 @@ fn every_job_of_a_family_ends_and_time_goes_on_whoever_calls_for_whom() {
         world.boot();
         for (wait, verb, unit) in deeds {
             watch.run(&mut world, Span::from_millis(wait))?;
-            world.request(Request::Job { verb, unit: unit.into(), mode: JobMode::default() });
+            world.request(Request::Job { verb, unit: unit.into(), mode: JobMode::Replace });
             watch.look(&mut world)?;
         }
         watch.run(&mut world, Span::from_secs(90))?;
@@ -252,7 +260,7 @@ fn every_job_of_a_family_ends_and_time_goes_on_whoever_calls_for_whom() {
         prop_assert!(open.is_empty(), "jobs that nobody heard of again: {open:?}");
 
         for unit in NAMES {
-            world.request(Request::Job { verb: JobVerb::Stop, unit: (*unit).into(), mode: JobMode::default() });
+            world.request(Request::Job { verb: JobVerb::Stop, unit: (*unit).into(), mode: JobMode::Replace });
         }
         watch.run(&mut world, Span::from_secs(60))?;
         let calls = |line: &str| ["OnFailure=", "OnSuccess=", "Upholds="].iter().any(|key| line.starts_with(key));
@@ -280,7 +288,7 @@ fn two_units_that_call_for_each_other_at_every_failure_let_time_go_on() {
             let mut world = World::new(config, files(&family), Box::new(move |_, _| launch(&ends)));
             world.machine_mut().unknown_accounts.insert("nobodyknows".into());
             world.boot();
-            world.request(Request::Job { verb: JobVerb::Start, unit: "a.service".into(), mode: JobMode::default() });
+            world.request(Request::Job { verb: JobVerb::Start, unit: "a.service".into(), mode: JobMode::Replace });
             world.run_for(Span::from_secs(5));
             let calls = |happened: &Happened| matches!(happened, Happened::Logged(message) if message.text == "b.service: Triggering OnFailure= dependencies.");
             let count = world.take_happened().iter().filter(|(_, happened)| calls(happened)).count();

@@ -12,6 +12,7 @@
 //! | what is stopped stays stopped | restarts though a stop is under way |
 //! | every job ends | forgets a restart between its halves; waits for SIGTERM for ever |
 //! | time goes on | lets the jobs of a unit run without a breather |
+//! | without a deadline nothing happens by itself | starts services whenever it wakes |
 
 use std::collections::BTreeSet;
 
@@ -339,7 +340,7 @@ fn whatever_a_service_does_it_obeys_its_unit_file() {
             let until = world.now() + Span::from_millis(*wait);
             watch.run(&mut world, &plan, until)?;
             let request = match *deed {
-                Deed::Job(verb) => Request::Job { verb, unit: NAME.into(), mode: JobMode::default() },
+                Deed::Job(verb) => Request::Job { verb, unit: NAME.into(), mode: JobMode::Replace },
                 Deed::ResetFailed => Request::ResetFailed { unit: Some(NAME.into()) },
                 Deed::Kill(whom, signal) => Request::Kill { unit: NAME.into(), whom, signal },
                 Deed::DaemonReload => Request::DaemonReload,
@@ -359,7 +360,7 @@ fn whatever_a_service_does_it_obeys_its_unit_file() {
         watch.keeps_to_the_limit(&plan)?;
 
         // A stopped unit stays stopped.
-        world.request(Request::Job { verb: JobVerb::Stop, unit: NAME.into(), mode: JobMode::default() });
+        world.request(Request::Job { verb: JobVerb::Stop, unit: NAME.into(), mode: JobMode::Replace });
         let until = world.now() + Span::from_secs(60);
         watch.disturbed = true;
         watch.run(&mut world, &plan, until)?;
@@ -407,7 +408,7 @@ fn two_machines_with_the_same_seed_live_the_same_life() {
             for (wait, deed) in &plan.deeds {
                 world.run_for(Span::from_millis(*wait));
                 if let Deed::Job(verb) = *deed {
-                    world.request(Request::Job { verb, unit: NAME.into(), mode: JobMode::default() });
+                    world.request(Request::Job { verb, unit: NAME.into(), mode: JobMode::Replace });
                 }
             }
             world.run_for(Span::from_secs(5));
