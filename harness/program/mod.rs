@@ -31,7 +31,7 @@ pub const GUARD: &str = "relapse-guard";
 /// `argv[0]` of the polling client.
 pub const CLIENT: &str = "relapse-client";
 
-/// Those of them that run another command.
+/// Commands of a run that run another one.
 pub(crate) const PASS_ON: &[&str] = &["sudo", "timeout", "watch"];
 
 /// If this process was started by a run, does what it was started for and ends; else returns.

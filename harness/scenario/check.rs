@@ -381,7 +381,7 @@ fn writes(scenario: &Scenario, scans: &[Scan]) -> Found {
             return Err(foreign(&command.location.source, start + at.start..start + at.end, target, &own));
         }
     }
-    for file in scenario.files().filter(|file| file.is_shell || is_shell_script(file.text())) {
+    for file in scenario.files().filter(|file| file.is_shell) {
         if let Some(target) = scan(file.text()).targets.iter().find(|target| is_foreign(target, &own)) {
             let start = file.location.span.start;
             let span = start + target.span.start..start + target.span.end;
@@ -399,12 +399,6 @@ fn foreign(source: &Arc<Source>, span: std::ops::Range<usize>, target: &Target, 
     )
     .help(format!("a scenario may write below {}, and to /dev/null", own.join(", ")));
     Error::new(source, diagnostic)
-}
-
-fn is_shell_script(text: &str) -> bool {
-    let first = text.lines().next().unwrap_or_default();
-    first.starts_with("#!")
-        && first.split(['/', ' ']).any(|word| matches!(word.trim(), "sh" | "bash" | "dash" | "ash" | "ksh" | "zsh"))
 }
 
 /// Whether a target is known to lie outside of the run's own directories.

@@ -78,7 +78,7 @@ pub(super) fn opens(text: &str, info: Range<usize>) -> Result<Option<Opens>> {
         ));
     }
     if language.name != "console" && language.name != "expect" && attributes.iter().any(|word| word.name == "file") {
-        let shell = matches!(language.name.as_str(), "sh" | "bash" | "dash" | "ash" | "ksh" | "zsh" | "shell");
+        let shell = super::shell::is_language(&language.name);
         return file(attributes, shell).map(Some);
     }
     match language.name.as_str() {

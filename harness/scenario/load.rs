@@ -299,7 +299,8 @@ impl<'a> Document<'a> {
             })),
             Opens::Unit(name) => StepKind::Unit(UnitBlock { name: name.value.clone(), location: text }),
             Opens::File(path, shell) => {
-                StepKind::File(FileBlock { path: path.value.clone(), is_shell: *shell, location: text })
+                let is_shell = *shell || super::shell::is_script(text.text());
+                StepKind::File(FileBlock { path: path.value.clone(), is_shell, location: text })
             }
             Opens::Console(timing) => {
                 let when = console::when(timing.as_ref(), clock)?;

@@ -463,3 +463,16 @@ fn assigned_name(word: &str) -> Option<&str> {
         && !name.as_bytes()[0].is_ascii_digit();
     is_name.then_some(name)
 }
+
+const SHELLS: &[&str] = &["sh", "bash", "dash", "ash", "ksh", "zsh"];
+
+/// Whether a block in this language is a shell's to read.
+pub(super) fn is_language(name: &str) -> bool {
+    name == "shell" || SHELLS.contains(&name)
+}
+
+/// Whether the first line of a file names a shell as its interpreter.
+pub(super) fn is_script(text: &str) -> bool {
+    let first = text.lines().next().unwrap_or_default();
+    first.starts_with("#!") && first.split(['/', ' ']).any(|word| SHELLS.contains(&word.trim()))
+}

@@ -10,15 +10,10 @@ use relapse::timeline::{Ended, EventKind};
 use relapse::{ClockKind, Options, Outcome, Verdict, report};
 use rstest::rstest;
 
-use crate::lockstep::{console, options, run};
+use crate::lockstep::{console, holds, options, run};
 
 fn with(clock: &str) -> Options {
     Options { clock: clock.parse::<ClockKind>().expect("a clock"), ..options() }
-}
-
-#[track_caller]
-fn holds(outcome: &Outcome) {
-    assert_eq!(outcome.verdict, Verdict::Holds, "{}", report::text(outcome, relapse::expect::Style::Plain));
 }
 
 /// A loop of about four seconds: one of import, three of waiting. Bounds that no slow machine can miss.

@@ -3,12 +3,7 @@
 use relapse::{Options, Outcome, Scenario, Verdict, report};
 use rstest::rstest;
 
-use crate::lockstep::{console, options, run};
-
-#[track_caller]
-fn holds(outcome: &Outcome) {
-    assert_eq!(outcome.verdict, Verdict::Holds, "{}", report::text(outcome, relapse::expect::Style::Plain));
-}
+use crate::lockstep::{console, holds, options, run};
 
 /// The recorded incident: its clock, its PIDs as far as they go, its import time.
 const INCIDENT: &str = r#"# Recorded

@@ -27,7 +27,7 @@ pub(crate) fn options() -> Options {
 }
 
 #[track_caller]
-fn holds(outcome: &Outcome) {
+pub fn holds(outcome: &Outcome) {
     assert_eq!(outcome.verdict, Verdict::Holds, "{}", report::text(outcome, relapse::expect::Style::Plain));
 }
 

@@ -5,7 +5,7 @@ use relapse::timeline::{Answer, EventKind};
 use relapse::{Outcome, Scenario, Verdict, report};
 use rstest::rstest;
 
-use crate::lockstep::options;
+use crate::lockstep::{holds, options};
 
 const RECORDED: &str = include_str!("../../fixtures/systemd/recorded/socket_252.txt");
 
@@ -310,11 +310,6 @@ fn sockets_without_a_service_or_an_address_are_refused_with_the_recorded_words()
 fn run(document: &str) -> Outcome {
     let scenario = Scenario::parse("socket.md", document).expect("the document is in order");
     scenario.run(&options()).expect("the run begins")
-}
-
-#[track_caller]
-fn holds(outcome: &Outcome) {
-    assert_eq!(outcome.verdict, Verdict::Holds, "{}", report::text(outcome, relapse::expect::Style::Plain));
 }
 
 /// A server that takes 4.4 s to start, behind a socket, and a client that polls.

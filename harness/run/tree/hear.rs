@@ -187,8 +187,7 @@ impl Tree {
         let parent = self.by_host.get(&look.ppid).copied();
         let id = self.next_provisional;
         self.next_provisional += 1;
-        let argv = process::cmdline(host).split(' ').map(str::to_owned).collect();
-        let mut found = Process::new(id, host, origin, argv, self.now);
+        let mut found = Process::new(id, host, origin, process::argv(host), self.now);
         found.parent = parent;
         found.stream = Some(stream);
         found.direct = look.ppid.unsigned_abs() == self.guard.pid();
