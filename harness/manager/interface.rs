@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::invocation::InvocationId;
 use super::text::Text;
 use crate::time::{IncidentTime, Span};
 use crate::unit::{Files, Profile, Socket};
@@ -403,8 +404,8 @@ pub struct Message {
     pub text: String,
     /// `MESSAGE_ID`.
     pub message_id: Option<&'static str>,
-    /// `INVOCATION_ID`, 32 hex digits.
-    pub invocation_id: Option<Text>,
+    /// `INVOCATION_ID`.
+    pub invocation_id: Option<InvocationId>,
     /// Event fields: JOB_ID, JOB_TYPE, JOB_RESULT, EXIT_CODE, EXIT_STATUS, COMMAND, N_RESTARTS, UNIT_RESULT, ….
     pub fields: Vec<(&'static str, Text)>,
     /// Logged by a forked child before its exec: its PID and SYSLOG_IDENTIFIER (`(python)`). `None`: by PID 1.
@@ -449,8 +450,8 @@ pub struct Spawn {
     pub argv: Arc<[String]>,
     /// The whole environment.
     pub environment: Vec<(Text, Text)>,
-    /// The unit's invocation ID, 32 hex digits.
-    pub invocation_id: Text,
+    /// The unit's invocation ID.
+    pub invocation_id: Option<InvocationId>,
     /// Whether the process may send notifications; it has [`NOTIFY_SOCKET`] in its environment then.
     pub notify: bool,
     /// Names of the sockets to pass from descriptor 3 on: (socket unit, FileDescriptorName).

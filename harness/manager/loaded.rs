@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::interface::{ExecRole, Exit, Pid, Program};
+use super::invocation::InvocationId;
 use super::job::Job;
 use super::limit::RateLimit;
 use super::states::{ActiveState, ServiceResult, ServiceState, SocketResult, SocketState};
@@ -269,7 +270,7 @@ pub(super) struct Loaded {
     /// The bits of all relations that these hold, and perhaps of some that they held: most units have few.
     relations: u32,
     pub job: Option<Job>,
-    pub invocation: Option<Text>,
+    pub invocation: Option<InvocationId>,
     pub stamps: Stamps,
     pub timers: [IncidentTime; Timer::COUNT],
     /// When a job of the unit did something last, and how many did at that moment.

@@ -20,6 +20,7 @@ mod catalog;
 mod condition;
 mod files;
 mod interface;
+mod invocation;
 mod job;
 mod limit;
 mod load;
@@ -40,6 +41,7 @@ use std::sync::Arc;
 
 pub(crate) use builtin::DEFAULT_TARGET as BOOT_TARGET;
 pub use interface::*;
+pub use invocation::InvocationId;
 pub use limit::RateLimit;
 pub use loaded::ExecStatus;
 pub use properties::{JobRow, UnitRow};
@@ -186,22 +188,10 @@ impl Manager {
         self.last_job
     }
 
-    /// The next invocation ID: 128 bits that depend on the seed and on how many there were before.
-    fn next_invocation(&mut self) -> Text {
+    /// The next invocation ID: it depends on the seed and on how many there were before.
+    fn next_invocation(&mut self) -> InvocationId {
         self.invocations += 1;
-        let mut state = self.config.seed ^ self.invocations.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let mut word = || {
-            // splitmix64: a bijection of the counter, so that IDs of one run never repeat.
-            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut z = state;
-            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            z ^ (z >> 31)
-        };
-        // The version and variant bits of a random UUID, which sd_id128_randomize(3) sets.
-        let high = word() & 0xffff_ffff_ffff_0fff | 0x4000;
-        let low = word() & 0x3fff_ffff_ffff_ffff | 0x8000_0000_0000_0000;
-        hex(high, low)
+        InvocationId::nth(self.config.seed, self.invocations)
     }
 
     fn id(&self, name: &str) -> Option<UnitId> {
@@ -212,16 +202,4 @@ impl Manager {
     fn present(&self, name: &str) -> Option<&Loaded> {
         self.id(name).map(|unit| &self.units[unit.0 as usize]).filter(|unit| unit.present)
     }
-}
-
-/// 32 hex digits; `format!` would take a good part of a cycle's time for it.
-fn hex(high: u64, low: u64) -> Text {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut digits = [0; 32];
-    let bytes = high.to_be_bytes().into_iter().chain(low.to_be_bytes());
-    for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
-        pair[0] = DIGITS[usize::from(byte >> 4)];
-        pair[1] = DIGITS[usize::from(byte & 15)];
-    }
-    std::str::from_utf8(&digits).unwrap_or_default().into()
 }

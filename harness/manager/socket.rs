@@ -78,7 +78,7 @@ impl Step<'_> {
                     priority: level::ERR,
                     text: format!("{}: Failed to create listening socket ({address}): {reason}", this.name),
                     message_id: None,
-                    invocation_id: this.invocation.clone(),
+                    invocation_id: this.invocation,
                     fields: Vec::new(),
                     child: Some((self.host.fork(), "(sd-listen)".to_owned())),
                 };

@@ -173,7 +173,7 @@ impl Step<'_> {
             priority,
             text,
             message_id,
-            invocation_id: this.invocation.clone(),
+            invocation_id: this.invocation,
             fields,
             child: None,
         };

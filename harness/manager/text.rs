@@ -48,19 +48,25 @@ impl Text {
 
     /// A number in decimal digits.
     pub fn number(number: u64) -> Self {
+        Text::numbered("", number)
+    }
+
+    /// A word and a number in decimal digits.
+    pub(super) fn numbered(word: &'static str, number: u64) -> Self {
+        let length = word.len() + number.checked_ilog10().unwrap_or(0) as usize + 1;
         let mut bytes = [0; SHORT];
-        let mut length = 0;
+        let Some(place) = bytes.get_mut(..length) else {
+            return concat([word, &Text::number(number)]).into();
+        };
         let mut rest = number;
-        loop {
-            // Digits come out last first.
-            bytes[length] = b'0' + (rest % 10) as u8;
-            length += 1;
+        // Digits come out last first.
+        for byte in place.iter_mut().rev() {
+            *byte = b'0' + (rest % 10) as u8;
             rest /= 10;
-            if rest == 0 {
-                break;
-            }
         }
-        bytes[..length].reverse();
+        if !word.is_empty() {
+            place[..word.len()].copy_from_slice(word.as_bytes());
+        }
         Text(Repr::Short(length as u8, bytes))
     }
 }

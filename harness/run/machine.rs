@@ -374,7 +374,8 @@ impl Incident {
     fn spawn(&mut self, spawn: Spawn) -> Result<(), Fault> {
         let Spawn { pid, role, argv, environment, notify, .. } = spawn;
         let Program { path, working_directory, output, identifier, .. } = &*spawn.program;
-        let (unit, invocation_id) = (String::from(spawn.unit), String::from(spawn.invocation_id));
+        let unit = String::from(spawn.unit);
+        let invocation_id = spawn.invocation_id.as_deref().unwrap_or_default().to_owned();
         if let Some((_, path)) = environment.iter().find(|(name, _)| name == "PIDFILE") {
             self.machinery.pid_files.insert(unit.clone(), path.to_string());
         }

@@ -1,6 +1,6 @@
 //! A machine for the manager's tests: unit files as text, a clock under the test's hand, and the journal as lines.
 
-use relapse::manager::{Config, JobId, JobMode, JobResult, JobVerb, Message, Pid, Reply, Request, Text};
+use relapse::manager::{Config, InvocationId, JobId, JobMode, JobResult, JobVerb, Message, Pid, Reply, Request};
 use relapse::time::{IncidentTime, Span};
 use relapse::unit::{FileEntry, Files, Profile};
 use relapse::world::{Happened, World};
@@ -201,7 +201,7 @@ fn two_runs_with_the_same_seed_give_the_same_journal_and_other_seeds_other_invoc
         world.take_happened()
     };
     assert_eq!(run(7), run(7));
-    let ids = |happened: Vec<(IncidentTime, Happened)>| -> Vec<Text> {
+    let ids = |happened: Vec<(IncidentTime, Happened)>| -> Vec<InvocationId> {
         happened
             .into_iter()
             .filter_map(|(_, happened)| match happened {

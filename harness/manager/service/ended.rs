@@ -54,7 +54,7 @@ impl Step<'_> {
         let child = Some((pid, child_name(&path)));
         let name = self.unit(unit).name.clone();
         let new_words = self.m.rules.new_words;
-        let invocation = self.unit(unit).invocation.clone();
+        let invocation = self.unit(unit).invocation;
         let mut said = Vec::new();
         let mut say = |priority: u8, text: String, identified: bool| {
             let message = Message {
@@ -62,7 +62,7 @@ impl Step<'_> {
                 priority,
                 text: format!("{name}: {text}"),
                 message_id: identified.then_some(catalog::SPAWN_FAILED),
-                invocation_id: invocation.clone(),
+                invocation_id: invocation,
                 fields: if identified { vec![("EXECUTABLE", path.as_str().into())] } else { Vec::new() },
                 child: child.clone(),
             };

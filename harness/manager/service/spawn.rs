@@ -19,9 +19,9 @@ use crate::unit::{ExecCommand, NotifyAccess, Service, ServiceType};
 pub const MANAGER_ENVIRONMENT: &[(&str, &str)] =
     &[("LANG", "C.UTF-8"), ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")];
 
-/// Where sockets are, as `$JOURNAL_STREAM` has it (systemd.exec(5)). No file has this number, so nobody takes its standard
+/// The device of sockets, as `$JOURNAL_STREAM` has it before the number of the file (systemd.exec(5)). No file has this number, so nobody takes its standard
 /// streams for the journal's socket: here they are none.
-const STREAM_DEVICE: u32 = 8;
+const STREAM_DEVICE: &str = "8:";
 
 impl Step<'_> {
     /// Starts a command as the control process and arms its timeout.
@@ -144,7 +144,7 @@ impl Step<'_> {
             program: prepared.program.clone(),
             argv,
             environment,
-            invocation_id: this.invocation.clone().unwrap_or_default(),
+            invocation_id: this.invocation,
             notify,
             sockets,
         }))
@@ -234,14 +234,14 @@ impl Step<'_> {
             put(name, value);
         }
         if let Some(invocation) = &this.invocation {
-            put("INVOCATION_ID", invocation.clone());
+            put("INVOCATION_ID", Text::from(&**invocation));
         }
         if notify {
             put("NOTIFY_SOCKET", Text::fixed(NOTIFY_SOCKET));
         }
         let (out, error) = &prepared.program.output;
         if [out, error].iter().any(|stream| ["journal", "kmsg", "syslog"].iter().any(|kind| stream.starts_with(kind))) {
-            put("JOURNAL_STREAM", format!("{STREAM_DEVICE}:{}", 20_000 + 2 * u64::from(pid)).into());
+            put("JOURNAL_STREAM", Text::numbered(STREAM_DEVICE, 20_000 + 2 * u64::from(pid)));
         }
         let pid = Text::number(pid.into());
         put("SYSTEMD_EXEC_PID", pid.clone());
@@ -294,7 +294,7 @@ impl Step<'_> {
             list.push(("MONITOR_EXIT_STATUS", status));
         }
         if let Some(invocation) = &that.invocation {
-            list.push(("MONITOR_INVOCATION_ID", invocation.clone()));
+            list.push(("MONITOR_INVOCATION_ID", Text::from(&**invocation)));
         }
         list.push(("MONITOR_UNIT", (&that.name).into()));
         list
