@@ -7,6 +7,7 @@ use super::Fault;
 use super::clock::Clock;
 use super::layout::Layout;
 use super::machine::{Machinery, View};
+use super::pace::Pace;
 use super::sessions::Session;
 use super::sockets::Sockets;
 use super::tree::{Origin, Pending, ProcessId, Report, Start, Tree, UMASK, comm_of};
@@ -83,6 +84,8 @@ pub(super) struct Incident {
     pub(super) reboot_due: bool,
     /// A refused port that nobody of the run holds: somebody outside took it.
     pub(super) intruder: Option<u16>,
+    /// How many commands may start now.
+    pub(super) pace: Pace,
 }
 
 impl Incident {
@@ -137,7 +140,7 @@ impl Incident {
             self.signals_sent = false;
             let process = self.tree.earliest();
             let manager = self.machinery.next_deadline();
-            let next = [process.map(|(at, _)| at), manager]
+            let next = [process.map(|(at, _)| at), manager, self.paced().filter(|_| self.tree.somebody_greets())]
                 .into_iter()
                 .flatten()
                 .min()
@@ -164,9 +167,15 @@ impl Incident {
             self.now();
             match process {
                 Some((at, id)) if at == target => self.tree.wake(id)?,
-                _ => self.input(Input::Elapsed)?,
+                _ if manager == Some(target) => self.input(Input::Elapsed)?,
+                _ => {}
             }
         }
+    }
+
+    /// When the next command may start, if none may now.
+    fn paced(&self) -> Option<IncidentTime> {
+        Some(self.pace.next()).filter(|at| self.clock.is_virtual() && *at > self.tree.now)
     }
 
     /// Serves everybody until nobody runs and nobody wants anything.
@@ -186,7 +195,7 @@ impl Incident {
                 self.now();
             }
             self.take_reports()?;
-            match self.tree.pending() {
+            match self.tree.pending(self.paced().is_none()) {
                 Some(pending) => self.serve(pending)?,
                 None if self.reboot_due && !self.tree.alive().any(|process| process.is_command) => self.reboot()?,
                 None if !self.signalled.is_empty() => self.answer_kills()?,
@@ -305,6 +314,7 @@ impl Incident {
     fn hello(&mut self, id: ProcessId) -> Result<(), Fault> {
         let Some(process) = self.tree.get(id) else { return Ok(()) };
         let (argv, origin, known) = (process.argv.clone(), process.origin.clone(), process.pid);
+        self.pace.count(self.tree.now);
         let role = match (&origin, &self.client) {
             (Origin::Client, Some(client)) => Role::Client(client.clone()),
             _ => match self.stand_in(&argv) {

@@ -352,7 +352,7 @@ impl Incident {
     pub(super) fn reboot(&mut self) -> Result<(), Fault> {
         self.tree.kill_all()?;
         // They die with the machine: no manager is there to hear of it.
-        while let Some(pending) = self.tree.pending() {
+        while let Some(pending) = self.tree.pending(true) {
             if let Pending::Ended(id, status) = pending {
                 self.ended(id, status)?;
             }

@@ -10,6 +10,7 @@ mod layout;
 mod live;
 mod machine;
 mod notify;
+mod pace;
 mod play;
 mod quiet;
 mod sessions;

@@ -11,6 +11,7 @@ use super::guard::Guard;
 use super::incident::{Incident, StandIn};
 use super::layout::Layout;
 use super::machine::Machinery;
+use super::pace::Pace;
 use super::sockets::Sockets;
 use super::tree::{Places, Tree};
 use super::{Cancel, Fault};
@@ -137,6 +138,7 @@ impl Incident {
             signals_sent: false,
             reboot_due: false,
             intruder: None,
+            pace: Pace::new(setup.start),
         };
         incident.input(crate::manager::Input::Boot)?;
         if incident.client.is_some() {

@@ -51,6 +51,9 @@ pub fn holds(outcome: &Outcome) {
     "$ (sleep 3; date +%T > /home/late) & true\n$ sleep 4; cat /home/late\n12:00:03"
 )]
 #[case::busy_work_takes_no_time("$ i=0; while [ $i -lt 2000 ]; do i=$((i+1)); done; date +%T\n12:00:00")]
+#[case::a_loop_of_commands_does_not_stop_the_clock(
+    "$ (sleep 1; touch /home/done) & until [ -e /home/done ]; do systemctl is-active -q x; done; date +%T\n12:00:01"
+)]
 #[case::a_daemon_twice_forked("$ sh -c '(sleep 6; date +%T > /home/daemon) &' ; sleep 7; cat /home/daemon\n12:00:06")]
 fn a_command_takes_exactly_its_incident_time(#[case] lines: &str) {
     holds(&console(lines, options()));

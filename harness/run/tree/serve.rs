@@ -8,7 +8,8 @@ use crate::sys::process;
 
 impl Tree {
     /// The next thing to serve, in the fixed order: notifications, then ends, then hellos and questions, each by number.
-    pub(in crate::run) fn pending(&mut self) -> Option<Pending> {
+    /// Whoever says hello is passed over unless `hellos`.
+    pub(in crate::run) fn pending(&mut self, hellos: bool) -> Option<Pending> {
         if let Some(pending) = self.pending_notice() {
             return Some(pending);
         }
@@ -21,7 +22,11 @@ impl Tree {
         let id = self
             .processes
             .values()
-            .filter(|process| matches!(process.state, State::Greeting | State::Asking(Some(_))))
+            .filter(|process| match process.state {
+                State::Greeting => hellos,
+                State::Asking(Some(_)) => true,
+                _ => false,
+            })
             .map(|process| match process.id {
                 known if known < PROVISIONAL => (Vec::new(), known),
                 unknown => (self.age(process), unknown),
@@ -42,6 +47,11 @@ impl Tree {
             }
             _ => None,
         }
+    }
+
+    /// Whether somebody has said hello and was not welcomed yet.
+    pub(in crate::run) fn somebody_greets(&self) -> bool {
+        self.processes.values().any(|process| process.end.is_none() && matches!(process.state, State::Greeting))
     }
 
     /// For processes that were never served: the order of birth, generation by generation. Siblings are born in the
