@@ -95,9 +95,17 @@ fn order(outcome: &Outcome) -> Vec<String> {
 
 #[test]
 fn a_wall_clock_gives_the_verdict_and_the_order_of_lock_step() {
-    let outcome = run(LOOP, with("scaled:20"));
+    // On a machine that is too busy for this clock a run says that it cannot tell, and wants a slower one.
+    let mut clocks = ["scaled:20", "scaled:10", "scaled:4"].into_iter();
+    let outcome = loop {
+        let clock = clocks.next().expect("one of the clocks is slow enough");
+        let outcome = run(LOOP, with(clock));
+        assert_eq!(outcome.clock, clock);
+        if outcome.verdict != Verdict::Inconclusive {
+            break outcome;
+        }
+    };
     holds(&outcome);
-    assert_eq!(outcome.clock, "scaled:20");
     let attempt = [
         "app.service start",
         "app.service recovery",
