@@ -142,11 +142,11 @@ impl Manager {
     pub fn next_deadline(&self) -> Option<IncidentTime> {
         let timer = self.timers.first().map(|(deadline, ..)| *deadline);
         let look = (!self.awaiting_pid_file.is_empty()).then(|| self.now + Span::from_micros(1));
-        let deadline = match (timer, look) {
-            (Some(a), Some(b)) => a.min(b),
-            (a, b) => a.or(b)?,
-        };
-        Some(deadline.ceil_to_grid(self.config.boot, TIMER_ACCURACY, self.config.timer_phase))
+        // It is the child of an idle service that waits, not the manager, and so to the moment.
+        let idle = self.idle.iter().map(|unit| self.units[unit.0 as usize].timers[Timer::Idle.index()]).min();
+        let on_grid = timer.into_iter().chain(look).min();
+        let on_grid = on_grid.map(|at| at.ceil_to_grid(self.config.boot, TIMER_ACCURACY, self.config.timer_phase));
+        on_grid.into_iter().chain(idle).min()
     }
 
     /// The PID files that the manager waits for.

@@ -70,8 +70,11 @@ impl Step<'_> {
             Input::Boot => self.boot(),
             Input::Elapsed => {}
             Input::Request { id, request } => {
-                // A client's call wakes the manager, and what has elapsed fires first.
-                self.fire_elapsed();
+                // A client wakes the manager when it connects, and what has elapsed then is done before it says what it
+                // wants.
+                if self.fire_elapsed() {
+                    self.settle();
+                }
                 self.request(id, request);
             }
             Input::Traffic { unit } => {

@@ -230,6 +230,9 @@ impl<'a> Run<'a> {
                 let session = Systemctl::new(&words, Profile::V252);
                 self.typed.push(Typed { index, session, output: None });
                 self.go_on();
+                // It may have ended what another one waits for.
+                self.collect();
+                self.go_on();
             }
         }
         let last = commands.iter().filter_map(|command| command["end_ms"][1].as_u64()).max().unwrap_or(0);

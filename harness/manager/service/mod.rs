@@ -137,12 +137,16 @@ impl Step<'_> {
         if !has_main {
             forgotten[0] = std::mem::take(&mut run.main_pid);
             run.main_command = None;
-            run.idle_spawns.clear();
         }
         if !has_control {
             forgotten[1] = std::mem::take(&mut run.control_pid);
             run.control_command = None;
         }
+        if !run.idle_spawns.is_empty() {
+            let (main, control) = (run.main_pid, run.control_pid);
+            run.idle_spawns.retain(|spawn| spawn.pid == main || spawn.pid == control);
+        }
+        let waits = !run.idle_spawns.is_empty();
         let reload_failed = run.reload_result != ServiceResult::Success;
         let will_auto_restart = run.will_auto_restart;
         for pid in forgotten.into_iter().filter(|pid| *pid != 0) {
@@ -154,7 +158,7 @@ impl Step<'_> {
         if !up {
             self.disarm(unit, Timer::Watchdog);
         }
-        if !has_main {
+        if !waits {
             self.disarm(unit, Timer::Idle);
         }
         self.changed(unit, old.active(idle), state.active(idle), reload_failed, will_auto_restart);

@@ -23,6 +23,10 @@ pub const MANAGER_ENVIRONMENT: &[(&str, &str)] =
 /// streams for the journal's socket: here they are none.
 const STREAM_DEVICE: &str = "8:";
 
+/// How long the child of a Type=idle service waits for the job queue to drain: five seconds, and one more for an answer
+/// (systemd.service(5) names the five alone; `idl01` and its siblings were recorded).
+const IDLE_WAIT: Span = Span::from_secs(6);
+
 impl Step<'_> {
     /// Starts a command as the control process and arms its timeout.
     ///
@@ -73,7 +77,7 @@ impl Step<'_> {
         self.unit_mut(unit).service.idle_spawns.push(*spawn);
         self.m.idle.push(unit);
         // But not for ever.
-        self.arm_after(unit, Timer::Idle, Span::from_secs(5));
+        self.arm_after(unit, Timer::Idle, IDLE_WAIT);
     }
 
     /// Lets the programs of Type=idle services go once no job is left; whether there was one.
