@@ -160,6 +160,10 @@ fn replay(case: &Value) -> Result<Vec<String>, relapse::Fault> {
         wrong.push(format!("the program ran {runs} times, not {}", expected["runs"]));
     }
     live.end()?;
+    if !wrong.is_empty() {
+        let line = |s: &Said| format!("{:>6} {} {}", s.at_ms, s.unit, s.text);
+        wrong.push(format!("\nwhat was logged here:\n{}", said.iter().map(line).collect::<Vec<_>>().join("\n")));
+    }
     Ok(wrong)
 }
 

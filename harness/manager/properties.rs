@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use super::interface::{ExecRole, Exit, Host, JobId};
 use super::load::commands;
 use super::loaded::{ExecStatus, Kind, Loaded, ROLES, Relation, role_index};
+use super::service::child_name;
 use super::states::ActiveState;
 use super::{Manager, builtin};
 use crate::time::IncidentTime;
@@ -228,6 +229,12 @@ impl Manager {
     /// Main and control process of a service; 0 if there is none.
     pub fn pids(&self, name: &str) -> (super::Pid, super::Pid) {
         self.present(name).map_or((0, 0), |unit| (unit.service.main_pid, unit.service.control_pid))
+    }
+
+    /// The children of a Type=idle service that wait to become their programs, and what they call themselves.
+    pub fn waiting_children(&self, name: &str) -> Vec<(super::Pid, String)> {
+        let waiting = self.present(name).map_or(&[][..], |unit| &unit.service.idle_spawns);
+        waiting.iter().map(|spawn| (spawn.pid, child_name(&spawn.program.path))).collect()
     }
 
     /// Every command of a service with how its last run went, in systemd's order (`Process:` lines of status).

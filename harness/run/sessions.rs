@@ -82,6 +82,8 @@ impl ctl::View for MachineView<'_> {
                 Some(UnitProcess { pid: process.pid?, comm: self.host.tree.comm(process), cmdline })
             })
             .collect();
+        let children = self.machinery.manager.waiting_children(unit).into_iter();
+        rows.extend(children.map(|(pid, comm)| UnitProcess { pid, cmdline: ctl::quoted(&[comm.clone()]), comm }));
         rows.sort_by_key(|row| row.pid);
         rows
     }

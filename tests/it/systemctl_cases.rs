@@ -55,7 +55,9 @@ impl View for Look<'_> {
     }
     fn processes(&self, unit: &str) -> Vec<UnitProcess> {
         let process = |p: relapse::manager::Process| UnitProcess { pid: p.pid, cmdline: p.comm.clone(), comm: p.comm };
-        self.world.machine().processes(unit).into_iter().map(process).collect()
+        let waiting = self.world.manager().waiting_children(unit).into_iter();
+        let waiting = waiting.map(|(pid, comm)| UnitProcess { pid, cmdline: comm.clone(), comm });
+        self.world.machine().processes(unit).into_iter().map(process).chain(waiting).collect()
     }
     fn profile(&self) -> Profile {
         Profile::V252

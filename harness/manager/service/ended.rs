@@ -383,7 +383,7 @@ impl Step<'_> {
 }
 
 /// What a child calls itself before it becomes its program: the last eight characters of the program's name.
-fn child_name(path: &str) -> String {
+pub(in super::super) fn child_name(path: &str) -> String {
     let base = path.rsplit('/').next().unwrap_or(path);
     let skip = base.char_indices().rev().nth(7).map_or(0, |(at, _)| at);
     format!("({})", &base[skip..])

@@ -10,6 +10,7 @@ mod spawn;
 mod timeouts;
 
 pub use delay::restart_delay;
+pub(super) use ended::child_name;
 pub use spawn::MANAGER_ENVIRONMENT;
 
 use super::catalog::{self, level};
