@@ -15,6 +15,8 @@ pub(super) fn main(link: &mut Link, role: &ClientRole) -> u8 {
         }
         let sent = link.now();
         let answer = http::get(link, &peer, &role.path, Some(sent + role.timeout));
+        // Half an answer is none.
+        let answer = answer.and_then(|response| response.cut.map_or(Ok(response), Err));
         let (status, error, by) = match answer {
             Ok(response) => (response.status, "", response.by),
             Err(Failure::Refused) => (0, "refused", None),

@@ -67,14 +67,7 @@ pub(super) fn main(link: &mut Link, args: &[String]) -> u8 {
     let response = match http::get(link, &peer, &path, deadline) {
         Ok(response) => response,
         Err(failure) => {
-            let (code, text) = match failure {
-                Failure::Refused => {
-                    (7, format!("Failed to connect to {host} port {port} after 0 ms: Couldn't connect to server"))
-                }
-                Failure::Timeout => (28, "Operation timed out".to_owned()),
-                Failure::Reset => (56, "Recv failure: Connection reset by peer".to_owned()),
-                Failure::Empty => (52, "Empty reply from server".to_owned()),
-            };
+            let (code, text) = complaint(failure, &host, port);
             if !silent || show_error {
                 link.stderr(&format!("curl: ({code}) {text}"));
             }
@@ -106,8 +99,26 @@ pub(super) fn main(link: &mut Link, args: &[String]) -> u8 {
             }
         }
     }
+    let failed = response.cut.map(|failure| complaint(failure, &host, port));
+    if let Some((code, text)) = &failed
+        && (!silent || show_error)
+    {
+        link.stderr(&format!("curl: ({code}) {text}"));
+    }
     link.stdout(expand(&write_out, response.status).as_bytes());
-    0
+    failed.map_or(0, |(code, _)| code)
+}
+
+/// The exit code of a failure, and what is said of it.
+fn complaint(failure: Failure, host: &str, port: u16) -> (u8, String) {
+    match failure {
+        Failure::Refused => {
+            (7, format!("Failed to connect to {host} port {port} after 0 ms: Couldn't connect to server"))
+        }
+        Failure::Timeout => (28, "Operation timed out".to_owned()),
+        Failure::Reset => (56, "Recv failure: Connection reset by peer".to_owned()),
+        Failure::Empty => (52, "Empty reply from server".to_owned()),
+    }
 }
 
 fn usage(link: &mut Link, text: &str) -> u8 {

@@ -9,13 +9,17 @@ use super::listener::Stream;
 use crate::program::link::{Link, Woke};
 use crate::time::IncidentTime;
 
-/// A whole answer.
+/// An answer.
 pub(super) struct Response {
     pub status: u16,
     pub head: String,
     pub body: Vec<u8>,
     /// `x-process-id`, if the server says it.
     pub by: Option<u32>,
+    /// How long the body is, if the server says it.
+    length: Option<usize>,
+    /// What ended it before it was whole.
+    pub cut: Option<Failure>,
 }
 
 /// Why there is none.
@@ -58,19 +62,33 @@ pub(super) fn get(
     stream.write_all(request.as_bytes()).map_err(|_| Failure::Reset)?;
     stream.set_nonblocking().map_err(|_| Failure::Reset)?;
     let mut bytes = Vec::new();
+    // What has come before a failure is an answer, too.
+    let cut = |bytes: &[u8], failure| match parse(bytes) {
+        Some(response) => Ok(Response { cut: Some(failure), ..response }),
+        None => Err(failure),
+    };
     loop {
         let mut chunk = [0u8; 8192];
         match stream.read(&mut chunk) {
             Ok(0) => break,
-            Ok(count) if bytes.len() + count <= MAX_ANSWER => bytes.extend_from_slice(&chunk[..count]),
+            Ok(count) if bytes.len() + count <= MAX_ANSWER => {
+                bytes.extend_from_slice(&chunk[..count]);
+                // However the connection ends then.
+                if let Some(mut response) = parse(&bytes)
+                    && let Some(length) = response.length.filter(|length| *length <= response.body.len())
+                {
+                    response.body.truncate(length);
+                    return Ok(response);
+                }
+            }
             Ok(_) => return Err(Failure::Reset),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 match link.wait(deadline, 0, true, &[stream.as_fd()]) {
                     Woke::Readable(_) => {}
-                    Woke::Deadline | Woke::Signal(_) => return Err(Failure::Timeout),
+                    Woke::Deadline | Woke::Signal(_) => return cut(&bytes, Failure::Timeout),
                 }
             }
-            Err(_) => return Err(Failure::Reset),
+            Err(_) => return cut(&bytes, Failure::Reset),
         }
     }
     parse(&bytes).ok_or(Failure::Empty)
@@ -91,15 +109,18 @@ fn parse(bytes: &[u8]) -> Option<Response> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut response = httparse::Response::new(&mut headers);
     let httparse::Status::Complete(length) = response.parse(bytes).ok()? else { return None };
-    let by = response
-        .headers
-        .iter()
-        .find(|header| header.name.eq_ignore_ascii_case("x-process-id"))
-        .and_then(|header| std::str::from_utf8(header.value).ok()?.parse().ok());
+    let number = |name: &str| {
+        let header = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;
+        std::str::from_utf8(header.value).ok()
+    };
+    let by = number("x-process-id").and_then(|text| text.parse().ok());
+    let length_told = number("content-length").and_then(|text| text.parse().ok());
     Some(Response {
         status: response.code?,
         head: String::from_utf8_lossy(&bytes[..length]).into_owned(),
         body: bytes[length..].to_vec(),
         by,
+        length: length_told,
+        cut: None,
     })
 }

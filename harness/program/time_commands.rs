@@ -206,7 +206,7 @@ impl Child {
         // A blocked SIGCHLD would be inherited, and a shell could not wait for its children.
         link.leave_signals()?;
         // A group of its own, so that what the child has started can be signalled with it.
-        let child = command.stdin(Stdio::null()).process_group(0).spawn()?;
+        let child = command.stdin(Stdio::inherit()).process_group(0).spawn()?;
         link.take_signals(&[Signal::SIGCHLD])?;
         Ok(Child { pid: Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?) })
     }
