@@ -409,6 +409,8 @@ pub enum ToGuard {
         ignore_sigpipe: bool,
         /// How many descriptors come with this message: the program gets them from 3 on.
         descriptors: u32,
+        /// Which of the three standard streams are the first of them, which then has no other number.
+        socket_streams: [bool; 3],
         /// Whether variables that name the process by its PID (LISTEN_PID and its like) get the PID on the host.
         own_pid: bool,
     },

@@ -1,5 +1,7 @@
 //! What goes into the manager and what comes out.
 
+// The address type alone; nothing here touches the network.
+use core::net::SocketAddr;
 use std::sync::Arc;
 
 use super::invocation::InvocationId;
@@ -143,6 +145,37 @@ pub enum ExecFailure {
     Other(String, String),
 }
 
+/// A connection on a socket with Accept=yes, which has been accepted in the manager's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// Names it from now on; no other one ever has this number.
+    pub id: ConnectionId,
+    /// Who is at its ends; `None` if the other one has gone already.
+    pub peer: Option<Peer>,
+}
+
+/// The number of a connection.
+pub type ConnectionId = u64;
+
+/// The ends of a connection, in incident coordinates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// TCP. An IPv4 client of an IPv6 socket has an IPv4 address here.
+    Internet {
+        /// The address that it came to.
+        local: SocketAddr,
+        /// The client's address.
+        remote: SocketAddr,
+    },
+    /// A UNIX socket.
+    Process {
+        /// The client.
+        pid: Pid,
+        /// Its user.
+        uid: u32,
+    },
+}
+
 /// Something happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
@@ -189,12 +222,21 @@ pub enum Input {
         /// The socket unit.
         unit: String,
     },
+    /// A connection was accepted from a watched socket with Accept=yes.
+    Accepted {
+        /// The socket unit.
+        unit: String,
+        /// The connection.
+        connection: Connection,
+    },
     /// The answer to [`Effect::Listen`].
     Listening {
         /// The socket unit.
         unit: String,
         /// `Err(address, errno text)` if an address could not be bound.
         result: Result<(), (String, String)>,
+        /// The links of Symlinks= that could not be made, and errno texts.
+        links: Vec<(String, String)>,
     },
     /// A client asks for something.
     Request {
@@ -425,6 +467,8 @@ pub struct Program {
     pub group: Option<String>,
     /// UMask=.
     pub umask: u32,
+    /// StandardInput=, as far as it is obeyed.
+    pub input: StandardInput,
     /// StandardOutput= and StandardError=, resolved (`journal`, `null`, `file:…`, …).
     pub output: (String, String),
     /// SYSLOG_IDENTIFIER= of its output.
@@ -433,6 +477,28 @@ pub struct Program {
     pub ignore_sigpipe: bool,
     /// Whether the descriptors that are passed to it are set not to block (NonBlocking=).
     pub non_blocking: bool,
+}
+
+/// Where a program reads from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StandardInput {
+    /// Nothing.
+    #[default]
+    Null,
+    /// The socket that it is started with.
+    Socket,
+}
+
+impl Program {
+    /// Which of the three standard streams are the socket.
+    pub fn socket_streams(&self) -> [bool; 3] {
+        [self.input == StandardInput::Socket, self.output.0 == "socket", self.output.1 == "socket"]
+    }
+
+    /// Whether any of the standard streams is the socket.
+    pub fn has_socket(&self) -> bool {
+        self.socket_streams().contains(&true)
+    }
 }
 
 /// A program to start.
@@ -454,8 +520,11 @@ pub struct Spawn {
     pub invocation_id: Option<InvocationId>,
     /// Whether the process may send notifications; it has [`NOTIFY_SOCKET`] in its environment then.
     pub notify: bool,
-    /// Names of the sockets to pass from descriptor 3 on: (socket unit, FileDescriptorName).
+    /// Names of the sockets to pass from descriptor 3 on: (socket unit, FileDescriptorName). Where a standard stream
+    /// is the socket ([`Program::has_socket`]), it is the only one, and is not passed otherwise.
     pub sockets: Vec<(String, String)>,
+    /// The connection that is passed in the place of the one socket.
+    pub connection: Option<ConnectionId>,
 }
 
 /// Something to do, in order.
@@ -514,12 +583,22 @@ pub enum Effect {
         /// Whether their paths are removed from the file system, too (RemoveOnStop=).
         remove: bool,
     },
+    /// Close a connection; whoever it was passed to keeps its own copies.
+    CloseConnection {
+        /// Which.
+        id: ConnectionId,
+    },
     /// Watch (or stop watching) a listening socket for connections.
     Watch {
         /// The socket unit.
         unit: String,
         /// On or off.
         on: bool,
+    },
+    /// Throw away what waits on the listening sockets of a unit (FlushPending=).
+    Flush {
+        /// The socket unit.
+        unit: String,
     },
     /// The machine goes down now: kill every process of every unit and of every console, then send [`Input::Boot`].
     Reboot,

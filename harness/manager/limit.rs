@@ -1,4 +1,4 @@
-//! Rate limits: the start limit of every unit, the trigger limit of sockets.
+//! Rate limits: the start limit of every unit, the trigger and poll limits of sockets.
 
 use crate::time::{IncidentTime, Span};
 
@@ -30,6 +30,12 @@ impl RateLimit {
             }
         }
         true
+    }
+
+    /// When the window that is full at `now` ends; `None` if it is not full.
+    pub fn full_until(&self, now: IncidentTime, interval: Span, burst: u32) -> Option<IncidentTime> {
+        let begin = self.begin.filter(|begin| now.since(*begin) <= interval)?;
+        (!interval.is_zero() && burst > 0 && self.count >= burst).then(|| begin + interval)
     }
 
     /// Forgets the window.

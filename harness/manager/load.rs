@@ -292,7 +292,7 @@ impl Step<'_> {
         list
     }
 
-    fn relate(&mut self, unit: UnitId, relation: Relation, other: UnitId) {
+    pub(super) fn relate(&mut self, unit: UnitId, relation: Relation, other: UnitId) {
         if unit == other {
             return;
         }
@@ -455,7 +455,10 @@ impl Step<'_> {
             ActiveState::Failed => this.def.collect_mode == CollectMode::InactiveOrFailed,
             _ => false,
         };
-        !collectable || this.socket.opening || this.kind == Kind::Service && !self.host.processes(&this.name).is_empty()
+        !collectable
+            || this.socket.opening
+            || this.socket.n_connections > 0
+            || this.kind == Kind::Service && !self.host.processes(&this.name).is_empty()
     }
 
     /// Whether the unit, or something that refers to it over however many corners, keeps itself in memory.
@@ -466,8 +469,11 @@ impl Step<'_> {
         let mut seen = HashSet::from([unit]);
         let mut todo = vec![unit];
         while let Some(unit) = todo.pop() {
-            for &(_, other) in &self.unit(unit).inverse {
-                if seen.insert(other) {
+            for &(relation, other) in &self.unit(unit).inverse {
+                // A socket does not hold the instances that it has made.
+                let made = matches!(relation, Relation::TriggeredBy | Relation::After)
+                    && self.unit(other).def.socket.as_ref().is_some_and(|socket| socket.accept);
+                if !made && seen.insert(other) {
                     if self.keeps_itself(other) {
                         return true;
                     }
@@ -479,6 +485,7 @@ impl Step<'_> {
     }
 
     fn unload(&mut self, unit: UnitId) {
+        self.release_connection(unit);
         for timer in [Timer::Phase, Timer::Watchdog, Timer::Job, Timer::Idle, Timer::Breather] {
             self.disarm(unit, timer);
         }

@@ -1,8 +1,11 @@
 //! A loaded unit: what its file says and everything the manager remembers about it.
 
+// The address type alone; nothing here touches the network.
+use core::net::IpAddr;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::interface::{ExecRole, Exit, Pid, Program};
+use super::interface::{ConnectionId, ExecRole, Exit, Peer, Pid, Program};
 use super::invocation::InvocationId;
 use super::job::Job;
 use super::limit::RateLimit;
@@ -229,8 +232,21 @@ pub(super) struct ServiceRun {
     pub reload_begin: Option<IncidentTime>,
     /// Type=idle: the programs that wait for the job queue to drain.
     pub idle_spawns: Vec<super::interface::Spawn>,
+    /// The connection that the service is there for.
+    pub connection: Option<Held>,
     /// NOTIFYACCESS= overrides NotifyAccess= until the next start.
     pub notify_access_override: Option<crate::unit::NotifyAccess>,
+}
+
+/// A connection in the hands of its service (Accept=yes).
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    pub id: ConnectionId,
+    /// The socket that it came through.
+    pub socket: UnitId,
+    pub peer: Peer,
+    /// Whether it is counted among those of its address.
+    pub counted: bool,
 }
 
 /// Run-time state of a socket.
@@ -241,7 +257,13 @@ pub(super) struct SocketRun {
     /// The answer to a request to listen is due.
     pub opening: bool,
     pub trigger_limit: RateLimit,
+    /// Polls of a socket with Accept=yes, and whether there have been too many (PollLimitBurst=).
+    pub poll_limit: RateLimit,
     pub n_accepted: u32,
+    /// Connections whose service has not ended.
+    pub n_connections: u32,
+    /// How many of those are from each address (MaxConnectionsPerSource=).
+    pub sources: BTreeMap<IpAddr, u32>,
     pub n_refused: u32,
 }
 

@@ -15,6 +15,7 @@
 //! Service timers have an accuracy of 250 ms and fire on a grid with a phase of its own, or earlier, when something
 //! else wakes the manager after the deadline (sd_event_add_time(3)).
 
+mod accept;
 mod builtin;
 mod catalog;
 mod condition;

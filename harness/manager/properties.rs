@@ -174,7 +174,7 @@ impl Manager {
             Kind::Service => self.service_properties(host, unit, &mut sheet),
             Kind::Socket => {
                 sheet.put("Result", unit.socket.result.as_str());
-                sheet.number("NConnections", 0);
+                sheet.number("NConnections", unit.socket.n_connections);
                 sheet.number(
                     "NAccepted",
                     if unit.def.socket.as_ref().is_some_and(|s| s.accept) { unit.socket.n_accepted } else { 0 },

@@ -1,13 +1,20 @@
 //! Sockets: listening on behalf of services (systemd.socket(5)).
 
+// The address type alone; nothing here touches the network.
+use core::net::SocketAddr;
+
 use super::catalog::{self, level};
 use super::interface::{Effect, Message};
 use super::job::{JobType, Started};
-use super::loaded::{Kind, Relation, UnitId};
+use super::loaded::{Kind, Relation, Timer, UnitId};
 use super::states::{ServiceState, SocketResult, SocketState};
 use super::step::{Refusal, Step};
 use super::text::Text;
 use crate::time::Span;
+use crate::unit::{Listen, ListenKind};
+
+/// What is said when a service cannot be started for a connection, up to what kind of unit was looked for.
+pub(super) const NO_JOB: &str = "Failed to queue service startup job (Maybe the service file is missing or not a";
 
 /// The service that a socket starts if it names none.
 pub(super) fn service_of(socket: &str) -> String {
@@ -24,8 +31,9 @@ impl Step<'_> {
             self.socket_dead(unit, SocketResult::Resources);
             return Err(Refusal::Failed);
         }
+        let accepts = self.accepts(unit);
         let service = self.unit(unit).related(Relation::Triggers).next();
-        if let Some(service) = service {
+        if let Some(service) = service.filter(|_| !accepts) {
             let that = self.unit(service);
             let name = that.name.clone();
             let (loaded, kind, state) = (that.is_loaded(), that.kind, that.service.state);
@@ -59,7 +67,7 @@ impl Step<'_> {
     }
 
     /// The answer to a request to listen.
-    pub(super) fn listening(&mut self, name: &str, result: Result<(), (String, String)>) {
+    pub(super) fn listening(&mut self, name: &str, result: Result<(), (String, String)>, links: &[(String, String)]) {
         let Some(unit) = self.m.id(name) else { return };
         if !std::mem::take(&mut self.unit_mut(unit).socket.opening) {
             // It was stopped in the meantime.
@@ -69,9 +77,30 @@ impl Step<'_> {
             return;
         }
         match result {
-            Ok(()) => self.enter_listening(unit),
+            Ok(()) => {
+                let def = self.unit(unit).def.clone();
+                let path = def.socket.iter().flat_map(|socket| &socket.listen).find_map(Listen::node);
+                for (link, reason) in links {
+                    let path = path.unwrap_or_default();
+                    let text = format!("Failed to create symlink {path} → {link}, ignoring: {reason}");
+                    self.log(unit, level::WARNING, &text);
+                }
+                self.enter_listening(unit);
+            }
+            Err((address, reason)) if address.parse::<SocketAddr>().is_err() => {
+                let def = self.unit(unit).def.clone();
+                let mut lines = def.socket.iter().flat_map(|socket| &socket.listen);
+                let fifo = lines.any(|listen| listen.kind == ListenKind::Fifo && listen.address == address);
+                let text = match fifo {
+                    true => format!("Failed to open FIFO {address}: {reason}"),
+                    false => format!("Failed to create listening socket ({address}): {reason}"),
+                };
+                self.log(unit, level::ERR, &text);
+                self.log(unit, level::WARNING, &format!("Failed to listen on sockets: {reason}"));
+                self.socket_dead(unit, SocketResult::Resources);
+            }
             Err((address, reason)) => {
-                // The socket is made by a child, which says so itself.
+                // A socket on a port is made by a child, which says so itself.
                 let this = self.unit(unit);
                 let child = Message {
                     unit: Some((&this.name).into()),
@@ -92,7 +121,12 @@ impl Step<'_> {
     }
 
     fn enter_listening(&mut self, unit: UnitId) {
-        let name = self.unit(unit).name.to_string();
+        let this = self.unit_mut(unit);
+        this.socket.poll_limit.reset();
+        let name = this.name.to_string();
+        if this.def.socket.as_ref().is_some_and(|socket| socket.flush_pending && !socket.accept) {
+            self.out.push(Effect::Flush { unit: name.clone() });
+        }
         self.out.push(Effect::Watch { unit: name, on: true });
         self.set_socket_state(unit, SocketState::Listening);
     }
@@ -104,10 +138,12 @@ impl Step<'_> {
     }
 
     /// Closes the socket for good.
-    fn socket_dead(&mut self, unit: UnitId, result: SocketResult) {
+    pub(super) fn socket_dead(&mut self, unit: UnitId, result: SocketResult) {
         let name = self.unit(unit).name.clone();
         let this = self.unit_mut(unit);
         this.socket.opening = false;
+        self.disarm(unit, Timer::Phase);
+        let this = self.unit_mut(unit);
         if this.socket.result == SocketResult::Success {
             this.socket.result = result;
         }
@@ -142,25 +178,23 @@ impl Step<'_> {
     /// Somebody connects.
     pub(super) fn traffic(&mut self, name: &str) {
         let Some(unit) = self.m.id(name) else { return };
-        if self.unit(unit).socket.state != SocketState::Listening || self.stop_pending(unit) {
+        if self.unit(unit).socket.state != SocketState::Listening || self.accepts(unit) {
             return;
         }
-        let def = self.unit(unit).def.clone();
-        let Some(socket) = def.socket.as_ref() else { return };
-        let now = self.now;
-        let interval = socket.trigger_limit_interval_sec.unwrap_or(Span::from_secs(2));
-        let burst = socket.trigger_limit_burst.unwrap_or(if socket.accept { 200 } else { 20 });
-        if !self.unit_mut(unit).socket.trigger_limit.allow(now, interval, burst) {
-            self.log(unit, level::WARNING, "Trigger limit hit, refusing further activation.");
-            self.unit_mut(unit).socket.n_refused = self.unit(unit).socket.n_refused.saturating_add(1);
-            return self.socket_dead(unit, SocketResult::TriggerLimitHit);
+        if self.stop_pending(unit) {
+            // Whoever comes now comes too late.
+            let unit = self.unit(unit).name.to_string();
+            return self.out.push(Effect::Flush { unit });
+        }
+        if !self.within_trigger_limit(unit) {
+            return;
         }
         let Some(service) = self.unit(unit).related(Relation::Triggers).next() else { return };
         let that = self.unit(service);
         let pending = that.active().is_up_or_coming()
             || that.job.as_ref().is_some_and(|job| matches!(job.kind, JobType::Start | JobType::Restart));
         if !pending && let Err(error) = self.add_job(service, JobType::Start) {
-            let text = format!("Failed to queue service startup job: {}", error.message);
+            let text = format!("{NO_JOB} non-template unit?): {}", error.message);
             self.log(unit, level::WARNING, &text);
             return self.socket_dead(unit, SocketResult::Resources);
         }
@@ -168,6 +202,27 @@ impl Step<'_> {
         self.unit_mut(unit).socket.n_accepted = self.unit(unit).socket.n_accepted.saturating_add(1);
         self.out.push(Effect::Watch { unit: name, on: false });
         self.set_socket_state(unit, SocketState::Running);
+    }
+
+    /// Counts an activation; `false` if there are too many, which is the end of the socket.
+    pub(super) fn within_trigger_limit(&mut self, unit: UnitId) -> bool {
+        let now = self.now;
+        let this = self.unit_mut(unit);
+        let Some(socket) = this.def.socket.as_ref() else { return false };
+        let interval = socket.trigger_limit_interval_sec.unwrap_or(Span::from_secs(2));
+        let burst = socket.trigger_limit_burst.unwrap_or(if socket.accept { 200 } else { 20 });
+        if this.socket.trigger_limit.allow(now, interval, burst) {
+            return true;
+        }
+        this.socket.n_refused = this.socket.n_refused.saturating_add(1);
+        self.log(unit, level::WARNING, "Trigger limit hit, refusing further activation.");
+        self.socket_dead(unit, SocketResult::TriggerLimitHit);
+        false
+    }
+
+    /// Whether each connection gets a service of its own.
+    pub(super) fn accepts(&self, unit: UnitId) -> bool {
+        self.unit(unit).def.socket.as_ref().is_some_and(|socket| socket.accept)
     }
 
     /// Tells the sockets of a service that it changed its state.
@@ -178,8 +233,7 @@ impl Step<'_> {
         let sockets: Vec<UnitId> = self.unit(service).related(Relation::TriggeredBy).collect();
         for socket in sockets {
             let state = self.unit(socket).socket.state;
-            let accept = self.unit(socket).def.socket.as_ref().is_some_and(|socket| socket.accept);
-            if !matches!(state, SocketState::Listening | SocketState::Running) || accept {
+            if !matches!(state, SocketState::Listening | SocketState::Running) || self.accepts(socket) {
                 continue;
             }
             let that = self.unit(service);

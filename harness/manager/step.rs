@@ -87,7 +87,8 @@ impl Step<'_> {
             Input::Exited { pid, exit } => self.exited(pid, exit),
             Input::CgroupEmpty { unit } => self.cgroup_empty(&unit),
             Input::Notify { pid, unit, text } => self.notified(pid, unit.as_deref(), &text),
-            Input::Listening { unit, result } => self.listening(&unit, result),
+            Input::Accepted { unit, connection } => self.accepted(&unit, connection),
+            Input::Listening { unit, result, links } => self.listening(&unit, result, &links),
         }
         self.settle();
         if self.fire_elapsed() {
@@ -118,6 +119,7 @@ impl Step<'_> {
             fired = true;
             self.disarm(unit, timer);
             match timer {
+                Timer::Phase if self.unit(unit).kind == Kind::Socket => self.poll_again(unit),
                 Timer::Phase => self.phase_timeout(unit),
                 Timer::Watchdog => self.watchdog_timeout(unit),
                 Timer::Job => self.job_timeout(unit),

@@ -150,7 +150,17 @@ impl Drop for Passed {
 /// may go to the directory and set the mask for its child.
 fn spawn(message: ToGuard, passed: &[RawFd]) -> Result<Pid, (Step, Errno)> {
     let ToGuard::Spawn {
-        program, argv, environment, directory, stdout, stderr, umask, ignore_sigpipe, own_pid, ..
+        program,
+        argv,
+        environment,
+        directory,
+        stdout,
+        stderr,
+        umask,
+        ignore_sigpipe,
+        own_pid,
+        socket_streams,
+        ..
     } = message
     else {
         return Err((Step::Exec, Errno::EINVAL));
@@ -167,9 +177,14 @@ fn spawn(message: ToGuard, passed: &[RawFd]) -> Result<Pid, (Step, Errno)> {
     let started = (|| {
         let mut files = PosixSpawnFileActions::init()?;
         let input = stage.as_ref().map_or(nothing.as_raw_fd(), |stage| stage.report().as_raw_fd());
-        files.add_dup2(input, 0)?;
-        files.add_dup2(out.as_raw_fd(), 1)?;
-        files.add_dup2(err.as_ref().unwrap_or(&out).as_raw_fd(), 2)?;
+        let (first, passed) = match passed.split_first() {
+            Some((first, rest)) if socket_streams.contains(&true) => (Some(*first), rest),
+            _ => (None, passed),
+        };
+        let ordinary = [input, out.as_raw_fd(), err.as_ref().unwrap_or(&out).as_raw_fd()];
+        for ((number, ordinary), is_socket) in (0..).zip(ordinary).zip(socket_streams) {
+            files.add_dup2(first.filter(|_| is_socket).unwrap_or(ordinary), number)?;
+        }
         // By way of numbers that nobody has, as one may have to go where another one is.
         let count = RawFd::try_from(passed.len()).map_err(|_| Errno::EMFILE)?;
         let free = passed.iter().max().map_or(0, |most| most.max(&(2 + count)) + 1);

@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{SockaddrStorage, getsockname};
 
 use crate::control::Mapping;
-use crate::sys::socket::{self, Tcp};
+use crate::sys::socket::{self, Kind, Options};
 
 const BACKLOG: u32 = 2048;
 /// The descriptor that the real server's first listening socket gets; the stand-in's own number is the host's affair.
@@ -171,6 +171,7 @@ fn bind(host: &str, port: u16) -> Result<TcpListener, Errno> {
         text => text.parse().map_err(|_| Errno::EADDRNOTAVAIL)?,
     };
     let address = SocketAddr::new(ip, port);
-    let fd = socket::listen_tcp(&Tcp { address, v6_only: Some(true), reuse_port: false, backlog: BACKLOG })?;
+    let options = Options { v6_only: Some(true), backlog: BACKLOG, ..Options::default() };
+    let fd = socket::listen_on_port(address, Kind::Stream, &options)?;
     Ok(TcpListener::from(fd))
 }

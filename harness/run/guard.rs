@@ -31,15 +31,16 @@ impl Guard {
     /// Starts a guard for the run in `directory`.
     pub(super) fn start(executable: &Path, directory: &Path, control: &Path) -> io::Result<Guard> {
         let (ours, theirs) = UnixStream::pair()?;
-        let child = Command::new(executable)
+        let mut command = Command::new(executable);
+        command
             .arg0(GUARD)
             .arg(directory)
             .env_clear()
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             .stderr(Stdio::inherit())
-            .process_group(0)
-            .spawn()?;
+            .process_group(0);
+        let child = sys::start(&mut command)?;
         Ok(Guard {
             child,
             socket: ours,

@@ -458,6 +458,7 @@ impl Incident {
             umask: UMASK,
             ignore_sigpipe: false,
             descriptors: Vec::new(),
+            socket_streams: [false; 3],
             own_pid: false,
         };
         match self.tree.start(start)? {
@@ -488,6 +489,7 @@ impl Incident {
             umask: UMASK,
             ignore_sigpipe: false,
             descriptors: Vec::new(),
+            socket_streams: [false; 3],
             own_pid: false,
         };
         match self.tree.start(start)? {

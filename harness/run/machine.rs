@@ -344,6 +344,8 @@ impl Incident {
             Effect::Listen { unit, socket } => self.listen(unit, &socket)?,
             Effect::CloseListen { unit, remove } => self.close_listen(&unit, remove),
             Effect::Watch { unit, on } => self.watch(&unit, on),
+            Effect::CloseConnection { id } => self.sockets.close_connection(id),
+            Effect::Flush { unit } => self.flush(&unit)?,
         }
         Ok(())
     }
@@ -373,6 +375,7 @@ impl Incident {
 
     fn spawn(&mut self, spawn: Spawn) -> Result<(), Fault> {
         let Spawn { pid, role, argv, environment, notify, .. } = spawn;
+        let socket_streams = spawn.program.socket_streams();
         let Program { path, working_directory, output, identifier, .. } = &*spawn.program;
         let unit = String::from(spawn.unit);
         let invocation_id = spawn.invocation_id.as_deref().unwrap_or_default().to_owned();
@@ -425,9 +428,13 @@ impl Incident {
             output,
             umask: spawn.program.umask,
             ignore_sigpipe: spawn.program.ignore_sigpipe,
-            // Other programs compare LISTEN_PID and WATCHDOG_PID with their own PID, which is the host's.
-            own_pid: !ours && environment.iter().any(|(name, _)| name == "LISTEN_PID" || name == "WATCHDOG_PID"),
-            descriptors: self.sockets.pass(&spawn.sockets, spawn.program.non_blocking)?,
+            // Other programs compare LISTEN_PID and WATCHDOG_PID with their own PID, which is the host's. Who has a socket
+            // for standard input has no LISTEN_PID, and no place to be told what went wrong.
+            own_pid: !ours
+                && !socket_streams[0]
+                && environment.iter().any(|(name, _)| name == "LISTEN_PID" || name == "WATCHDOG_PID"),
+            descriptors: self.sockets.pass(&spawn.sockets, spawn.connection, spawn.program.non_blocking)?,
+            socket_streams,
         };
         match self.tree.start(start)? {
             Ok(id) => {

@@ -123,7 +123,7 @@ impl Incident {
     }
 
     /// The incident PID of a process, from now on if it had none.
-    fn named(&mut self, id: ProcessId) -> Pid {
+    pub(super) fn named(&mut self, id: ProcessId) -> Pid {
         if let Some(pid) = self.tree.get(id).and_then(|process| process.pid) {
             return pid;
         }

@@ -1,10 +1,12 @@
 //! The listening sockets of socket units: real ones, which the run holds in the manager's place.
 
 use std::collections::BTreeMap;
+use std::fs::Permissions;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 
 use nix::errno::Errno;
 
@@ -12,12 +14,12 @@ use super::Fault;
 use super::incident::Incident;
 use super::layout::Layout;
 use crate::control::SocketRow;
-use crate::manager::{Input, Pid};
+use crate::manager::{Connection, ConnectionId, Input, Peer, Pid};
 use crate::sys::process;
-use crate::sys::socket::{self, Tcp};
+use crate::sys::socket::{self, Family, Options};
 use crate::time::{IncidentTime, Span};
 use crate::timeline::EventKind;
-use crate::unit::Socket;
+use crate::unit::{Listen, ListenKind, Socket};
 
 /// The manager's own PID.
 const MANAGER: Pid = 1;
@@ -25,6 +27,11 @@ const MANAGER: Pid = 1;
 const FIRST_FD: i32 = 36;
 /// net.core.somaxconn, above which no backlog goes.
 const SOMAXCONN: u32 = 4096;
+/// Where kernels begin with the ports of clients, every other of which connect(2) takes (ip_local_port_range).
+const FIRST_CLIENT_PORT: u16 = 32768;
+const CLIENT_PORTS: ConnectionId = 14_000;
+/// Whoever is not root is the first user of the machine.
+const FIRST_USER: u32 = 1000;
 /// How often sockets may trigger in [`TRIGGER_WINDOW`]; systemd's own limits are 20 and 200 in two seconds.
 const MOST_TRIGGERS: u32 = 400;
 const TRIGGER_WINDOW: Span = Span::from_secs(5);
@@ -35,11 +42,19 @@ pub(super) struct Sockets {
     units: BTreeMap<String, Unit>,
     /// How often sockets have triggered, and since when.
     triggers: (IncidentTime, u32),
+    /// Connections that were accepted for services (Accept=yes), until those have ended.
+    connections: BTreeMap<ConnectionId, OwnedFd>,
+    /// How many there were.
+    accepted: ConnectionId,
 }
 
 #[derive(Debug, Default)]
 struct Unit {
     held: Vec<Held>,
+    /// The links of Symlinks=.
+    links: Vec<PathBuf>,
+    /// Whether the manager wants connections rather than to hear of them (Accept=yes).
+    accept: bool,
     watched: bool,
     /// The manager was told of traffic and let it be: it will not be told again before something else happens.
     told: bool,
@@ -50,6 +65,8 @@ struct Unit {
 pub(super) struct Held {
     socket: OwnedFd,
     place: Place,
+    /// Whether connections come in, and of which family.
+    accepts: Option<Family>,
     backlog: u32,
     /// What the manager calls the descriptor.
     fd: i32,
@@ -58,8 +75,22 @@ pub(super) struct Held {
 
 #[derive(Clone, Debug)]
 enum Place {
+    /// A TCP port.
     Port { address: IpAddr, port: u16, dual: bool },
+    /// A UDP port.
+    Datagrams,
+    /// A path with a socket or a FIFO.
     Path(PathBuf),
+    /// A name that is no path.
+    Name,
+}
+
+/// The ends of a connection as the host knows them.
+enum Ends {
+    Internet(SocketAddr, SocketAddr),
+    /// Its PID.
+    Process(i32),
+    Gone,
 }
 
 /// Why an address cannot be listened on.
@@ -87,11 +118,11 @@ impl Sockets {
     }
 
     /// Those whose traffic the manager wants to hear of, in order of unit and address.
-    fn watched(&self) -> impl Iterator<Item = (&str, BorrowedFd<'_>)> {
-        self.units
-            .iter()
-            .filter(|(_, unit)| unit.watched && !unit.told)
-            .flat_map(|(name, unit)| unit.held.iter().map(move |held| (name.as_str(), held.socket.as_fd())))
+    fn watched(&self) -> impl Iterator<Item = ((&str, usize), BorrowedFd<'_>)> {
+        let units = self.units.iter().filter(|(_, unit)| unit.watched && !unit.told);
+        units.flat_map(|(name, unit)| {
+            unit.held.iter().enumerate().map(move |(at, held)| ((name.as_str(), at), held.socket.as_fd()))
+        })
     }
 
     /// The descriptors of those, to wait for on a wall clock.
@@ -104,11 +135,40 @@ impl Sockets {
         self.units.values_mut().for_each(|unit| unit.told = false);
     }
 
-    /// The first unit on one of whose sockets a connection waits.
-    fn waiting(&self) -> io::Result<Option<String>> {
-        let (names, fds): (Vec<&str>, Vec<BorrowedFd<'_>>) = self.watched().unzip();
+    /// The first socket on which something waits: its unit and its place there.
+    fn waiting(&self) -> io::Result<Option<(String, usize)>> {
+        let (places, fds): (Vec<(&str, usize)>, Vec<BorrowedFd<'_>>) = self.watched().unzip();
         let ready = socket::readable(&fds)?;
-        Ok(names.into_iter().zip(ready).find(|(_, ready)| *ready).map(|(name, _)| name.to_owned()))
+        let found = places.into_iter().zip(ready).find(|(_, ready)| *ready);
+        Ok(found.map(|((name, at), _)| (name.to_owned(), at)))
+    }
+
+    /// Takes the next connection, if there is one.
+    fn accept(&mut self, unit: &str, at: usize) -> io::Result<Option<(ConnectionId, Ends)>> {
+        let held = self.units.get(unit).and_then(|unit| unit.held.get(at));
+        let Some((held, family)) = held.and_then(|held| Some((held, held.accepts?))) else { return Ok(None) };
+        // Whoever had it before may have changed that for all.
+        socket::set_nonblocking(&held.socket, true)?;
+        let Some(connection) = socket::accept(&held.socket, family)? else { return Ok(None) };
+        let ends = match family {
+            Family::Unix => socket::peer_process(&connection).map_or(Ends::Gone, Ends::Process),
+            Family::Internet => {
+                let stream = TcpStream::from(connection.try_clone()?);
+                match (stream.local_addr(), stream.peer_addr()) {
+                    (Ok(local), Ok(remote)) => Ends::Internet(local, remote),
+                    _ => Ends::Gone,
+                }
+            }
+        };
+        let id = self.accepted;
+        self.accepted += 1;
+        self.connections.insert(id, connection);
+        Ok(Some((id, ends)))
+    }
+
+    /// The manager has no more use for a connection.
+    pub(super) fn close_connection(&mut self, id: ConnectionId) {
+        crate::sys::close(self.connections.remove(&id));
     }
 
     /// Whether the manager holds a socket on a port.
@@ -128,7 +188,18 @@ impl Sockets {
     }
 
     /// The sockets that a program is to get, in order, as the manager has named them.
-    pub(super) fn pass(&self, wanted: &[(String, String)], nonblocking: bool) -> io::Result<Vec<OwnedFd>> {
+    pub(super) fn pass(
+        &self,
+        wanted: &[(String, String)],
+        connection: Option<ConnectionId>,
+        nonblocking: bool,
+    ) -> io::Result<Vec<OwnedFd>> {
+        if let Some(id) = connection {
+            let Some(connection) = self.connections.get(&id) else { return Ok(Vec::new()) };
+            let copy = connection.try_clone()?;
+            socket::set_nonblocking(&copy, nonblocking)?;
+            return Ok(vec![copy]);
+        }
         let mut next: BTreeMap<&str, usize> = BTreeMap::new();
         let mut passed = Vec::new();
         for (unit, _) in wanted {
@@ -148,37 +219,37 @@ impl Sockets {
 impl Incident {
     /// Binds and listens for a socket unit, and tells the manager how it went.
     pub(super) fn listen(&mut self, name: String, socket: &Socket) -> Result<(), Fault> {
-        let mut unit = Unit::default();
+        let mut unit = Unit { accept: socket.accept, ..Unit::default() };
         let mut refused = None;
-        let other = socket.listen_other.iter().map(|(_, address)| (address, true));
-        // One that serves each connection by itself hands out connections, which nobody here does.
-        let streams = socket.listen_stream.iter().map(|address| (address, socket.accept));
-        for (address, unsupported) in streams.chain(other) {
-            let opened = match unsupported {
-                true => Err(Errno::EOPNOTSUPP.into()),
-                false => self.open(address, socket),
-            };
-            match opened {
-                Ok((fd, place, backlog)) => {
+        for listen in &socket.listen {
+            match self.open(listen, socket) {
+                Ok((fd, place)) => {
                     let taken = |fd: i32| self.sockets.held().any(|(_, held)| held.fd == fd);
                     let number = (FIRST_FD..).find(|fd| !taken(*fd) && !unit.held.iter().any(|held| held.fd == *fd));
                     let (device, number) = (self.next_device, number.unwrap_or(FIRST_FD));
                     self.next_device += 7;
-                    unit.held.push(Held { socket: fd, place, backlog, fd: number, device });
+                    let accepts = match (listen.kind.accepts(), &place) {
+                        (false, _) => None,
+                        (true, Place::Port { .. } | Place::Datagrams) => Some(Family::Internet),
+                        (true, Place::Path(_) | Place::Name) => Some(Family::Unix),
+                    };
+                    unit.held.push(Held { socket: fd, place, accepts, backlog: backlog(socket), fd: number, device });
                 }
                 Err(Refusal::Fault(fault)) => return Err(fault),
                 Err(Refusal::Errno(errno)) => {
-                    refused = Some((address.clone(), errno));
+                    refused = Some((listen.address.clone(), errno));
                     break;
                 }
             }
         }
+        let mut links = Vec::new();
         let result = match refused {
             Some((address, errno)) => {
                 self.refused(&name, &address, errno);
                 Err((address, errno.desc().to_owned()))
             }
             None => {
+                links = self.make_links(socket, &mut unit);
                 for (address, port) in unit.held.iter().filter_map(Held::port) {
                     let address = address.to_string();
                     self.event(EventKind::Listening { unit: Some(name.clone()), pid: MANAGER, address, port });
@@ -187,8 +258,32 @@ impl Incident {
                 Ok(())
             }
         };
-        self.inputs.push_back(Input::Listening { unit: name, result });
+        self.inputs.push_back(Input::Listening { unit: name, result, links });
         Ok(())
+    }
+
+    /// Makes the links of Symlinks= to the unit's one path; those that cannot be made, and why.
+    fn make_links(&self, socket: &Socket, unit: &mut Unit) -> Vec<(String, String)> {
+        let Some(target) = socket.listen.iter().find_map(Listen::node) else { return Vec::new() };
+        let target = self.layout.below(target);
+        let mut failed = Vec::new();
+        for name in &socket.symlinks {
+            let link = self.layout.below(name);
+            let is_there = || std::fs::read_link(&link).is_ok_and(|known| known == target);
+            let make = || std::os::unix::fs::symlink(&target, &link).map_err(|error| errno_of(&error));
+            let made = make_parents(&self.layout, name, socket).and_then(|()| match make() {
+                Err(Errno::EEXIST) if is_there() => Ok(()),
+                // Who removes everything at the end may remove what is in the way, too.
+                Err(Errno::EEXIST) if socket.remove_on_stop && std::fs::remove_file(&link).is_ok() => make(),
+                other => other,
+            });
+            match made {
+                Ok(()) => {}
+                Err(errno) => failed.push((name.clone(), errno.desc().to_owned())),
+            }
+            unit.links.push(link);
+        }
+        failed
     }
 
     fn refused(&mut self, unit: &str, address: &str, errno: Errno) {
@@ -211,14 +306,47 @@ impl Incident {
         self.listeners.iter().any(|listener| listener.port == port) || self.sockets.holds_port(port)
     }
 
-    fn open(&self, address: &str, unit: &Socket) -> Result<(OwnedFd, Place, u32), Refusal> {
-        let backlog = unit.backlog.unwrap_or(u32::MAX).min(SOMAXCONN);
+    fn open(&self, listen: &Listen, unit: &Socket) -> Result<(OwnedFd, Place), Refusal> {
+        let kind = match listen.kind {
+            ListenKind::Stream => socket::Kind::Stream,
+            ListenKind::Datagram => socket::Kind::Datagram,
+            ListenKind::SequentialPacket => socket::Kind::SequentialPacket,
+            ListenKind::Fifo => {
+                let path = self.layout.below(&listen.address);
+                make_parents(&self.layout, &listen.address, unit)?;
+                return Ok((socket::fifo(&path, unit.socket_mode.unwrap_or(0o666))?, Place::Path(path)));
+            }
+            // The kernel's own ends, and what no service of a run can have.
+            ListenKind::Netlink | ListenKind::Special | ListenKind::MessageQueue | ListenKind::UsbFunction => {
+                return Err(Errno::EOPNOTSUPP.into());
+            }
+        };
+        let options = Options {
+            v6_only: unit.bind_ipv6_only,
+            reuse_port: unit.reuse_port,
+            keep_alive: unit.keep_alive,
+            no_delay: unit.no_delay,
+            backlog: backlog(unit),
+        };
+        let address = listen.address.as_str();
         if address.starts_with('/') {
             let path = self.layout.below(address);
-            make_parent(&path)?;
-            return Ok((socket::listen_unix(&path, backlog)?, Place::Path(path), backlog));
+            make_parents(&self.layout, address, unit)?;
+            let fd = socket::listen_on_path(&path, kind, &options)?;
+            // The mask is the whole run's; nobody of the run can look between the two.
+            let mode = unit.socket_mode.unwrap_or(0o666) & 0o777;
+            let set = std::fs::set_permissions(&path, Permissions::from_mode(mode));
+            set.map_err(|error| errno_of(&error))?;
+            return Ok((fd, Place::Path(path)));
         }
-        // An abstract name, or another family.
+        if let Some(name) = address.strip_prefix('@') {
+            // Such names are the host's. This one is the run's own, which is not to be met by other runs.
+            let own = format!("relapse/{}/{name}", std::process::id());
+            let run = self.layout.directory.file_name().map(|run| run.to_string_lossy().into_owned());
+            let own = run.map_or(own, |run| format!("{run}/{name}"));
+            return Ok((socket::listen_on_name(own.as_bytes(), kind, &options)?, Place::Name));
+        }
+        // Another family.
         let Ok(at) = address.parse::<SocketAddr>() else { return Err(Errno::EOPNOTSUPP.into()) };
         // Nothing beyond this machine is ever listened on: the machine of the incident has no other address.
         if !at.ip().is_loopback() && !at.ip().is_unspecified() {
@@ -232,25 +360,35 @@ impl Incident {
             );
             return Err(Refusal::Fault(io::Error::other(text).into()));
         };
-        let tcp = |address| {
-            let (v6_only, reuse_port) = (unit.bind_ipv6_only, unit.reuse_port);
-            socket::listen_tcp(&Tcp { address: SocketAddr::new(address, host), v6_only, reuse_port, backlog })
-        };
-        let fd = match tcp(at.ip()) {
+        let bind = |address| socket::listen_on_port(SocketAddr::new(address, host), kind, &options);
+        let fd = match bind(at.ip()) {
             // A host without IPv6 still has the half of "any address" that is asked for.
             Err(Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL) if at.ip().is_unspecified() && at.is_ipv6() => {
-                tcp(Ipv4Addr::UNSPECIFIED.into())?
+                bind(Ipv4Addr::UNSPECIFIED.into())?
             }
             other => other?,
         };
+        if kind == socket::Kind::Datagram {
+            return Ok((fd, Place::Datagrams));
+        }
         let dual = at.is_ipv6() && at.ip().is_unspecified() && unit.bind_ipv6_only != Some(true);
-        Ok((fd, Place::Port { address: at.ip(), port: at.port(), dual }, backlog))
+        Ok((fd, Place::Port { address: at.ip(), port: at.port(), dual }))
+    }
+
+    /// Throws away what waits on the sockets of a unit (FlushPending=).
+    pub(super) fn flush(&mut self, name: &str) -> Result<(), Fault> {
+        for held in self.sockets.units.get(name).into_iter().flat_map(|unit| &unit.held) {
+            socket::flush(&held.socket, held.accepts)?;
+        }
+        Ok(())
     }
 
     /// Closes the sockets of a unit.
     pub(super) fn close_listen(&mut self, name: &str, remove: bool) {
         let Some(unit) = self.sockets.units.remove(name) else { return };
+        let mut sockets = Vec::new();
         for held in unit.held {
+            sockets.push(held.socket);
             match held.place {
                 Place::Port { address, port, .. } => {
                     self.event(EventKind::Closed { pid: MANAGER, address: address.to_string(), port });
@@ -259,8 +397,12 @@ impl Incident {
                     // Somebody may have been quicker.
                     let _ = std::fs::remove_file(path);
                 }
-                Place::Path(_) => {}
+                Place::Path(_) | Place::Datagrams | Place::Name => {}
             }
+        }
+        crate::sys::close(sockets);
+        for link in unit.links.into_iter().filter(|_| remove) {
+            let _ = std::fs::remove_file(link);
         }
         self.tree.expect_connections(self.sockets.any_port_watched());
     }
@@ -280,6 +422,7 @@ impl Incident {
         for unit in units {
             self.close_listen(&unit, false);
         }
+        crate::sys::close(std::mem::take(&mut self.sockets.connections));
     }
 
     /// Tells the manager of one socket on which connections wait, once nobody runs who might accept or open one. True
@@ -293,7 +436,14 @@ impl Incident {
         if self.clock.is_virtual() && !self.tree.confirm()? {
             return Ok(true);
         }
-        let Some(unit) = self.sockets.waiting()? else { return Ok(false) };
+        let Some((unit, at)) = self.sockets.waiting()? else { return Ok(false) };
+        if self.sockets.units.get(&unit).is_some_and(|unit| unit.accept) {
+            if let Some((id, ends)) = self.sockets.accept(&unit, at)? {
+                let peer = self.peer(id, ends);
+                self.input(Input::Accepted { unit, connection: Connection { id, peer } })?;
+            }
+            return Ok(true);
+        }
         let now = self.now();
         let (since, count) = &mut self.sockets.triggers;
         if now.since(*since) >= TRIGGER_WINDOW {
@@ -312,6 +462,36 @@ impl Incident {
         }
         self.input(Input::Traffic { unit })?;
         Ok(true)
+    }
+
+    /// The ends of a connection in incident coordinates.
+    ///
+    /// The client's port is another one in every run: in the incident it is the next one of the range from which
+    /// kernels take them, so that an instance is called the same every time.
+    fn peer(&mut self, id: ConnectionId, ends: Ends) -> Option<Peer> {
+        match ends {
+            Ends::Gone => None,
+            Ends::Internet(local, remote) => {
+                let local_port = self.layout.mapping.incident_port(local.port());
+                let port = FIRST_CLIENT_PORT + u16::try_from(id % CLIENT_PORTS).unwrap_or(0) * 2;
+                Some(Peer::Internet {
+                    local: SocketAddr::new(local.ip().to_canonical(), local_port),
+                    remote: SocketAddr::new(remote.ip().to_canonical(), port),
+                })
+            }
+            Ends::Process(host) => {
+                self.number_processes();
+                let known = self.tree.sender(host);
+                let pid = match known {
+                    Some(id) => self.named(id),
+                    // It is gone, or none of this run.
+                    None => self.fork(),
+                };
+                let user = known.and_then(|id| self.tree.get(id)).map(|process| self.user(process));
+                let uid = if user.is_none_or(|user| user == "root") { 0 } else { FIRST_USER };
+                Some(Peer::Process { pid, uid })
+            }
+        }
     }
 
     /// The manager's sockets, and the same sockets in the hands of those who were given them.
@@ -361,7 +541,7 @@ impl Held {
     fn port(&self) -> Option<(IpAddr, u16)> {
         match self.place {
             Place::Port { address, port, .. } => Some((address, port)),
-            Place::Path(_) => None,
+            Place::Path(_) | Place::Datagrams | Place::Name => None,
         }
     }
 }
@@ -370,8 +550,27 @@ fn leased(layout: &Layout, port: u16) -> Option<u16> {
     layout.mapping.ports.iter().find(|(incident, _)| *incident == port).map(|(_, host)| *host)
 }
 
-fn make_parent(path: &Path) -> Result<(), Errno> {
-    let Some(parent) = path.parent() else { return Ok(()) };
-    let made = std::fs::create_dir_all(parent);
-    made.map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
+/// How many connections may wait.
+fn backlog(unit: &Socket) -> u32 {
+    unit.backlog.unwrap_or(u32::MAX).min(SOMAXCONN)
+}
+
+/// Makes the directories of a path of the incident, with DirectoryMode=.
+fn make_parents(layout: &Layout, path: &str, unit: &Socket) -> Result<(), Errno> {
+    let mode = unit.directory_mode.unwrap_or(0o755) & 0o7777;
+    for (at, _) in path.match_indices('/').skip(1) {
+        let directory = layout.below(&path[..at]);
+        match std::fs::create_dir(&directory) {
+            // The mask does not count.
+            Ok(()) => std::fs::set_permissions(&directory, Permissions::from_mode(mode)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(error),
+        }
+        .map_err(|error| errno_of(&error))?;
+    }
+    Ok(())
+}
+
+fn errno_of(error: &io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }

@@ -37,12 +37,15 @@ const ENVIRONMENT: &[&str] = &[
 
 type Found = std::result::Result<(), Error>;
 
-/// The paths that a unit listens on.
+/// The paths that a unit listens on, and those of links to them.
 fn socket_paths(unit: &str) -> impl Iterator<Item = String> {
-    unit.lines().filter_map(|line| {
-        let path = line.trim_start().strip_prefix("ListenStream")?.trim_start().strip_prefix('=')?.trim();
-        (path.starts_with('/') && is_clean_path(path)).then(|| path.to_owned())
-    })
+    const KEYS: [&str; 5] = ["ListenStream", "ListenDatagram", "ListenSequentialPacket", "ListenFIFO", "Symlinks"];
+    let values = unit.lines().filter_map(|line| {
+        let (key, value) = line.split_once('=')?;
+        KEYS.contains(&key.trim()).then_some(value)
+    });
+    let paths = values.flat_map(str::split_whitespace);
+    paths.filter(|path| path.starts_with('/') && is_clean_path(path)).map(str::to_owned)
 }
 
 impl Scenario {

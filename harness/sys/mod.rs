@@ -6,8 +6,33 @@ pub mod port;
 pub mod process;
 pub mod socket;
 
+use std::io;
+use std::process::{Child, Command};
+use std::sync::{PoisonError, RwLock};
+
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
+
+/// Held by those who start processes. A child has copies of all descriptors until it executes its program, whatever
+/// their flags: what another thread closes meanwhile is not closed.
+static STARTING: RwLock<()> = RwLock::new(());
+
+/// Starts a process.
+///
+/// # Errors
+///
+/// What the system says.
+pub fn start(command: &mut Command) -> io::Result<Child> {
+    let _held = STARTING.read().unwrap_or_else(PoisonError::into_inner);
+    command.spawn()
+}
+
+/// Closes descriptors while nobody of this process is starting another one, so that whoever is at their other ends sees
+/// it at once.
+pub fn close<T>(descriptors: T) {
+    let _held = STARTING.write().unwrap_or_else(PoisonError::into_inner);
+    drop(descriptors);
+}
 
 /// Sends a signal to one process; `false` if it is gone or the number is no signal. 0 only looks.
 pub fn kill(pid: i32, signal: i32) -> bool {

@@ -1,10 +1,11 @@
 //! Listening sockets: made, looked at, handed to other processes, and taken over from those who made them.
 
-use std::fs::File;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::os::unix::net::UnixStream;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
 use nix::cmsg_space;
@@ -20,15 +21,47 @@ use nix::unistd::{close, dup2_stdin};
 /// The most descriptors that one message can carry (unix(7), SCM_MAX_FD).
 const MOST: usize = 253;
 
-/// How to listen on a port.
-#[derive(Clone, Copy, Debug)]
-pub struct Tcp {
-    /// Where.
-    pub address: SocketAddr,
+/// Which kind of socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Connections of bytes.
+    Stream,
+    /// Messages without connections.
+    Datagram,
+    /// Connections of messages.
+    SequentialPacket,
+}
+
+impl Kind {
+    const fn socket_type(self) -> SockType {
+        match self {
+            Kind::Stream => SockType::Stream,
+            Kind::Datagram => SockType::Datagram,
+            Kind::SequentialPacket => SockType::SeqPacket,
+        }
+    }
+}
+
+/// Families of sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// UNIX.
+    Unix,
+    /// IPv4 and IPv6.
+    Internet,
+}
+
+/// How to listen.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
     /// Whether IPv4 is left alone; `None`: as the host is set up.
     pub v6_only: Option<bool>,
     /// Whether others may listen there, too (SO_REUSEPORT).
     pub reuse_port: bool,
+    /// Whether connections are kept alive (SO_KEEPALIVE).
+    pub keep_alive: bool,
+    /// Whether what is written goes out at once (TCP_NODELAY).
+    pub no_delay: bool,
     /// listen(2)'s.
     pub backlog: u32,
 }
@@ -38,44 +71,153 @@ pub struct Tcp {
 /// # Errors
 ///
 /// What the kernel says.
-pub fn listen_tcp(tcp: &Tcp) -> Result<OwnedFd, Errno> {
-    let family = if tcp.address.is_ipv6() { AddressFamily::Inet6 } else { AddressFamily::Inet };
-    let fd = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+pub fn listen_on_port(address: SocketAddr, kind: Kind, options: &Options) -> Result<OwnedFd, Errno> {
+    let family = if address.is_ipv6() { AddressFamily::Inet6 } else { AddressFamily::Inet };
+    let fd = socket(family, kind.socket_type(), SockFlag::SOCK_CLOEXEC, None)?;
     setsockopt(&fd, sockopt::ReuseAddr, &true)?;
-    if tcp.reuse_port {
+    if options.reuse_port {
         setsockopt(&fd, sockopt::ReusePort, &true)?;
     }
-    if let Some(only) = tcp.v6_only.filter(|_| tcp.address.is_ipv6()) {
+    if let Some(only) = options.v6_only.filter(|_| address.is_ipv6()) {
         setsockopt(&fd, sockopt::Ipv6V6Only, &only)?;
     }
-    bind(fd.as_raw_fd(), &SockaddrStorage::from(tcp.address))?;
-    listen(&fd, backlog(tcp.backlog)?)?;
+    if kind == Kind::Stream {
+        // Whoever is accepted has inherited it.
+        setsockopt(&fd, sockopt::KeepAlive, &options.keep_alive)?;
+        setsockopt(&fd, sockopt::TcpNoDelay, &options.no_delay)?;
+    }
+    bind(fd.as_raw_fd(), &SockaddrStorage::from(address))?;
+    if kind != Kind::Datagram {
+        listen(&fd, backlog(options.backlog)?)?;
+    }
     Ok(fd)
 }
 
-/// Listens on a path, in place of whatever was there.
+/// Listens on a path, in place of whatever was there. Its mode is the process's umask's to say.
 ///
 /// # Errors
 ///
 /// What the kernel says.
-pub fn listen_unix(path: &Path, length: u32) -> Result<OwnedFd, Errno> {
+pub fn listen_on_path(path: &Path, kind: Kind, options: &Options) -> Result<OwnedFd, Errno> {
     let address = UnixAddr::new(path)?;
-    let fd = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
-    setsockopt(&fd, sockopt::ReuseAddr, &true)?;
-    match bind(fd.as_raw_fd(), &address) {
+    match listen_unix(&address, kind, options) {
         Err(Errno::EADDRINUSE) => {
             nix::unistd::unlink(path)?;
-            bind(fd.as_raw_fd(), &address)?;
+            listen_unix(&address, kind, options)
         }
-        other => other?,
+        other => other,
     }
-    listen(&fd, backlog(length)?)?;
+}
+
+/// Listens on a name that is no path (unix(7), "Abstract sockets").
+///
+/// # Errors
+///
+/// What the kernel says.
+pub fn listen_on_name(name: &[u8], kind: Kind, options: &Options) -> Result<OwnedFd, Errno> {
+    listen_unix(&UnixAddr::new_abstract(name)?, kind, options)
+}
+
+fn listen_unix(address: &UnixAddr, kind: Kind, options: &Options) -> Result<OwnedFd, Errno> {
+    let fd = socket(AddressFamily::Unix, kind.socket_type(), SockFlag::SOCK_CLOEXEC, None)?;
+    setsockopt(&fd, sockopt::ReuseAddr, &true)?;
+    bind(fd.as_raw_fd(), address)?;
+    if kind != Kind::Datagram {
+        listen(&fd, backlog(options.backlog)?)?;
+    }
     Ok(fd)
+}
+
+/// Makes a FIFO, or takes the one that is there if it is of this mode, and opens both of its ends.
+///
+/// # Errors
+///
+/// `EEXIST` if something else is there; what the kernel says.
+pub fn fifo(path: &Path, mode: u32) -> Result<OwnedFd, Errno> {
+    let mode = mode & 0o777;
+    let errno = |error: io::Error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
+    match nix::unistd::mkfifo(path, nix::sys::stat::Mode::from_bits_truncate(mode)) {
+        // The mask is not ours to set.
+        Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(errno)?,
+        Err(Errno::EEXIST) => {}
+        Err(other) => return Err(other),
+    }
+    let flags = OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_NOCTTY;
+    let file = OpenOptions::new().read(true).write(true).custom_flags(flags.bits()).open(path).map_err(errno)?;
+    let meta = file.metadata().map_err(errno)?;
+    if !meta.file_type().is_fifo() || meta.mode() & 0o777 != mode || meta.uid() != nix::unistd::getuid().as_raw() {
+        return Err(Errno::EEXIST);
+    }
+    Ok(file.into())
 }
 
 /// More than the kernel's own limit is that limit.
 fn backlog(length: u32) -> Result<Backlog, Errno> {
     Backlog::new(i32::try_from(length).unwrap_or(i32::MAX).min(i32::from(Backlog::MAXCONN)))
+}
+
+/// So much is thrown away at once, and so many connections.
+const MOST_FLUSHED: usize = 1 << 20;
+
+/// Throws away what waits on a listening socket or a FIFO: connections of a family, or what can be read.
+///
+/// # Errors
+///
+/// What accept(2) or read(2) says.
+pub fn flush(fd: &OwnedFd, accepts: Option<Family>) -> io::Result<()> {
+    set_nonblocking(fd, true)?;
+    let mut chunk = [0; 4096];
+    for _ in 0..MOST_FLUSHED {
+        let more = match accepts {
+            Some(family) => accept(fd, family)?.map(super::close).is_some(),
+            None => match nix::unistd::read(fd, &mut chunk) {
+                Ok(count) => count > 0,
+                Err(Errno::EINTR) => true,
+                Err(Errno::EAGAIN) => false,
+                Err(errno) => return Err(errno.into()),
+            },
+        };
+        if !more {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The next connection that waits on a socket that does not block, `None` if there is none.
+///
+/// # Errors
+///
+/// What accept(2) says.
+pub fn accept(fd: &OwnedFd, family: Family) -> io::Result<Option<OwnedFd>> {
+    let copy = fd.try_clone()?;
+    // The type does not matter to accept(2).
+    let listener: Box<dyn Fn() -> io::Result<OwnedFd>> = match family {
+        Family::Unix => {
+            let listener = UnixListener::from(copy);
+            Box::new(move || Ok(listener.accept()?.0.into()))
+        }
+        Family::Internet => {
+            let listener = TcpListener::from(copy);
+            Box::new(move || Ok(listener.accept()?.0.into()))
+        }
+    };
+    loop {
+        match listener() {
+            Ok(connection) => return Ok(Some(connection)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            // Whoever it was has gone again (accept(2)).
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The process at the other end of a UNIX connection; `None` if the kernel does not know.
+pub fn peer_process(fd: &OwnedFd) -> Option<i32> {
+    let peer = nix::sys::socket::getsockopt(fd, sockopt::PeerCredentials).ok()?;
+    Some(peer.pid()).filter(|pid| *pid > 0)
 }
 
 /// Which of the descriptors have something to read or accept now.

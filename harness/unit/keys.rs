@@ -69,6 +69,8 @@ pub(crate) enum Kind {
     Listen,
     DescriptorName,
     SocketService,
+    /// The paths of `Symlinks=`.
+    SocketLinks,
     /// `[Install]`: only systemctl reads it.
     Install,
     /// Accepted for the sake of old files, with a remark.
@@ -197,7 +199,8 @@ const SOCKET: &[Group] = &[
         "ListenStream ListenDatagram ListenSequentialPacket ListenFIFO ListenNetlink ListenSpecial ListenMessageQueue \
          ListenUSBFunction",
     ),
-    Group(Kind::Opaque, 0, "SocketProtocol BindToDevice IPTOS Timestamping Symlinks"),
+    Group(Kind::Opaque, 0, "SocketProtocol BindToDevice IPTOS Timestamping"),
+    Group(Kind::SocketLinks, 0, "Symlinks"),
     Group(Kind::Choice(Choice::BindIpv6Only), 0, "BindIPv6Only"),
     Group(Kind::Unsigned, 0, "Backlog MaxConnections MaxConnectionsPerSource KeepAliveProbes TriggerLimitBurst"),
     Group(Kind::Unsigned, 255, "PollLimitBurst"),

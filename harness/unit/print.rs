@@ -7,8 +7,8 @@ use super::number::BLANKS;
 use super::path;
 use super::signal;
 use super::types::{
-    Condition, EmergencyAction, ExecCommand, ExitStatusSet, NotifyAccess, OomPolicy, Profile, Service, ServiceType,
-    Socket, Unit,
+    Condition, EmergencyAction, ExecCommand, ExitStatusSet, Listen, NotifyAccess, OomPolicy, Profile, Service,
+    ServiceType, Socket, Unit,
 };
 use crate::time::Span;
 
@@ -223,9 +223,9 @@ fn service_section(service: &Service, profile: Profile, out: &mut Text) {
 }
 
 fn socket_section(socket: &Socket, out: &mut Text) {
-    let streams = socket.listen_stream.iter().map(|address| ("ListenStream", address));
-    let others = socket.listen_other.iter().map(|(key, address)| (key.as_str(), address));
-    streams.chain(others).for_each(|(key, address)| out.line(key, literal(address)));
+    for Listen { kind, address } in &socket.listen {
+        out.line(&format!("Listen{}", kind.as_str()), literal(address));
+    }
     out.flag("Accept", socket.accept, false);
     out.option("Service", &socket.service);
     out.text("FileDescriptorName", &socket.file_descriptor_name);
@@ -239,6 +239,20 @@ fn socket_section(socket: &Socket, out: &mut Text) {
     out.option("TriggerLimitBurst", &socket.trigger_limit_burst);
     out.span("TimeoutSec", socket.timeout_sec);
     out.flag("RemoveOnStop", socket.remove_on_stop, false);
+    out.unless("MaxConnectionsPerSource", socket.max_connections_per_source, 0);
+    for path in &socket.symlinks {
+        out.line("Symlinks", quote_escaped(path));
+    }
+    for (key, mode) in [("SocketMode", socket.socket_mode), ("DirectoryMode", socket.directory_mode)] {
+        if let Some(mode) = mode {
+            out.line(key, format_args!("{mode:04o}"));
+        }
+    }
+    out.flag("FlushPending", socket.flush_pending, false);
+    out.flag("KeepAlive", socket.keep_alive, false);
+    out.flag("NoDelay", socket.no_delay, false);
+    out.span("PollLimitIntervalSec", socket.poll_limit_interval_sec);
+    out.option("PollLimitBurst", &socket.poll_limit_burst);
 }
 
 /// The text as it grows; a section that gets no lines leaves no header.

@@ -101,11 +101,10 @@ impl Draft<'_> {
 
     fn socket_rules(&self) -> Option<&'static str> {
         let socket = self.unit.socket.as_ref()?;
-        if socket.listen_stream.is_empty() && socket.listen_other.is_empty() {
+        if socket.listen.is_empty() {
             return Some("Unit has no Listen setting (ListenStream=, ListenDatagram=, ListenFIFO=, ...). Refusing.");
         }
-        let accepting = |key: &str| matches!(key, "ListenStream" | "ListenSequentialPacket");
-        if socket.accept && socket.listen_other.iter().any(|(key, _)| !accepting(key)) {
+        if socket.accept && socket.listen.iter().any(|listen| !listen.kind.accepts()) {
             return Some("Unit configured for accepting sockets, but sockets are non-accepting. Refusing.");
         }
         if socket.accept && socket.max_connections == Some(0) {
@@ -113,6 +112,10 @@ impl Draft<'_> {
         }
         if socket.accept && socket.service.is_some() {
             return Some("Explicit service configuration for accepting socket units not supported. Refusing.");
+        }
+        let in_file_system = socket.listen.iter().filter(|listen| listen.node().is_some()).count();
+        if !socket.symlinks.is_empty() && in_file_system != 1 {
+            return Some("Unit has symlinks set but none or more than one node in the file system. Refusing.");
         }
         None
     }

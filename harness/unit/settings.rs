@@ -125,10 +125,13 @@ impl Draft<'_> {
                 self.checked(at, "int value", number::signed(at.value));
             }
             Kind::Mode => {
-                if let Some(mode) = self.checked(at, "mode value", number::mode(at.value))
-                    && at.key == "UMask"
-                {
-                    self.service(|service| service.umask = mode);
+                if let Some(mode) = self.checked(at, "mode value", number::mode(at.value)) {
+                    match (at.section, at.key, &mut self.unit.socket) {
+                        ("Service", "UMask", _) => self.service(|service| service.umask = mode),
+                        ("Socket", "SocketMode", Some(socket)) => socket.socket_mode = Some(mode),
+                        ("Socket", "DirectoryMode", Some(socket)) => socket.directory_mode = Some(mode),
+                        _ => {}
+                    }
                 }
             }
             Kind::Size => {
@@ -309,6 +312,7 @@ impl Draft<'_> {
             Kind::Listen => self.listen(at),
             Kind::DescriptorName => self.descriptor_name(at),
             Kind::SocketService => self.socket_service(at),
+            Kind::SocketLinks => self.socket_links(at),
             Kind::Install => self.install(at),
             Kind::Removed => {
                 self.log(at, 6, format!("Support for option {}= has been removed and it is ignored", at.key));
@@ -343,6 +347,9 @@ impl Draft<'_> {
                         "Accept" => socket.accept = value,
                         "ReusePort" => socket.reuse_port = value,
                         "RemoveOnStop" => socket.remove_on_stop = value,
+                        "FlushPending" => socket.flush_pending = value,
+                        "KeepAlive" => socket.keep_alive = value,
+                        "NoDelay" => socket.no_delay = value,
                         _ => {}
                     }
                 }
@@ -372,6 +379,7 @@ impl Draft<'_> {
                     match key {
                         "TimeoutSec" => socket.timeout_sec = Some(value),
                         "TriggerLimitIntervalSec" => socket.trigger_limit_interval_sec = Some(value),
+                        "PollLimitIntervalSec" => socket.poll_limit_interval_sec = Some(value),
                         _ => {}
                     }
                 }
@@ -397,6 +405,8 @@ impl Draft<'_> {
                         "Backlog" => socket.backlog = Some(value),
                         "TriggerLimitBurst" => socket.trigger_limit_burst = Some(value),
                         "MaxConnections" => socket.max_connections = Some(value),
+                        "MaxConnectionsPerSource" => socket.max_connections_per_source = value,
+                        "PollLimitBurst" => socket.poll_limit_burst = Some(value),
                         _ => {}
                     }
                 }

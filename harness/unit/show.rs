@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt::Display;
 
 use super::name;
-use super::types::{Condition, ExecCommand, LoadState, Profile, Service, ServiceType, Unit};
+use super::types::{Condition, ExecCommand, Listen, LoadState, Profile, Service, ServiceType, Unit};
 use crate::time::Span;
 
 /// The order in which `systemctl show` prints the properties of a service, whatever order they are asked in: the
@@ -22,8 +22,10 @@ pub const PROPERTY_ORDER: &[&str] = &[
     "ExecMainCode", "ExecMainStatus", "ExecCondition", "ExecConditionEx", "ExecStartPre", "ExecStartPreEx",
     "ExecStart", "ExecStartEx", "ExecStartPost", "ExecStartPostEx", "ExecReload", "ExecReloadEx", "ExecReloadPost",
     "ExecReloadPostEx", "ExecStop", "ExecStopEx", "ExecStopPost", "ExecStopPostEx", "BindIPv6Only", "Backlog",
-    "TimeoutUSec", "Accept", "RemoveOnStop", "Listen", "MaxConnections", "ReusePort", "NConnections", "NAccepted",
-    "NRefused", "FileDescriptorName", "TriggerLimitIntervalUSec", "TriggerLimitBurst", "Slice", "ControlGroup",
+    "TimeoutUSec", "SocketMode", "DirectoryMode", "Accept", "FlushPending", "KeepAlive", "NoDelay", "RemoveOnStop",
+    "Listen", "Symlinks", "MaxConnections", "MaxConnectionsPerSource", "ReusePort", "NConnections", "NAccepted",
+    "NRefused", "FileDescriptorName", "TriggerLimitIntervalUSec", "TriggerLimitBurst", "PollLimitIntervalUSec",
+    "PollLimitBurst", "Slice", "ControlGroup",
     "MemoryCurrent", "CPUUsageNSec", "TasksCurrent", "Delegate", "Environment", "EnvironmentFiles", "PassEnvironment",
     "UnsetEnvironment", "UMask", "LimitCPU", "LimitCPUSoft", "LimitFSIZE", "LimitFSIZESoft", "LimitDATA",
     "LimitDATASoft", "LimitSTACK", "LimitSTACKSoft", "LimitCORE", "LimitCORESoft", "LimitRSS", "LimitRSSSoft",
@@ -144,15 +146,17 @@ impl Unit {
             out.add("TimeoutUSec", socket.timeout_sec.unwrap_or(Span::from_secs(90)));
             out.flag("Accept", accept);
             out.flag("RemoveOnStop", socket.remove_on_stop);
-            let streams = socket.listen_stream.iter().map(|address| format!("{address} (Stream)"));
-            let others = socket
-                .listen_other
-                .iter()
-                .map(|(key, address)| format!("{address} ({})", key.strip_prefix("Listen").unwrap_or(key)));
-            for listen in streams.chain(others) {
-                out.add("Listen", listen);
+            for Listen { kind, address } in &socket.listen {
+                out.add("Listen", format!("{address} ({})", kind.as_str()));
             }
+            out.add("SocketMode", format!("{:04o}", socket.socket_mode.unwrap_or(0o666)));
+            out.add("DirectoryMode", format!("{:04o}", socket.directory_mode.unwrap_or(0o755)));
+            out.flag("FlushPending", socket.flush_pending);
+            out.flag("KeepAlive", socket.keep_alive);
+            out.flag("NoDelay", socket.no_delay);
+            out.add("Symlinks", socket.symlinks.join(" "));
             out.add("MaxConnections", socket.max_connections.unwrap_or(64));
+            out.add("MaxConnectionsPerSource", socket.max_connections_per_source);
             out.flag("ReusePort", socket.reuse_port);
             out.add(
                 "FileDescriptorName",
@@ -164,6 +168,10 @@ impl Unit {
             );
             out.add("TriggerLimitIntervalUSec", socket.trigger_limit_interval_sec.unwrap_or(Span::from_secs(2)));
             out.add("TriggerLimitBurst", socket.trigger_limit_burst.unwrap_or(if accept { 200 } else { 20 }));
+            if self.profile >= Profile::V257 {
+                out.add("PollLimitIntervalUSec", socket.poll_limit_interval_sec.unwrap_or(Span::from_secs(2)));
+                out.add("PollLimitBurst", socket.poll_limit_burst.unwrap_or(if accept { 150 } else { 15 }));
+            }
         }
         if self.service.is_some() && self.load_state == LoadState::Loaded {
             out.add("Slice", self.slice());

@@ -7,6 +7,8 @@ use super::name;
 use super::number::{self, Errno};
 use super::read::{Draft, Place};
 use super::specifier::Scope;
+use super::types::{Listen, ListenKind};
+use super::words::{Syntax, first_word};
 use crate::time::Span;
 
 const WARNING: u8 = 4;
@@ -114,11 +116,11 @@ impl Draft<'_> {
     pub(super) fn listen(&mut self, at: &Place<'_>) {
         if at.value.is_empty() {
             if let Some(socket) = &mut self.unit.socket {
-                socket.listen_stream.clear();
-                socket.listen_other.clear();
+                socket.listen.clear();
             }
             return;
         }
+        let Some(kind) = ListenKind::from_key(at.key) else { return };
         let text = match self.expand(at.value, Scope::Full) {
             Ok(text) => text,
             Err(errno) => {
@@ -152,11 +154,7 @@ impl Draft<'_> {
             },
         };
         if let Some(socket) = &mut self.unit.socket {
-            if at.key == "ListenStream" {
-                socket.listen_stream.push(address);
-            } else {
-                socket.listen_other.push((at.key.to_owned(), address));
-            }
+            socket.listen.push(Listen { kind, address });
         }
     }
 
@@ -173,6 +171,40 @@ impl Draft<'_> {
             self.log(at, WARNING, format!("Invalid file descriptor name, ignoring: {name}"));
         } else if let Some(socket) = &mut self.unit.socket {
             socket.file_descriptor_name = (!name.is_empty()).then_some(name);
+        }
+    }
+
+    /// `Symlinks=`: absolute paths, which add up.
+    pub(super) fn socket_links(&mut self, at: &Place<'_>) {
+        if at.value.is_empty() {
+            if let Some(socket) = &mut self.unit.socket {
+                socket.symlinks.clear();
+            }
+            return;
+        }
+        let mut rest = at.value;
+        loop {
+            let word = match first_word(&mut rest, Syntax::UNQUOTED) {
+                Ok(Some(word)) => word,
+                Ok(None) => return,
+                Err(errno) => {
+                    let text = format!("Failed to parse socket symlink list, ignoring: {errno}");
+                    return self.log(at, WARNING, text);
+                }
+            };
+            match self.expand(&word, Scope::Full) {
+                Ok(path) => {
+                    if let Some(path) = self.absolute(at, &path, false)
+                        && let Some(socket) = &mut self.unit.socket
+                    {
+                        socket.symlinks.push(path);
+                    }
+                }
+                Err(errno) => {
+                    let text = format!("Failed to resolve unit specifiers in \"{word}\", ignoring: {errno}");
+                    self.log(at, WARNING, text);
+                }
+            }
         }
     }
 

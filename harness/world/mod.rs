@@ -4,6 +4,8 @@
 mod machine;
 mod program;
 
+// The address types alone; nothing here touches the network.
+use core::net::{Ipv4Addr, SocketAddr};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
@@ -11,10 +13,11 @@ pub use machine::Machine;
 pub use program::{Act, Launch, Program, Reaction};
 
 use crate::manager::{
-    Config, Effect, Exit, Host, Input, JobId, JobResult, Manager, Message, Pid, Reply, Request, RequestId, Spawn,
+    Config, Connection, ConnectionId, Effect, Exit, Host, Input, JobId, JobResult, Manager, Message, Peer, Pid, Reply,
+    Request, RequestId, Spawn,
 };
 use crate::time::{IncidentTime, Span};
-use crate::unit::{FileEntry, Files};
+use crate::unit::{FileEntry, Files, Listen, ListenKind};
 use machine::{Delivered, Doing, Moment};
 
 /// Says what becomes of a process that the manager starts.
@@ -59,10 +62,15 @@ pub enum Happened {
     Bound(u16, Pid),
 }
 
+/// The port of the first client.
+const FIRST_CLIENT_PORT: u16 = 40_000;
+
 /// A listening socket that the manager holds.
 #[derive(Clone, Debug)]
 struct Listening {
     ports: Vec<u16>,
+    /// Whether connections are accepted one by one (Accept=yes).
+    accept: bool,
     watched: bool,
     waiting: u32,
 }
@@ -78,6 +86,8 @@ pub struct World {
     inputs: VecDeque<Input>,
     happened: Vec<(IncidentTime, Happened)>,
     listening: BTreeMap<String, Listening>,
+    /// How many connections were accepted.
+    connections: ConnectionId,
     requests: RequestId,
     /// Processes act no more than so often in one moment.
     acts: u32,
@@ -96,6 +106,7 @@ impl World {
             inputs: VecDeque::new(),
             happened: Vec::new(),
             listening: BTreeMap::new(),
+            connections: 0,
             requests: 0,
             acts: 0,
         }
@@ -163,9 +174,25 @@ impl World {
         let Some(listening) = self.listening.get_mut(socket) else { return false };
         listening.waiting += 1;
         if listening.watched {
-            self.feed(Input::Traffic { unit: socket.to_owned() });
+            let input = self.traffic(socket);
+            self.feed(input);
         }
         true
+    }
+
+    /// What the manager is told of connections that wait on a watched socket.
+    fn traffic(&mut self, socket: &str) -> Input {
+        let unit = socket.to_owned();
+        let Some(listening) = self.listening.get_mut(socket).filter(|listening| listening.accept) else {
+            return Input::Traffic { unit };
+        };
+        listening.waiting = listening.waiting.saturating_sub(1);
+        let id = self.connections;
+        self.connections += 1;
+        let end = |port| SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
+        let local = end(listening.ports.first().copied().unwrap_or(0));
+        let remote = end(FIRST_CLIENT_PORT.wrapping_add(u16::try_from(id & 0x3fff).unwrap_or(0)));
+        Input::Accepted { unit, connection: Connection { id, peer: Some(Peer::Internet { local, remote }) } }
     }
 
     /// How many connections wait on a socket; `None` if nobody listens.
@@ -216,9 +243,19 @@ impl World {
         self.acts = 0;
         loop {
             if let Some(input) = self.inputs.pop_front() {
+                let accepted = match &input {
+                    Input::Accepted { unit, .. } => Some(unit.clone()),
+                    _ => None,
+                };
                 let effects = self.manager.step(self.now, &mut self.machine, input);
                 for effect in effects {
                     self.perform(effect);
+                }
+                // The next one in the queue.
+                let more = |unit: &String| self.listening.get(unit).is_some_and(|l| l.watched && l.waiting > 0);
+                if let Some(unit) = accepted.filter(more) {
+                    let input = self.traffic(&unit);
+                    self.inputs.push_back(input);
                 }
                 continue;
             }
@@ -393,20 +430,27 @@ impl World {
                 self.machine.files.remove(&path);
             }
             Effect::Listen { unit, socket } => {
-                let addresses = &socket.listen_stream;
-                let port = |address: &str| address.rsplit(':').next().and_then(|port| port.parse::<u16>().ok());
-                let taken = |address: &&String| port(address).is_some_and(|p| self.machine.ports.contains_key(&p));
-                let result = match addresses.iter().find(taken) {
-                    Some(address) => Err((address.clone(), "Address already in use".to_owned())),
+                // Datagrams have ports of their own.
+                let addresses = || socket.listen.iter().filter(|listen| listen.kind == ListenKind::Stream);
+                let port =
+                    |listen: &Listen| listen.address.rsplit(':').next().and_then(|port| port.parse::<u16>().ok());
+                let taken = |listen: &&Listen| port(listen).is_some_and(|p| self.machine.ports.contains_key(&p));
+                let result = match addresses().find(taken) {
+                    Some(listen) => Err((listen.address.clone(), "Address already in use".to_owned())),
                     None => {
-                        let ports: Vec<u16> = addresses.iter().filter_map(|address| port(address)).collect();
+                        let ports: Vec<u16> = addresses().filter_map(port).collect();
                         self.machine.ports.extend(ports.iter().map(|port| (*port, MANAGER)));
-                        self.listening.insert(unit.clone(), Listening { ports, watched: false, waiting: 0 });
+                        self.listening.insert(
+                            unit.clone(),
+                            Listening { ports, accept: socket.accept, watched: false, waiting: 0 },
+                        );
                         Ok(())
                     }
                 };
-                self.inputs.push_back(Input::Listening { unit, result });
+                self.inputs.push_back(Input::Listening { unit, result, links: Vec::new() });
             }
+            // Nobody is at its other end here.
+            Effect::CloseConnection { .. } => {}
             Effect::CloseListen { unit, .. } => {
                 for port in self.listening.remove(&unit).into_iter().flat_map(|listening| listening.ports) {
                     self.machine.ports.remove(&port);
@@ -416,8 +460,14 @@ impl World {
                 if let Some(listening) = self.listening.get_mut(&unit) {
                     listening.watched = on;
                     if on && listening.waiting > 0 {
-                        self.inputs.push_back(Input::Traffic { unit });
+                        let input = self.traffic(&unit);
+                        self.inputs.push_back(input);
                     }
+                }
+            }
+            Effect::Flush { unit } => {
+                if let Some(listening) = self.listening.get_mut(&unit) {
+                    listening.waiting = 0;
                 }
             }
             Effect::Reboot => {

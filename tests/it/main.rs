@@ -42,6 +42,7 @@ mod scenario_output;
 mod scenario_shell;
 mod session;
 mod sockets;
+mod sockets_kinds;
 mod standin;
 mod systemctl;
 mod systemctl_cases;

@@ -125,7 +125,7 @@ fn inputs() -> impl Strategy<Value = Input> {
         1 => names().prop_map(|unit| Input::Traffic { unit }),
         1 => (names(), any::<bool>()).prop_map(|(unit, good)| {
             let result = if good { Ok(()) } else { Err(("0.0.0.0:8000".into(), "Address already in use".into())) };
-            Input::Listening { unit, result }
+            Input::Listening { unit, result, links: Vec::new() }
         }),
         1 => Just(Input::Boot),
     ]

@@ -1,6 +1,7 @@
 //! Sockets that the manager holds for services, as recorded from real systemd 252.
 
 use relapse::manager::{JobMode, JobResult, JobVerb, Reply, Request};
+use relapse::unit::Profile;
 use relapse::world::{Act, Program};
 
 use crate::manager::Rig;
@@ -138,4 +139,69 @@ fn a_service_started_by_hand_gets_the_sockets_that_listen() {
     rig.ask(Request::Job { verb: JobVerb::Stop, unit: "s.socket".into(), mode: JobMode::Replace });
     assert!(matches!(rig.restart("s.service"), Reply::Job(_)));
     assert_eq!(rig.show("s.service", "StatusText"), ":", "without the socket there is nothing to pass");
+}
+
+const EACH: &str = "[Unit]\nDescription=Each\n[Service]\nExecStart=/bin/sleep 1\n";
+
+fn accepting(profile: Profile, settings: &str) -> Rig {
+    let socket = format!("[Socket]\nListenStream=127.0.0.1:8100\nAccept=yes\n{settings}");
+    let mut rig = Rig::with(profile, &[("s.socket", &socket), ("s@.service", EACH)]);
+    rig.start("s.socket");
+    rig
+}
+
+/// The instances that are loaded.
+fn instances(rig: &Rig) -> Vec<String> {
+    let units = rig.world.manager().units().into_iter().map(|row| row.name);
+    units.filter(|name| name.starts_with("s@")).collect()
+}
+
+#[test]
+fn instances_are_called_after_the_ends_of_their_connections() {
+    for (profile, cookies) in [(Profile::V252, ["", ""]), (Profile::V257, ["", ""]), (Profile::V260, ["1-", "2-"])] {
+        let mut rig = accepting(profile, "");
+        rig.world.connect("s.socket");
+        rig.world.connect("s.socket");
+        rig.run("100ms");
+        let names: Vec<String> = cookies
+            .iter()
+            .enumerate()
+            .map(|(n, cookie)| format!("s@{n}-{cookie}127.0.0.1:8100-127.0.0.1:{}.service", 40_000 + n))
+            .collect();
+        assert_eq!(instances(&rig), names, "{profile:?}");
+        assert_eq!(rig.show(&names[1], "Description"), "Each (127.0.0.1:40001)");
+        assert_eq!(rig.show(&names[1], "TriggeredBy"), "s.socket");
+        assert_eq!(rig.show("s.socket", "NConnections"), "2");
+        rig.run("2s");
+        assert_eq!(rig.show("s.socket", "NConnections"), "0");
+        assert_eq!(rig.show("s.socket", "Triggers"), "", "what has ended is unloaded");
+        assert_eq!(instances(&rig), [""; 0]);
+        assert_eq!(rig.show("s.socket", "NAccepted"), "2");
+    }
+}
+
+#[test]
+fn the_poll_limit_of_later_versions_slows_connections_and_refuses_none() {
+    let settings = "PollLimitIntervalSec=3s\nPollLimitBurst=2\n";
+    for (profile, counts) in [(Profile::V252, [5, 0, 0]), (Profile::V257, [2, 2, 1])] {
+        let mut rig = accepting(profile, settings);
+        for _ in 0..5 {
+            rig.world.connect("s.socket");
+        }
+        for wanted in counts {
+            rig.run("1500ms");
+            assert_eq!(std::mem::take(&mut rig.starts).len(), wanted, "{profile:?}");
+            rig.run("1500ms");
+        }
+        assert_eq!(rig.state("s.socket"), "active/listening/success");
+        assert_eq!(rig.show("s.socket", "NAccepted"), "5");
+    }
+    // One service for all is looked at anew after each of its ends.
+    let socket = format!("[Socket]\nListenStream=127.0.0.1:8100\n{settings}");
+    let service = "[Unit]\nStartLimitIntervalSec=0\n[Service]\nExecStart=/bin/true\n";
+    let mut rig = Rig::with(Profile::V257, &[("s.socket", &socket), ("s.service", service)]);
+    rig.start("s.socket");
+    rig.world.connect("s.socket");
+    rig.run("1s");
+    assert_eq!(rig.state("s.socket"), "failed/failed/trigger-limit-hit");
 }

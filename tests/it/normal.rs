@@ -15,6 +15,14 @@ macro_rules! patterns {
 
 type Patterns = LazyLock<Vec<(Regex, &'static str)>>;
 
+/// An instance for a connection is called after its client: a port, or a PID and a UID.
+static CLIENTS: Patterns = patterns! {
+    r"(@\d+-[\d.]+:\d+-[\d.]+:)\d+(\.service)" => "$1<PORT>$2",
+    r"(@\d+-)\d+(-\d+\.service)" => "$1<PID>$2",
+    r"(\((?:\d+\.){3}\d+:)\d{5}\)" => "$1<PORT>)",
+    r"\bPID \d+/UID" => "PID <PID>/UID",
+};
+
 /// In this order. What stands for a moment says how it was written.
 static ANYWHERE: Patterns = patterns! {
     r"\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6} UTC" => "<TIME-US>",
@@ -79,9 +87,9 @@ const NUMBERS: &[&str] = &[
     "_CMDLINE",
 ];
 
-/// A message without the numbers of processes.
+/// A message without the numbers of processes, and of clients.
 pub fn without_pids(text: &str) -> String {
-    PROCESS.replace_all(text, "$1 <PID>").into_owned()
+    PROCESS.replace_all(&replaced(&CLIENTS, text.to_owned()), "$1 <PID>").into_owned()
 }
 
 /// What a command printed, without what is of that moment.
@@ -104,7 +112,7 @@ pub fn printed(line: &str, text: &str) -> String {
     if text.starts_with('{') {
         text = text.lines().map(json_line).collect();
     }
-    replaced(&ANYWHERE, text)
+    replaced(&ANYWHERE, replaced(&CLIENTS, text))
 }
 
 fn replaced(patterns: &Patterns, mut text: String) -> String {

@@ -59,7 +59,7 @@ def say(*lines):
 "#;
 
 /// A machine without Python cannot show what Python does.
-fn has_python() -> bool {
+pub(crate) fn has_python() -> bool {
     let found = Command::new("python3").arg("--version").output().is_ok_and(|output| output.status.success());
     if !found {
         eprintln!("no python3 here: not tried");

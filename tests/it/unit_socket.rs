@@ -31,9 +31,9 @@ fn addresses_are_read_as_systemd_normalises_them() {
     let mut failures = Vec::new();
     for (value, wanted) in rows {
         let unit = socket(&format!("ListenStream={value}"));
-        let listen = &unit.socket.as_ref().expect("a socket").listen_stream;
+        let listen = &unit.socket.as_ref().expect("a socket").listen;
         let got = match (listen.first(), unit.warnings.first()) {
-            (Some(address), None) => Ok(address.as_str()),
+            (Some(listen), None) => Ok(listen.address.as_str()),
             (_, Some(warning)) => Err(warning.text.rsplit(": ").next().unwrap_or_default()),
             (None, None) => Err("nothing"),
         };

@@ -46,7 +46,11 @@ pub(super) fn write(out: &mut Vec<u8>, unit: &Properties, options: &Options, ver
     }
     if unit.flag("Accept") {
         let count = |key: &str| unit.number(key).unwrap_or(0);
-        let _ = writeln!(text, "   Accepted: {}; Connected: {};", count("NAccepted"), count("NConnections"));
+        let _ = write!(text, "   Accepted: {}; Connected: {};", count("NAccepted"), count("NConnections"));
+        let _ = match count("NRefused") {
+            0 => writeln!(text),
+            refused => writeln!(text, "   Refused: {refused}"),
+        };
     }
     pids(&mut text, unit, &processes);
     if let Some(status) = unit.some("StatusText") {

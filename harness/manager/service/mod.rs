@@ -162,6 +162,11 @@ impl Step<'_> {
         if !waits {
             self.disarm(unit, Timer::Idle);
         }
+        // Whoever is started again has lost it.
+        let is_over = !has_main && !has_control;
+        if is_over && (state != ServiceState::Dead || self.unit(unit).job.is_none()) {
+            self.release_connection(unit);
+        }
         self.changed(unit, old.active(idle), state.active(idle), reload_failed, will_auto_restart);
     }
 

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::super::catalog::level;
-use super::super::interface::{Effect, ExecFailure, ExecRole, NOTIFY_SOCKET, Pid, Program, Spawn};
+use super::super::interface::{Effect, ExecFailure, ExecRole, NOTIFY_SOCKET, Peer, Pid, Program, Spawn, StandardInput};
 use super::super::load::commands;
 use super::super::loaded::{Kind, Prepared, Relation, Timer, UnitId, role_index};
 use super::super::states::SocketState;
@@ -123,19 +123,32 @@ impl Step<'_> {
             return Err("No such device or address".into());
         };
         let prepared = self.prepared(unit, role, index, command);
+        let has_socket = prepared.program.has_socket();
+        let connection = self.unit(unit).service.connection.as_ref();
+        let (sockets, connection) = match connection {
+            _ if control && !has_socket => (Vec::new(), None),
+            Some(held) => (vec![(self.unit(held.socket).name.to_string(), "connection".to_owned())], Some(held.id)),
+            None => (self.sockets_of(unit), None),
+        };
+        if has_socket && sockets.len() != 1 {
+            let text = if sockets.is_empty() { "Got no socket." } else { "Got more than one socket." };
+            self.log(unit, level::ERR, text);
+            return Err("Invalid argument".to_owned());
+        }
         let files = self.environment_files(unit, &config)?;
         let notify = match self.notify_access(unit) {
             NotifyAccess::None => false,
             NotifyAccess::Exec | NotifyAccess::All => true,
             NotifyAccess::Main => !control,
         };
-        let sockets = if control { Vec::new() } else { self.sockets_of(unit) };
         let monitor = match role {
             ExecRole::StartPre | ExecRole::Start => self.monitor_variables(unit),
             _ => Vec::new(),
         };
         let pid = self.host.fork();
-        let environment = self.environment(unit, &config, &prepared, pid, control, notify, &sockets, &files, monitor);
+        // Who has the socket as a standard stream is not told of any.
+        let passed = if has_socket { &[][..] } else { &sockets[..] };
+        let environment = self.environment(unit, &config, &prepared, pid, control, notify, passed, &files, monitor);
         let argv = match &prepared.argv {
             Some(argv) => argv.clone(),
             None => crate::unit::expand(command, &environment).into(),
@@ -151,6 +164,7 @@ impl Step<'_> {
             invocation_id: this.invocation,
             notify,
             sockets,
+            connection,
         }))
     }
 
@@ -253,6 +267,10 @@ impl Step<'_> {
             put("WATCHDOG_PID", pid.clone());
             put("WATCHDOG_USEC", Text::number(span.as_micros()));
         }
+        if let Some(Peer::Internet { remote, .. }) = run.connection.as_ref().map(|held| &held.peer) {
+            put("REMOTE_ADDR", remote.ip().to_string().into());
+            put("REMOTE_PORT", Text::number(remote.port().into()));
+        }
         if !sockets.is_empty() {
             let names: Vec<&str> = sockets.iter().map(|(_, name)| name.as_str()).collect();
             put("LISTEN_PID", pid);
@@ -317,7 +335,7 @@ impl Step<'_> {
             let Some(socket) = that.def.socket.as_ref() else { continue };
             if matches!(that.socket.state, SocketState::Listening | SocketState::Running) {
                 let name = socket.file_descriptor_name.clone().unwrap_or_else(|| that.name.to_string());
-                for _ in &socket.listen_stream {
+                for _ in &socket.listen {
                     sockets.push((that.name.to_string(), name.clone()));
                 }
             }
@@ -380,6 +398,7 @@ fn prepare(config: &Service, role: ExecRole, command: &ExecCommand) -> Prepared 
             user: config.user.clone(),
             group: config.group.clone(),
             umask: config.umask,
+            input: if config.standard_input == "socket" { StandardInput::Socket } else { StandardInput::Null },
             output: (output, error),
             identifier: config.syslog_identifier.clone().unwrap_or_else(|| base.to_owned()),
             ignore_sigpipe: config.ignore_sigpipe,

@@ -155,6 +155,8 @@ pub(in crate::run) struct Start {
     pub(in crate::run) ignore_sigpipe: bool,
     /// Descriptors that it gets, from 3 on.
     pub(in crate::run) descriptors: Vec<OwnedFd>,
+    /// Which of the standard streams are the first of the descriptors.
+    pub(in crate::run) socket_streams: [bool; 3],
     /// Whether variables that name it by its PID have to hold for the host: somebody else's program compares them.
     pub(in crate::run) own_pid: bool,
 }
@@ -366,6 +368,7 @@ impl Tree {
             umask,
             ignore_sigpipe,
             descriptors: count,
+            socket_streams: start.socket_streams,
             own_pid,
         })? {
             Ok(host) => host,
