@@ -176,6 +176,18 @@ pub enum Peer {
     },
 }
 
+/// The number of a descriptor that a service has sent.
+pub type DescriptorId = u64;
+
+/// A descriptor that a service has sent to be kept (sd_notify(3), `FDSTORE=1`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Descriptor {
+    /// Names it from now on; no other one ever has this number.
+    pub id: DescriptorId,
+    /// What it is a descriptor of: two that are the same in this are kept once.
+    pub of: String,
+}
+
 /// Something happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
@@ -216,6 +228,13 @@ pub enum Input {
         unit: Option<String>,
         /// Newline-separated assignments.
         text: Vec<u8>,
+        /// Descriptors that came with it. Those that are not stored are to be closed: [`Effect::CloseDescriptor`].
+        descriptors: Vec<Descriptor>,
+    },
+    /// Nobody is left at the other end of a stored descriptor ([`super::Manager::polled_descriptors`]).
+    HungUp {
+        /// Which.
+        id: DescriptorId,
     },
     /// A connection waits on a listening socket that the manager holds.
     Traffic {
@@ -525,6 +544,8 @@ pub struct Spawn {
     pub sockets: Vec<(String, String)>,
     /// The connection that is passed in the place of the one socket.
     pub connection: Option<ConnectionId>,
+    /// Stored descriptors to pass after the sockets.
+    pub stored: Vec<DescriptorId>,
 }
 
 /// Something to do, in order.
@@ -587,6 +608,11 @@ pub enum Effect {
     CloseConnection {
         /// Which.
         id: ConnectionId,
+    },
+    /// Close a descriptor that a service has sent.
+    CloseDescriptor {
+        /// Which.
+        id: DescriptorId,
     },
     /// Watch (or stop watching) a listening socket for connections.
     Watch {

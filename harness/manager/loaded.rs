@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::interface::{ConnectionId, ExecRole, Exit, Peer, Pid, Program};
+use super::interface::{ConnectionId, Descriptor, ExecRole, Exit, Peer, Pid, Program};
 use super::invocation::InvocationId;
 use super::job::Job;
 use super::limit::RateLimit;
@@ -232,10 +232,21 @@ pub(super) struct ServiceRun {
     pub reload_begin: Option<IncidentTime>,
     /// Type=idle: the programs that wait for the job queue to drain.
     pub idle_spawns: Vec<super::interface::Spawn>,
+    /// What the service has left with the manager, the newest first.
+    pub store: Vec<Stored>,
     /// The connection that the service is there for.
     pub connection: Option<Held>,
     /// NOTIFYACCESS= overrides NotifyAccess= until the next start.
     pub notify_access_override: Option<crate::unit::NotifyAccess>,
+}
+
+/// A descriptor in the store of a service.
+#[derive(Clone, Debug)]
+pub(super) struct Stored {
+    pub descriptor: Descriptor,
+    pub name: String,
+    /// Whether it is given up once nobody is at its other end.
+    pub polled: bool,
 }
 
 /// A connection in the hands of its service (Accept=yes).

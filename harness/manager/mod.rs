@@ -87,6 +87,8 @@ pub struct Manager {
     awaiting_pid_file: Vec<UnitId>,
     /// Type=idle services whose program waits for the job queue to drain.
     idle: Vec<UnitId>,
+    /// Services that have left descriptors here.
+    stores: Vec<UnitId>,
     /// Processes that were to die before they were spawned.
     unborn: Vec<(Pid, i32)>,
     /// Children that cannot become their programs, for what the manager itself knows.
@@ -114,6 +116,7 @@ impl Manager {
             unsettled: BTreeSet::new(),
             awaiting_pid_file: Vec::new(),
             idle: Vec::new(),
+            stores: Vec::new(),
             unborn: Vec::new(),
             stillborn: Vec::new(),
             job_count: 0,

@@ -310,7 +310,7 @@ impl Manager {
         sheet.stamp(["WatchdogTimestamp", "WatchdogTimestampMonotonic"], run.watchdog_stamp);
         sheet.number("MainPID", run.main_pid);
         sheet.number("ControlPID", run.control_pid);
-        sheet.put("NFileDescriptorStore", "0");
+        sheet.number("NFileDescriptorStore", run.store.len());
         sheet.put("StatusText", run.status_text.clone().unwrap_or_default());
         sheet.number("StatusErrno", run.status_errno);
         sheet.put("Result", run.result.as_str());

@@ -86,8 +86,12 @@ impl Step<'_> {
             Input::ExecFailed { pid, failure } => self.exec_failed(pid, &failure),
             Input::Exited { pid, exit } => self.exited(pid, exit),
             Input::CgroupEmpty { unit } => self.cgroup_empty(&unit),
-            Input::Notify { pid, unit, text } => self.notified(pid, unit.as_deref(), &text),
-            Input::Accepted { unit, connection } => self.accepted(&unit, connection),
+            Input::Notify { pid, unit, text, descriptors } => self.told(pid, unit.as_deref(), &text, descriptors),
+            Input::HungUp { id } => self.hung_up(id),
+            Input::Accepted { unit, connection } => {
+                self.fire_elapsed();
+                self.accepted(&unit, connection);
+            }
             Input::Listening { unit, result, links } => self.listening(&unit, result, &links),
         }
         self.settle();
@@ -107,6 +111,7 @@ impl Step<'_> {
                 None => break,
             }
         }
+        self.release_stores();
         self.collect_garbage();
     }
 

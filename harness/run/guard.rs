@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -68,13 +68,12 @@ impl Guard {
     /// Starts a program; `Ok(Err((step, errno)))` if the program itself cannot be started.
     pub(super) fn spawn(
         &mut self,
-        descriptors: &[OwnedFd],
+        descriptors: &[RawFd],
         make: impl FnOnce(u64) -> ToGuard,
     ) -> io::Result<Result<i32, (Step, i32)>> {
         self.next += 1;
         let wanted = self.next;
-        let numbers: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
-        sys::socket::send_with(&self.socket, &encode(&make(wanted))?, &numbers)?;
+        sys::socket::send_with(&self.socket, &encode(&make(wanted))?, descriptors)?;
         let answer = loop {
             match self.receive()? {
                 FromGuard::Spawned { id, pid } if id == wanted => break Ok(pid),

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 
 use super::Fault;
 use super::clock::Clock;
@@ -12,7 +13,8 @@ use super::sessions::Session;
 use super::sockets::Sockets;
 use super::tree::{Origin, Pending, ProcessId, Report, Start, Tree, UMASK, comm_of};
 use crate::control::{Answer as Reply, Note, Role, ServerRole, Status, Step, Welcome};
-use crate::manager::{Exit, Input};
+use crate::manager::{DescriptorId, Exit, Input};
+use crate::sys::notify::Descriptor;
 use crate::time::{IncidentTime, Span};
 use crate::timeline::{Answer, Ended, EventKind, Timeline};
 
@@ -74,6 +76,9 @@ pub(super) struct Incident {
     pub(super) first_pid: u32,
     pub(super) next_pid: Cell<u32>,
     pub(super) next_device: u32,
+    /// Descriptors that services have left with the manager.
+    pub(super) store: BTreeMap<DescriptorId, Arc<Descriptor>>,
+    pub(super) next_descriptor: DescriptorId,
     pub(super) console_user: String,
     pub(super) boot: IncidentTime,
     /// Who has sent a signal and waits to hear of it, and what it hears.
@@ -199,6 +204,7 @@ impl Incident {
                 Some(pending) => self.serve(pending)?,
                 None if self.reboot_due && !self.tree.alive().any(|process| process.is_command) => self.reboot()?,
                 None if !self.signalled.is_empty() => self.answer_kills()?,
+                None if self.hung_up()? => {}
                 None if self.pid_file_written() => self.input(Input::Elapsed)?,
                 None if self.traffic()? => {}
                 None => {
@@ -459,6 +465,7 @@ impl Incident {
             ignore_sigpipe: false,
             descriptors: Vec::new(),
             socket_streams: [false; 3],
+            stored: Vec::new(),
             own_pid: false,
         };
         match self.tree.start(start)? {
@@ -490,6 +497,7 @@ impl Incident {
             ignore_sigpipe: false,
             descriptors: Vec::new(),
             socket_streams: [false; 3],
+            stored: Vec::new(),
             own_pid: false,
         };
         match self.tree.start(start)? {

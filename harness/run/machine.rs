@@ -345,6 +345,7 @@ impl Incident {
             Effect::CloseListen { unit, remove } => self.close_listen(&unit, remove),
             Effect::Watch { unit, on } => self.watch(&unit, on),
             Effect::CloseConnection { id } => self.sockets.close_connection(id),
+            Effect::CloseDescriptor { id } => drop(self.store.remove(&id)),
             Effect::Flush { unit } => self.flush(&unit)?,
         }
         Ok(())
@@ -365,6 +366,7 @@ impl Incident {
         self.sessions.clear();
         self.waiting.clear();
         self.signalled.clear();
+        self.store.clear();
         self.machinery.boots += 1;
         let now = self.now();
         self.machinery.machine.boot_id = boot_id(self.machinery.boots);
@@ -435,6 +437,7 @@ impl Incident {
                 && environment.iter().any(|(name, _)| name == "LISTEN_PID" || name == "WATCHDOG_PID"),
             descriptors: self.sockets.pass(&spawn.sockets, spawn.connection, spawn.program.non_blocking)?,
             socket_streams,
+            stored: spawn.stored.iter().filter_map(|id| self.store.get(id)).cloned().collect(),
         };
         match self.tree.start(start)? {
             Ok(id) => {

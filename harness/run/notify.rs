@@ -6,6 +6,7 @@ use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
+use std::sync::Arc;
 
 use nix::errno::Errno;
 
@@ -15,7 +16,7 @@ use super::tree::{Notice, Origin, Process, ProcessId, Tree, complaint};
 use crate::control::Answer;
 use crate::ctl::Output;
 use crate::ctl::notify::{self, Caller, Outcome};
-use crate::manager::{Effect, Input, Message, Pid};
+use crate::manager::{DescriptorId, Effect, Input, Message, Pid};
 use crate::sys::process;
 
 impl Incident {
@@ -41,7 +42,24 @@ impl Incident {
             });
         }
         let text = lines.join(&b'\n');
-        self.input(Input::Notify { pid, unit, text })
+        let mut descriptors = Vec::new();
+        for descriptor in notice.descriptors {
+            let id = self.next_descriptor;
+            self.next_descriptor += 1;
+            let of = descriptor.identity().unwrap_or_else(|| format!("number {id}"));
+            descriptors.push(crate::manager::Descriptor { id, of });
+            self.store.insert(id, Arc::new(descriptor));
+        }
+        self.input(Input::Notify { pid, unit, text, descriptors })
+    }
+
+    /// Tells the manager of a stored descriptor whose other end is closed. False if there is none.
+    pub(super) fn hung_up(&mut self) -> Result<bool, Fault> {
+        let is_hung_up = |id: &DescriptorId| self.store.get(id).is_some_and(|descriptor| descriptor.is_hung_up());
+        let found = self.machinery.manager.polled_descriptors().find(is_hung_up);
+        let Some(id) = found else { return Ok(false) };
+        self.input(Input::HungUp { id })?;
+        Ok(true)
     }
 
     /// Runs `systemd-notify` for the process that asks for it. It is done when the manager has served the message: what
@@ -67,7 +85,7 @@ impl Incident {
             Outcome::Refused(refusal) => {
                 output = refusal;
                 if own {
-                    self.input(Input::Notify { pid, unit, text: b"ERRNO=22".to_vec() })?;
+                    self.input(Input::Notify { pid, unit, text: b"ERRNO=22".to_vec(), descriptors: Vec::new() })?;
                 }
             }
             Outcome::Sends(sends) => {
@@ -88,7 +106,7 @@ impl Incident {
                         };
                         match complaint(&text) {
                             Some(complaint) => self.complain(complaint)?,
-                            None => self.input(Input::Notify { pid, unit, text })?,
+                            None => self.input(Input::Notify { pid, unit, text, descriptors: Vec::new() })?,
                         }
                         Ok(())
                     }

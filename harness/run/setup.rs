@@ -132,6 +132,8 @@ impl Incident {
             first_pid: setup.first_pid,
             next_pid: setup.first_pid.into(),
             next_device: 33_993,
+            store: Default::default(),
+            next_descriptor: 0,
             console_user: setup.console_user,
             boot,
             signalled: Vec::new(),

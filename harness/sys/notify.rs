@@ -1,13 +1,16 @@
 //! The socket that services send notifications to (sd_notify(3)): datagrams with the sender's PID, which the kernel
 //! vouches for, and with descriptors.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixCredentials, recvmsg, setsockopt, sockopt};
 
 /// A longer message is refused, as systemd refuses it (PIPE_BUF).
@@ -35,6 +38,38 @@ pub struct Datagram {
 pub struct Descriptor(RawFd);
 
 impl Descriptor {
+    /// Its number in this process.
+    pub fn number(&self) -> RawFd {
+        self.0
+    }
+
+    /// Of which file it is, and how that is open: systemd's own way to tell whether two are the same where the kernel
+    /// has no kcmp(2). `None` if the kernel does not say.
+    pub fn identity(&self) -> Option<String> {
+        let meta = fs::metadata(format!("/proc/self/fd/{}", self.0)).ok()?;
+        let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", self.0)).ok()?;
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?.trim().to_owned();
+        Some(format!("{}:{}:{flags}", meta.dev(), meta.ino()))
+    }
+
+    /// Whether it is an end of a pipe whose other end is closed. Other kinds cannot be told by looking.
+    pub fn is_hung_up(&self) -> bool {
+        let path = format!("/proc/self/fd/{}", self.0);
+        let reads = fs::read_to_string(format!("/proc/self/fdinfo/{}", self.0)).is_ok_and(|info| {
+            info.lines().find_map(|line| line.strip_prefix("flags:")).is_some_and(|flags| flags.trim().ends_with('0'))
+        });
+        if !reads || !fs::metadata(&path).is_ok_and(|meta| meta.file_type().is_fifo()) {
+            return false;
+        }
+        // A look of its own at the same pipe: what it is opened for here is not what keeps its other end open.
+        let Ok(look) = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&path) else {
+            return false;
+        };
+        let mut polled = [PollFd::new(look.as_fd(), PollFlags::empty())];
+        poll(&mut polled, PollTimeout::ZERO).is_ok()
+            && polled[0].revents().is_some_and(|events| events.contains(PollFlags::POLLHUP))
+    }
+
     /// What the kernel says that it is: `pipe:[INODE]`, `socket:[INODE]`, or a path.
     pub fn target(&self) -> Option<String> {
         fs::read_link(format!("/proc/self/fd/{}", self.0)).ok().map(|target| target.to_string_lossy().into_owned())

@@ -34,4 +34,5 @@ pub(crate) use path::is_valid as is_valid_path;
 pub(crate) use show::quoted;
 pub use show::{Implicit, PROPERTY_ORDER};
 pub use specifier::Context;
+pub(crate) use streams::is_descriptor_name;
 pub use types::*;

@@ -258,7 +258,7 @@ fn limit_value(key: &str, text: &str) -> Result<u64, Errno> {
 }
 
 /// A name that can stand in LISTEN_FDNAMES.
-fn is_descriptor_name(name: &str) -> bool {
+pub(crate) fn is_descriptor_name(name: &str) -> bool {
     (1..=255).contains(&name.len()) && name.chars().all(|c| (' '..'\u{7f}').contains(&c) && c != ':')
 }
 

@@ -350,7 +350,12 @@ impl World {
                 }
                 Act::Notify(text) => {
                     let unit = self.machine.processes.get(&pid).and_then(|process| process.unit.clone());
-                    self.inputs.push_back(Input::Notify { pid, unit, text: text.into_bytes() });
+                    self.inputs.push_back(Input::Notify {
+                        pid,
+                        unit,
+                        text: text.into_bytes(),
+                        descriptors: Vec::new(),
+                    });
                     continue;
                 }
                 Act::Exec(program) => {
@@ -450,7 +455,7 @@ impl World {
                 self.inputs.push_back(Input::Listening { unit, result, links: Vec::new() });
             }
             // Nobody is at its other end here.
-            Effect::CloseConnection { .. } => {}
+            Effect::CloseConnection { .. } | Effect::CloseDescriptor { .. } => {}
             Effect::CloseListen { unit, .. } => {
                 for port in self.listening.remove(&unit).into_iter().flat_map(|listening| listening.ports) {
                     self.machine.ports.remove(&port);

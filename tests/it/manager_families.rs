@@ -10,7 +10,8 @@ use std::rc::Rc;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use relapse::manager::{
-    Config, ExecFailure, ExecRole, Exit, Input, JobId, JobMode, JobVerb, KillWhom, Manager, Pid, Reply, Request, Spawn,
+    Config, Connection, Descriptor, ExecFailure, ExecRole, Exit, Input, JobId, JobMode, JobVerb, KillWhom, Manager,
+    Peer, Pid, Reply, Request, Spawn,
 };
 use relapse::time::Span;
 use relapse::unit::{FileEntry, Files, Profile};
@@ -121,8 +122,22 @@ fn inputs() -> impl Strategy<Value = Input> {
         2 => pids().prop_map(|pid| Input::ExecFailed { pid, failure: ExecFailure::Other("FDS".into(), "?".into()) }),
         2 => names().prop_map(|unit| Input::CgroupEmpty { unit }),
         2 => (pids(), proptest::option::of(names()), text)
-            .prop_map(|(pid, unit, text)| Input::Notify { pid, unit, text: text.as_bytes().to_vec() }),
+            .prop_map(|(pid, unit, text)| Input::Notify { pid, unit, text: text.as_bytes().to_vec(), descriptors: Vec::new() }),
         1 => names().prop_map(|unit| Input::Traffic { unit }),
+        1 => (names(), 0..9u64, any::<bool>(), 0..3u8).prop_map(|(unit, id, unix, last)| {
+            let end = |port| std::net::SocketAddr::from(([127, 0, 0, last], port));
+            let peer = match unix {
+                true => Peer::Process { pid: 77, uid: last.into() },
+                false => Peer::Internet { local: end(80), remote: end(40_000) },
+            };
+            Input::Accepted { unit, connection: Connection { id, peer: (last > 0).then_some(peer) } }
+        }),
+        1 => (pids(), 0..9u64, 0..3u8, any::<bool>()).prop_map(|(pid, id, of, remove)| {
+            let text = if remove { "FDSTOREREMOVE=1\nFDNAME=x" } else { "FDSTORE=1\nFDNAME=x" };
+            let descriptors = vec![Descriptor { id, of: of.to_string() }];
+            Input::Notify { pid, unit: None, text: text.into(), descriptors }
+        }),
+        1 => (0..9u64).prop_map(|id| Input::HungUp { id }),
         1 => (names(), any::<bool>()).prop_map(|(unit, good)| {
             let result = if good { Ok(()) } else { Err(("0.0.0.0:8000".into(), "Address already in use".into())) };
             Input::Listening { unit, result, links: Vec::new() }

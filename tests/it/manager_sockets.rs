@@ -205,3 +205,38 @@ fn the_poll_limit_of_later_versions_slows_connections_and_refuses_none() {
     rig.run("1s");
     assert_eq!(rig.state("s.socket"), "failed/failed/trigger-limit-hit");
 }
+
+#[test]
+fn a_socket_counts_the_instances_that_run_whatever_is_done_to_them() {
+    // Ends well, fails, runs on.
+    let each = "[Service]\nExecStart=/bin/sh -c 'sleep 0.7; exit 1'\nRestart=on-failure\nRestartSec=300ms\n";
+    for (seed, each) in (1u64..).zip([EACH, each, "[Service]\nExecStart=/bin/sleep 1000\n", each, EACH]) {
+        let socket = "[Socket]\nListenStream=127.0.0.1:8100\nAccept=yes\nMaxConnectionsPerSource=4\n";
+        let mut rig = Rig::new(&[("s.socket", socket), ("s@.service", each)]);
+        rig.start("s.socket");
+        let mut state = seed;
+        for step in 0..60 {
+            // xorshift64 (Marsaglia).
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            let some = instances(&rig).into_iter().nth(usize::try_from(state >> 40).unwrap_or(0) % 3);
+            match (state >> 20) % 9 {
+                0..4 => drop(rig.world.connect("s.socket")),
+                4 | 5 => rig.run("400ms"),
+                6 => drop(some.map(|unit| rig.stop(&unit))),
+                7 => drop(if state & 4096 == 0 { rig.stop("s.socket") } else { rig.start("s.socket") }),
+                _ => drop(rig.ask(Request::ResetFailed { unit: None })),
+            }
+            let units = rig.world.manager().units();
+            let connected = units.iter().filter(|row| row.name.starts_with("s@") && row.active == "active").count();
+            let told = rig.show("s.socket", "NConnections");
+            // One that was started again has no connection any more.
+            let most: u32 = told.parse().expect("a number");
+            assert!(most <= 4, "seed {seed}, step {step}");
+            if !each.contains("Restart=") {
+                assert_eq!(told, connected.to_string(), "seed {seed}, step {step}");
+            }
+        }
+    }
+}

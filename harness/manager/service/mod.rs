@@ -7,6 +7,7 @@ mod main_pid;
 mod notify;
 mod phases;
 mod spawn;
+mod store;
 mod timeouts;
 
 pub use delay::restart_delay;

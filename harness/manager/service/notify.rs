@@ -11,14 +11,17 @@ use crate::unit::{NotifyAccess, ServiceType};
 
 impl Step<'_> {
     /// A datagram has come from a process, which is known by its PID or by its control group.
-    pub(in super::super) fn notified(&mut self, pid: Pid, group: Option<&str>, bytes: &[u8]) {
+    ///
+    /// The service, if it may say anything.
+    pub(super) fn notified(&mut self, pid: Pid, group: Option<&str>, bytes: &[u8]) -> Option<UnitId> {
         let known = self.m.pids.get(&pid).copied().or_else(|| self.m.id(group?));
         let Some(unit) = known.filter(|unit| self.unit(*unit).kind == Kind::Service) else {
             let text = format!("Cannot find unit for notify message of PID {pid}, ignoring.");
-            return self.log_manager(level::WARNING, &text);
+            self.log_manager(level::WARNING, &text);
+            return None;
         };
         if !self.may_notify(unit, pid) {
-            return;
+            return None;
         }
         let text = &*String::from_utf8_lossy(bytes);
         let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
@@ -69,6 +72,7 @@ impl Step<'_> {
         if self.m.rules.restart_reset && steps.contains(&"RESTART_RESET=1") {
             self.unit_mut(unit).service.n_restarts = 0;
         }
+        Some(unit)
     }
 
     /// NotifyAccess= as it holds now.

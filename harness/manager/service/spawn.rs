@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::super::catalog::level;
 use super::super::interface::{Effect, ExecFailure, ExecRole, NOTIFY_SOCKET, Peer, Pid, Program, Spawn, StandardInput};
 use super::super::load::commands;
-use super::super::loaded::{Kind, Prepared, Relation, Timer, UnitId, role_index};
+use super::super::loaded::{Kind, Prepared, Relation, Stored, Timer, UnitId, role_index};
 use super::super::states::SocketState;
 use super::super::step::Step;
 use super::super::text::Text;
@@ -147,8 +147,16 @@ impl Step<'_> {
         };
         let pid = self.host.fork();
         // Who has the socket as a standard stream is not told of any.
-        let passed = if has_socket { &[][..] } else { &sockets[..] };
-        let environment = self.environment(unit, &config, &prepared, pid, control, notify, passed, &files, monitor);
+        let store: &[Stored] = if control || has_socket { &[] } else { &self.unit(unit).service.store };
+        let stored = store.iter().map(|stored| stored.descriptor.id).collect();
+        let passed: Vec<&str> = match has_socket {
+            true => Vec::new(),
+            false => {
+                let sockets = sockets.iter().map(|(_, name)| name.as_str());
+                sockets.chain(store.iter().map(|stored| stored.name.as_str())).collect()
+            }
+        };
+        let environment = self.environment(unit, &config, &prepared, pid, control, notify, &passed, &files, monitor);
         let argv = match &prepared.argv {
             Some(argv) => argv.clone(),
             None => crate::unit::expand(command, &environment).into(),
@@ -165,6 +173,7 @@ impl Step<'_> {
             notify,
             sockets,
             connection,
+            stored,
         }))
     }
 
@@ -224,7 +233,7 @@ impl Step<'_> {
         pid: Pid,
         control: bool,
         notify: bool,
-        sockets: &[(String, String)],
+        passed: &[&str],
         files: &[(String, String)],
         monitor: Vec<(&'static str, Text)>,
     ) -> Vec<(Text, Text)> {
@@ -271,11 +280,10 @@ impl Step<'_> {
             put("REMOTE_ADDR", remote.ip().to_string().into());
             put("REMOTE_PORT", Text::number(remote.port().into()));
         }
-        if !sockets.is_empty() {
-            let names: Vec<&str> = sockets.iter().map(|(_, name)| name.as_str()).collect();
+        if !passed.is_empty() {
             put("LISTEN_PID", pid);
-            put("LISTEN_FDS", Text::number(sockets.len() as u64));
-            put("LISTEN_FDNAMES", names.join(":").into());
+            put("LISTEN_FDS", Text::number(passed.len() as u64));
+            put("LISTEN_FDNAMES", passed.join(":").into());
         }
         set_all(&mut all, this.assignments.iter().cloned());
         set_all(&mut all, files.iter().map(|(name, value)| (name.into(), value.into())));

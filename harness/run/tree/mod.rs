@@ -13,16 +13,17 @@ mod stream;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::guard::Guard;
 use super::quiet::Foreign;
 use super::{Cancel, Fault};
 use crate::control::{Answer, Decoder, ENV_KILL, Note, Query, Sink, Status, Step, ToGuard, ToProcess, Welcome, encode};
-use crate::sys::notify::NotifySocket;
+use crate::sys::notify::{Descriptor, NotifySocket};
 use crate::sys::process;
 use crate::time::{IncidentTime, Span};
 use notify::Notices;
@@ -155,6 +156,8 @@ pub(in crate::run) struct Start {
     pub(in crate::run) ignore_sigpipe: bool,
     /// Descriptors that it gets, from 3 on.
     pub(in crate::run) descriptors: Vec<OwnedFd>,
+    /// Descriptors that were sent with notifications, after those.
+    pub(in crate::run) stored: Vec<Arc<Descriptor>>,
     /// Which of the standard streams are the first of the descriptors.
     pub(in crate::run) socket_streams: [bool; 3],
     /// Whether variables that name it by its PID have to hold for the host: somebody else's program compares them.
@@ -347,7 +350,9 @@ impl Tree {
         let journal = Sink::Append(self.streams[index].path.to_string_lossy().into_owned());
         let Start { program, argv, mut environment, directory, origin, ours, pid, output, umask, .. } = start;
         let (ignore_sigpipe, own_pid, descriptors) = (start.ignore_sigpipe, start.own_pid, start.descriptors);
-        let count = u32::try_from(descriptors.len()).unwrap_or(u32::MAX);
+        let owned = descriptors.iter().map(AsRawFd::as_raw_fd);
+        let numbers: Vec<RawFd> = owned.chain(start.stored.iter().map(|stored| stored.number())).collect();
+        let count = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
         let (stdout, stderr) = (output.0.unwrap_or_else(|| journal.clone()), output.1.unwrap_or(journal));
         let stderr = (stderr != stdout).then_some(stderr);
         let id = self.next_process;
@@ -357,7 +362,7 @@ impl Tree {
         // For scripts that nobody could write the function into; shells that are not bash have nothing like it.
         environment.push(("BASH_ENV".to_owned(), self.kill_function.clone()));
         let words = argv.clone();
-        let host = match self.guard.spawn(&descriptors, move |id| ToGuard::Spawn {
+        let host = match self.guard.spawn(&numbers, move |id| ToGuard::Spawn {
             id,
             program,
             argv: words,

@@ -33,7 +33,12 @@ pub(in crate::run) struct Notice {
     pub(in crate::run) host: i32,
     /// What it says, or what the manager says of one that it drops.
     pub(in crate::run) text: Result<Vec<u8>, &'static str>,
+    /// What came with it.
+    pub(in crate::run) descriptors: Vec<Descriptor>,
 }
+
+/// A text and what came with it.
+type Said = (Vec<u8>, Vec<Descriptor>);
 
 #[derive(Debug)]
 struct Barrier {
@@ -76,13 +81,16 @@ impl Notices {
     /// Takes in a datagram.
     fn take_in(&mut self, datagram: Datagram) {
         let host = datagram.pid;
-        if let Some(text) = self.read(datagram).transpose() {
-            self.waiting.push(Notice { host, text });
-        }
+        let (text, descriptors) = match self.read(datagram) {
+            Ok(None) => return,
+            Ok(Some((text, descriptors))) => (Ok(text), descriptors),
+            Err(complaint) => (Err(complaint), Vec::new()),
+        };
+        self.waiting.push(Notice { host, text, descriptors });
     }
 
-    /// The message of a datagram; `None` if it is only a barrier.
-    fn read(&mut self, datagram: Datagram) -> Result<Option<Vec<u8>>, &'static str> {
+    /// The message of a datagram and what came with it; `None` if it is only a barrier.
+    fn read(&mut self, datagram: Datagram) -> Result<Option<Said>, &'static str> {
         let Datagram { pid, bytes, mut descriptors } = datagram;
         if pid <= 0 {
             return Err(NO_SENDER);
@@ -94,8 +102,7 @@ impl Notices {
             return Err(EMBEDDED_NUL);
         }
         if !is_barrier(&text)? {
-            // A descriptor that came with it is closed: a service's store is empty here.
-            return Ok(Some(text));
+            return Ok(Some((text, descriptors)));
         }
         let only = descriptors.len() == 1;
         let descriptor = descriptors.pop().filter(|_| only).ok_or(BARRIER_DESCRIPTORS)?;
@@ -144,11 +151,19 @@ impl Tree {
             for notice in &waiting {
                 turns.entry(notice.host).or_insert_with(|| self.turn(notice.host));
             }
-            // Who is gone has no place among the others: what it said decides.
-            let words = |notice: &Notice| notice.text.clone().unwrap_or_default();
+            // Who is gone has no place among the others: all that it said decides.
+            let mut words: HashMap<i32, Vec<u8>> = HashMap::new();
+            for notice in waiting.iter().filter(|notice| turns[&notice.host].is_none()) {
+                let said = words.entry(notice.host).or_default();
+                said.extend_from_slice(notice.text.as_deref().unwrap_or_default());
+                said.push(0);
+            }
+            let mut gone: Vec<(Vec<u8>, i32)> = words.into_iter().map(|(host, said)| (said, host)).collect();
+            gone.sort_unstable();
+            let places: HashMap<i32, usize> = gone.into_iter().enumerate().map(|(at, (_, host))| (host, at)).collect();
             waiting.sort_by_cached_key(|notice| match &turns[&notice.host] {
-                Some(turn) => (false, turn.clone(), Vec::new()),
-                None => (true, (Vec::new(), 0), words(notice)),
+                Some(turn) => (false, turn.clone(), 0),
+                None => (true, (Vec::new(), 0), places.get(&notice.host).copied().unwrap_or_default()),
             });
             self.notices.queue = waiting.into();
         }
