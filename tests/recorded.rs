@@ -44,13 +44,19 @@ fn main() {
                 .chain(lines(include_str!("../fixtures/systemd/cases-groups.jsonl")))
                 .chain(lines(include_str!("../fixtures/systemd/cases-257.jsonl")))
                 .collect();
-            assert!(ours.len() >= 657, "only {} cases", ours.len());
+            assert!(ours.len() >= 693, "only {} cases", ours.len());
             ours
         }
     };
+    // Descriptors are sent by programs in Python.
+    let has_python = std::path::Path::new("/usr/bin/python3").exists();
     let trials: Vec<Trial> = cases
         .into_iter()
-        .map(|case| Trial::test(format!("{}_{}", text(&case, "family"), name(&case)), move || test(&case)))
+        .map(|case| {
+            let ignored = text(&case, "family") == "fds" && !has_python;
+            Trial::test(format!("{}_{}", text(&case, "family"), name(&case)), move || test(&case))
+                .with_ignored_flag(ignored)
+        })
         .collect();
     libtest_mimic::run(&args, trials).exit();
 }
