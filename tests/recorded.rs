@@ -42,6 +42,7 @@ fn main() {
         None => {
             let ours: Vec<Value> = cases::all()
                 .chain(lines(include_str!("../fixtures/systemd/cases-groups.jsonl")))
+                .chain(lines(include_str!("../fixtures/systemd/cases-webs.jsonl")))
                 .chain(lines(include_str!("../fixtures/systemd/cases-257.jsonl")))
                 .collect();
             assert!(ours.len() >= 693, "only {} cases", ours.len());

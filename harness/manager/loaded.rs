@@ -121,10 +121,12 @@ pub(super) enum Timer {
     Idle,
     /// Too many jobs at one moment: the next one runs then.
     Breather,
+    /// Too many starts and stops that the manager decided on itself: it looks again then.
+    Retry,
 }
 
 impl Timer {
-    pub const COUNT: usize = 5;
+    pub const COUNT: usize = 6;
 
     pub const fn index(self) -> usize {
         match self {
@@ -133,6 +135,7 @@ impl Timer {
             Timer::Job => 2,
             Timer::Idle => 3,
             Timer::Breather => 4,
+            Timer::Retry => 5,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Manager;
 use super::catalog::{self, level};
-use super::interface::{Effect, Host, Input, Message};
+use super::interface::{Effect, Host, Input, JobMode, Message};
 use super::job::{JobType, Started};
 use super::loaded::{Kind, Loaded, Relation, Timer, UnitId};
 use super::states::{ActiveState, ServiceState};
@@ -31,6 +31,9 @@ pub(super) enum Refusal {
     /// Anything else.
     Failed,
 }
+
+/// How many starts and stops of a unit within which time the manager decides on itself.
+const AUTO_LIMIT: (Span, u32) = (Span::from_secs(10), 16);
 
 /// On whose other side a unit's change may call for something.
 const CONCERNED: &[Relation] = &[
@@ -105,10 +108,14 @@ impl Step<'_> {
         loop {
             self.look_for_pid_files();
             self.check_steady_states();
-            match self.m.dequeue_run() {
-                Some(unit) => self.run_job(unit),
-                None if self.release_idle() || self.reap_unborn() => {}
-                None => break,
+            // All jobs that can run do, those too that come up meanwhile, before anybody looks at how the units stand.
+            let mut ran = false;
+            while let Some(unit) = self.m.dequeue_run() {
+                self.run_job(unit);
+                ran = true;
+            }
+            if !(ran || self.release_idle() || self.reap_unborn()) {
+                break;
             }
         }
         self.release_stores();
@@ -130,6 +137,7 @@ impl Step<'_> {
                 Timer::Job => self.job_timeout(unit),
                 Timer::Idle => self.release_idle_unit(unit),
                 Timer::Breather => self.queue_job(unit),
+                Timer::Retry => self.unsettle(unit),
             }
         }
         fired
@@ -400,7 +408,7 @@ impl Step<'_> {
     /// Marks the units whose standing may have to be put right after `unit` changed.
     pub(super) fn unsettle(&mut self, unit: UnitId) {
         let this = &self.m.units[unit.0 as usize];
-        if this.own.is_empty() && this.inverse.is_empty() {
+        if this.own.is_empty() && this.inverse.is_empty() && !this.def.stop_when_unneeded {
             return;
         }
         if this.has_any(CONCERNED) {
@@ -422,35 +430,48 @@ impl Step<'_> {
                 continue;
             }
             let state = this.active();
-            let (kind, words) = if state.is_up() {
+            let (kind, mode, words, limited) = if state.is_up() {
                 let bound = this
                     .related(Relation::BindsTo)
                     .find(|other| self.unit(*other).active().is_down() && self.unit(*other).job.is_none());
                 if let Some(other) = bound {
-                    let text = format!("Unit is bound to inactive unit {}. Stopping, too.", self.unit(other).name);
-                    (JobType::Stop, Some(text))
+                    let name = &self.unit(other).name;
+                    let limited = format!(
+                        "Unit needs to be stopped because it is bound to inactive unit {name}, but not stopping"
+                    );
+                    let words = format!("Unit is bound to inactive unit {name}. Stopping, too.");
+                    (JobType::Stop, JobMode::Replace, Some(words), limited)
                 } else if this.def.stop_when_unneeded && !self.is_needed(unit) {
-                    (JobType::Stop, None)
+                    (JobType::Stop, JobMode::Fail, None, "Unit not needed anymore, but not stopping".to_owned())
                 } else {
                     continue;
                 }
-            } else if state.is_down()
-                && this.is_loaded()
-                && this.related(Relation::UpheldBy).any(|other| self.unit(other).active().is_up())
-            {
-                (JobType::Start, None)
+            } else if state.is_down() && this.is_loaded() {
+                let upheld = this.related(Relation::UpheldBy).find(|other| self.unit(*other).active().is_up());
+                let Some(other) = upheld else { continue };
+                let name = &self.unit(other).name;
+                let limited =
+                    format!("Unit needs to be started because active unit {name} upholds it, but not starting");
+                (JobType::Start, JobMode::Fail, None, limited)
             } else {
                 continue;
             };
             let now = self.now;
-            if !self.unit_mut(unit).auto_limit.allow(now, Span::from_secs(10), 16) {
+            let (interval, burst) = AUTO_LIMIT;
+            if !self.unit_mut(unit).auto_limit.allow(now, interval, burst) {
+                let text = format!("{limited} since we tried this too often recently. Will retry later.");
+                self.log(unit, level::WARNING, &text);
+                if let Some(end) = self.unit(unit).auto_limit.full_until(now, interval, burst) {
+                    // The window is over when more than its time has passed.
+                    self.arm(unit, Timer::Retry, end + Span::from_micros(1));
+                }
                 continue;
             }
             if let Some(text) = words {
                 self.log(unit, level::INFO, &text);
             }
             // As systemd does: what cannot be enqueued is passed over.
-            let _ = self.add_job(unit, kind);
+            let _ = self.add_job_in(unit, kind, mode);
         }
     }
 

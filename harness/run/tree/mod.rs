@@ -409,12 +409,20 @@ impl Tree {
             self.guard.sync()?;
             self.foreign.disturbed();
             if signal == SIGKILL
-                && let Some(process) = self.processes.get_mut(&id).filter(|process| process.direct)
+                && let Some(process) = self.processes.get_mut(&id)
             {
-                // Nobody survives it: until the guard has reaped it, nothing is settled, so that of several that are
-                // killed at once the ends come in their order.
+                // Nobody survives it: until it is gone nothing is settled, so that of several that are killed at once the
+                // ends come in their order.
                 process.stopped = false;
-                process.state = State::Ending;
+                process.run_again(self.now);
+                if process.direct {
+                    process.state = State::Ending;
+                } else {
+                    // Its parent may not reap it: /proc will tell.
+                    process.connection = None;
+                    process.state = State::Foreign;
+                    self.untracked = true;
+                }
             }
         }
         Ok(true)
