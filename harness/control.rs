@@ -18,7 +18,7 @@ pub use crate::mapping::Mapping;
 use crate::time::{IncidentTime, Span};
 
 /// Changes whenever a message changes its form.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 
 /// Environment variable: where the run listens.
 pub const ENV_CONTROL: &str = "RELAPSE_CONTROL";
@@ -153,6 +153,10 @@ pub enum Query {
     Tool {
         /// argv, `argv[0]` is `systemctl` or `journalctl`.
         argv: Vec<String>,
+        /// Whether the locale of whoever asks has UTF-8.
+        utf8: bool,
+        /// `$SYSTEMD_UTF8`, which later versions ask before the locale.
+        utf8_asked: Option<bool>,
     },
     /// Run `systemd-notify`. The message has been served when the answer comes: [`Answer::Notified`].
     Notify {

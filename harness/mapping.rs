@@ -70,6 +70,16 @@ impl Mapping {
         apply(text, edits)
     }
 
+    /// As [`Mapping::to_incident`], of what need not be text: bytes that are none stay as they are.
+    pub fn bytes_to_incident(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(bytes.len());
+        for chunk in bytes.utf8_chunks() {
+            out.extend_from_slice(self.to_incident(chunk.valid()).as_bytes());
+            out.extend_from_slice(chunk.invalid());
+        }
+        out
+    }
+
     /// Text of the host as the incident sees it. Undoes [`Mapping::to_host`], and hides [`KILL_FUNCTION`].
     pub fn to_incident(&self, text: &str) -> String {
         let mut edits: Vec<(Range<usize>, String)> =

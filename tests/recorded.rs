@@ -23,16 +23,8 @@ use serde_json::Value;
 const START: IncidentTime = IncidentTime::from_micros(1_768_525_200_000_000);
 
 /// Cases that differ, and why. One that no longer differs fails until it is struck off.
-const KNOWN: &[(&str, &[&str])] = &[
-    ("patterns are not PCRE2's, nor is what is said of a bad one", &["jnl05", "jnl05_257"]),
-    ("journalctl -x explains nothing", &["jnl11", "jnl11_257"]),
-    ("SyslogLevel= and SyslogLevelPrefix= are read and not obeyed", &["jnl12", "jnl13", "jnl13_257"]),
-    ("what a process prints passes through as UTF-8", &["jnl18"]),
-    ("list-dependencies, preset and cancel are refused", &["ctl10", "ctl10_257", "ctl17", "ctl17_257", "job08_257"]),
-    ("list-sockets is refused", &["sck17"]),
-    ("257 guesses which verb was meant, and looks for a process before its unit", &["ctl11_257"]),
-    ("257 gives no hint when an alias is disabled", &["ctl14_257"]),
-];
+const KNOWN: &[(&str, &[&str])] =
+    &[("journalctl -x adds no explanations: they are texts of systemd's catalog", &["jnl11", "jnl11_257"])];
 
 fn main() {
     relapse::init();
@@ -45,7 +37,7 @@ fn main() {
                 .chain(lines(include_str!("../fixtures/systemd/cases-webs.jsonl")))
                 .chain(lines(include_str!("../fixtures/systemd/cases-257.jsonl")))
                 .collect();
-            assert!(ours.len() >= 693, "only {} cases", ours.len());
+            assert!(ours.len() >= 723, "only {} cases", ours.len());
             ours
         }
     };

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 
+use crate::unit::install::preset_enabled;
 use crate::unit::name::{self, NameKind};
-use crate::unit::{FileEntry, Files, Install, LoadState, Profile, SEARCH_PATH, Unit, load};
+use crate::unit::{FileEntry, Files, LoadState, Profile, SEARCH_PATH, Unit, load};
 
 use super::UnitFile;
 
@@ -64,20 +65,11 @@ pub fn unit_files(files: &Files, profile: Profile) -> Vec<UnitFile> {
     let one = |unit: &str| {
         // What hangs in the air is listed too.
         let state = unit_file_state(files, unit, profile).unwrap_or("bad");
-        // Debian's preset enables everything.
         let has_preset = !matches!(state, "alias" | "static" | "generated" | "transient");
-        let preset = has_preset.then(|| "enabled".to_owned());
+        let preset = has_preset.then(|| if preset_enabled(files, unit) { "enabled" } else { "disabled" }.to_owned());
         UnitFile { name: unit.to_owned(), state: state.to_owned(), preset }
     };
     names.into_iter().map(one).collect()
-}
-
-/// Whether `[Install]` says anything that `enable` could act on.
-pub(super) fn carries_install_info(files: &Files, unit: &str, profile: Profile) -> bool {
-    let Install { wanted_by, required_by, upheld_by, alias, also, default_instance } =
-        definition(files, unit, profile).install;
-    let lists = [&wanted_by, &required_by, &upheld_by, &alias, &also];
-    lists.iter().any(|list| !list.is_empty()) || default_instance.is_some()
 }
 
 /// What the unit's file says. A template is no unit to load; its text is read alone.

@@ -5,6 +5,7 @@ pub mod analyze;
 pub mod escape;
 mod getopt;
 mod glob;
+mod guess;
 pub mod install;
 pub mod journalctl;
 pub mod notify;

@@ -64,6 +64,27 @@ pub struct StdoutLine<'a> {
     pub line: &'a [u8],
     /// What ended the line.
     pub line_break: LineBreak,
+    /// SyslogLevel=, SyslogFacility= and their like.
+    pub levels: Levels,
+}
+
+/// What a line's priority and facility are (systemd.exec(5)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Levels {
+    /// SyslogLevel=: the priority of a line that does not say its own.
+    pub level: u8,
+    /// SyslogFacility=.
+    pub facility: u8,
+    /// SyslogLevelPrefix=: whether `<N>` before a line is its priority.
+    pub prefix: bool,
+    /// LogLevelMax=: what is less important is dropped.
+    pub max: Option<u8>,
+}
+
+impl Default for Levels {
+    fn default() -> Self {
+        Self { level: 6, facility: 3, prefix: true, max: None }
+    }
 }
 
 const ALL_CAPABILITIES: &str = "1ffffffffff";
@@ -144,17 +165,22 @@ impl Machine {
         record
     }
 
-    /// The record of a line of a unit's process, `None` for an empty line, which journald drops.
+    /// The record of a line of a unit's process, `None` for an empty line, which journald drops, and for one that is
+    /// less important than LogLevelMax=.
     ///
-    /// As SyslogLevelPrefix= is on by default, a prefix `<N>` sets the priority and goes. Blanks at the end go too,
-    /// unless there is nothing else.
+    /// With SyslogLevelPrefix= a prefix `<N>` sets the priority and goes. Blanks at the end go too, unless there is
+    /// nothing else.
     pub fn stdout_record(&self, now: IncidentTime, line: &StdoutLine<'_>) -> Option<Record> {
         let text = match line.line.iter().rposition(|b| !b" \t\r\n".contains(b)) {
             Some(last) => &line.line[..=last],
             None => line.line,
         };
-        let (priority, message) = level_prefix(text);
-        if message.is_empty() {
+        let Levels { level, facility, prefix, max } = line.levels;
+        let (priority, message) = match split_level(text).filter(|_| prefix) {
+            Some((priority, message)) => (priority, message),
+            None => (level, text),
+        };
+        if message.is_empty() || max.is_some_and(|max| priority > max) {
             return None;
         }
         let mut record = Record::new(now, self.boot)
@@ -162,7 +188,7 @@ impl Machine {
             .with("_TRANSPORT", "stdout")
             .with("_STREAM_ID", line.stream_id)
             .with("PRIORITY", priority.to_string())
-            .with("SYSLOG_FACILITY", "3")
+            .with("SYSLOG_FACILITY", facility.to_string())
             .with("SYSLOG_IDENTIFIER", line.identifier);
         if let Some(line_break) = line.line_break.field() {
             record.push("_LINE_BREAK", line_break);
@@ -188,17 +214,14 @@ impl Machine {
     }
 }
 
-/// The level that a line begins with (sd-daemon(3)) and the rest: `<N>`, or 6 if there is none.
-fn level_prefix(line: &[u8]) -> (u8, &[u8]) {
-    const INFO: u8 = 6;
-    let Some(rest) = line.strip_prefix(b"<") else { return (INFO, line) };
+/// The level that a line begins with (sd-daemon(3)) and the rest: `<N>`.
+fn split_level(line: &[u8]) -> Option<(u8, &[u8])> {
+    let rest = line.strip_prefix(b"<")?;
     let digits = rest.iter().take_while(|b| b.is_ascii_digit()).count();
     if !(1..=3).contains(&digits) || rest.get(digits) != Some(&b'>') {
-        return (INFO, line);
+        return None;
     }
     // A number with a facility is no level: the line stays as it is.
-    match rest[..digits].iter().fold(0u16, |sum, digit| sum * 10 + u16::from(digit - b'0')) {
-        level @ 0..=7 => (level as u8, &rest[digits + 1..]),
-        _ => (INFO, line),
-    }
+    let number = rest[..digits].iter().fold(0u16, |sum, digit| sum * 10 + u16::from(digit - b'0'));
+    u8::try_from(number).ok().filter(|level| *level <= 7).map(|level| (level, &rest[digits + 1..]))
 }

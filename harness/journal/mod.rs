@@ -12,7 +12,7 @@ mod timestamp;
 
 pub use format::{Format, Style, UnknownFormat};
 pub use json::JsonError;
-pub use machine::{Machine, ManagerLine, StdoutLine};
+pub use machine::{Levels, Machine, ManagerLine, StdoutLine};
 pub use matches::{BadMatch, Matcher, Term};
 pub use record::Record;
 pub use store::{Boot, Entry, Journal};

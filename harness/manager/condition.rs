@@ -30,11 +30,18 @@ impl Step<'_> {
 }
 
 /// Whether the list is met: every plain condition, and one of the triggering ones if there are any. And which of
-/// them were found not to hold; the first plain one ends the test.
+/// them were found not to hold. The last line is tested first; the first plain one that does not hold ends the test.
 fn test(host: &dyn Host, list: &[Condition]) -> (bool, Vec<usize>) {
+    let (met, mut unmet) = test_backwards(host, list);
+    // They are shown in the order of the file.
+    unmet.reverse();
+    (met, unmet)
+}
+
+fn test_backwards(host: &dyn Host, list: &[Condition]) -> (bool, Vec<usize>) {
     let mut triggered = None;
     let mut unmet = Vec::new();
-    for (index, condition) in list.iter().enumerate() {
+    for (index, condition) in list.iter().enumerate().rev() {
         let met = holds(host, condition) != condition.negate;
         if !met {
             unmet.push(index);

@@ -27,12 +27,8 @@ impl Step<'_> {
             let message = message.to_owned();
             return Reply::Error(RequestError { kind: RequestErrorKind::Failed, message });
         }
-        // What systemctl finds out by itself it says by itself: units that do not exist, units without [Install].
-        let lines = outcome
-            .stderr
-            .into_iter()
-            .filter(|line| !line.ends_with(" does not exist, proceeding anyway."))
-            .take_while(|line| !line.starts_with("The unit files have no installation config"));
+        // What systemctl finds out by itself it says by itself: units that do not exist.
+        let lines = outcome.stderr.into_iter().filter(|line| !line.ends_with(" does not exist, proceeding anyway."));
         Reply::UnitFiles(lines.collect())
     }
 

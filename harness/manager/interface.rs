@@ -7,7 +7,8 @@ use std::sync::Arc;
 use super::invocation::InvocationId;
 use super::text::Text;
 use crate::time::{IncidentTime, Span};
-use crate::unit::{Files, Profile, Socket};
+use crate::unit::install::PresetMode;
+use crate::unit::{Files, Profile, Socket, Syslog};
 
 /// A process ID in incident coordinates.
 pub type Pid = u32;
@@ -371,6 +372,22 @@ pub enum Request {
         /// Below /run instead of /etc.
         runtime: bool,
     },
+    /// Enable or disable the units, as the preset files say (systemd.preset(5)). Replies [`Reply::UnitFiles`].
+    Preset {
+        /// Units, as named by the client.
+        units: Vec<String>,
+        /// Below /run instead of /etc.
+        runtime: bool,
+        /// Whether both is done, or one of them.
+        mode: PresetMode,
+    },
+    /// Cancel a job, and those that depend on it.
+    CancelJob {
+        /// Its number.
+        job: JobId,
+    },
+    /// Cancel all jobs.
+    ClearJobs,
     /// The machine goes down and comes up again: everything is killed, all state but the files is lost.
     Reboot,
 }
@@ -492,6 +509,8 @@ pub struct Program {
     pub output: (String, String),
     /// SYSLOG_IDENTIFIER= of its output.
     pub identifier: String,
+    /// How lines of its output are logged.
+    pub syslog: Syslog,
     /// Whether signal SIGPIPE is ignored in it.
     pub ignore_sigpipe: bool,
     /// Whether the descriptors that are passed to it are set not to block (NonBlocking=).

@@ -33,7 +33,9 @@ pub(super) fn commands(config: &Service, role: ExecRole) -> &[ExecCommand] {
 /// Reads a unit from the unit directories, or from what the distribution ships.
 fn definition(files: &Files, index: &Index, name: &str, profile: Profile) -> Unit {
     let unit = Loader::new(profile).load_from(files, index, name);
-    if unit.load_state != LoadState::NotFound {
+    // A slice needs no file to be there.
+    let has_files = unit.fragment_path.is_some() || !unit.drop_in_paths.is_empty();
+    if unit.load_state != LoadState::NotFound && (has_files || !name.ends_with(".slice")) {
         return unit;
     }
     let name = builtin::resolve(name);
@@ -278,7 +280,7 @@ impl Step<'_> {
                 list.push((Relation::TriggeredBy, socket.clone()));
             }
         }
-        if self.unit(unit).kind == Kind::Target {
+        if self.unit(unit).kind == Kind::Target && self.unit(unit).def.default_dependencies != Some(false) {
             // A target comes after what it pulls in, unless that says otherwise.
             let pulled: Vec<String> = list
                 .iter()

@@ -203,6 +203,12 @@ impl Manager {
     }
 
     /// The unit of that name or alias, if it is loaded.
+    /// The unit that has the job of this number.
+    fn unit_of_job(&self, id: JobId) -> Option<UnitId> {
+        let index = self.units.iter().position(|unit| unit.job.as_ref().is_some_and(|job| job.id == id))?;
+        u32::try_from(index).ok().map(UnitId)
+    }
+
     fn present(&self, name: &str) -> Option<&Loaded> {
         self.id(name).map(|unit| &self.units[unit.0 as usize]).filter(|unit| unit.present)
     }

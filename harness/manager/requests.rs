@@ -71,6 +71,24 @@ impl Step<'_> {
             Request::Disable { units, runtime } => self.change_unit_files(Verb::Disable, &units, runtime),
             Request::Mask { units, runtime } => self.change_unit_files(Verb::Mask, &units, runtime),
             Request::Unmask { units, runtime } => self.change_unit_files(Verb::Unmask, &units, runtime),
+            Request::Preset { units, runtime, mode } => self.change_unit_files(Verb::Preset(mode), &units, runtime),
+            Request::CancelJob { job } => {
+                let owner = self.m.unit_of_job(job);
+                match owner {
+                    Some(unit) => {
+                        self.finish_job(unit, JobResult::Canceled, true, false);
+                        Reply::Done
+                    }
+                    None => {
+                        let message = format!("Job {job} does not exist.");
+                        Reply::Error(error(RequestErrorKind::Failed, message))
+                    }
+                }
+            }
+            Request::ClearJobs => {
+                self.clear_jobs();
+                Reply::Done
+            }
             Request::Reboot => {
                 self.out.push(Effect::Reply { id, reply: Reply::Done });
                 self.out.push(Effect::Reboot);
@@ -134,6 +152,20 @@ impl Step<'_> {
             }
         };
         self.add_job_in(unit, kind, mode).map(JobOrNothing::Job)
+    }
+
+    /// Cancels every job, the newest first; none of them takes others along.
+    fn clear_jobs(&mut self) {
+        let mut jobs: Vec<_> = (self.present_units().into_values())
+            .filter_map(|unit| Some((self.unit(unit).job.as_ref()?.id, unit)))
+            .collect();
+        jobs.sort_unstable_by_key(|(id, _)| std::cmp::Reverse(*id));
+        for (id, unit) in jobs {
+            // The end of another job may have ended this one.
+            if self.unit(unit).job.as_ref().is_some_and(|job| job.id == id) {
+                self.finish_job(unit, JobResult::Canceled, false, false);
+            }
+        }
     }
 
     /// `reset-failed`: the failed state, the counters and the start limit start over.

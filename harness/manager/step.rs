@@ -186,6 +186,9 @@ impl Step<'_> {
         fields: Vec<(&'static str, Text)>,
     ) {
         let this = self.unit(unit);
+        if !this.config.syslog.logs(priority) {
+            return;
+        }
         let message = Message {
             unit: Some((&this.name).into()),
             priority,

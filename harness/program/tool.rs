@@ -14,7 +14,7 @@ pub(super) fn forward(link: &mut Link, args: &[String]) -> u8 {
     let name = args[0].rsplit('/').next().unwrap_or_default().to_owned();
     let mut argv = args.to_vec();
     argv[0] = name;
-    let mut answer = link.ask(Query::Tool { argv });
+    let mut answer = link.ask(Query::Tool { argv, utf8: locale_has_utf8(), utf8_asked: utf8_asked() });
     loop {
         let Answer::Output { stdout, stderr, code, more, .. } = answer else { return 1 };
         link.stdout(&stdout);
@@ -25,6 +25,21 @@ pub(super) fn forward(link: &mut Link, args: &[String]) -> u8 {
             return code;
         }
         answer = link.ask(Query::More);
+    }
+}
+
+/// Whether the locale has UTF-8, as systemd finds out (locale(7)): only who asks for another one gets that.
+fn locale_has_utf8() -> bool {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set);
+    locale.is_none_or(|locale| locale != "C" && locale != "POSIX")
+}
+
+fn utf8_asked() -> Option<bool> {
+    match std::env::var("SYSTEMD_UTF8").ok()?.as_str() {
+        "1" | "yes" | "y" | "true" | "t" | "on" => Some(true),
+        "0" | "no" | "n" | "false" | "f" | "off" => Some(false),
+        _ => None,
     }
 }
 

@@ -380,17 +380,18 @@ impl Incident {
                 _ => None,
             };
             match report {
-                Report::Line(line) => {
+                Report::Line(mut line) => {
                     if unit.is_none() && !server {
                         continue;
                     }
-                    let line = self.layout.mapping.to_incident(&line);
+                    line.bytes = self.layout.mapping.bytes_to_incident(&line.bytes);
                     if let Some(unit) = &unit {
                         let comm = comm_of(&process.argv);
                         let cmdline = process.argv.join(" ");
                         self.machinery.service_line(self.tree.now, unit, pid.unwrap_or(0), &comm, &cmdline, &line);
                     }
-                    self.event(EventKind::Log { unit, pid, stream: "stdout".into(), line });
+                    let text = String::from_utf8_lossy(&line.bytes).into_owned();
+                    self.event(EventKind::Log { unit, pid, stream: "stdout".into(), line: text });
                     lines = true;
                 }
                 Report::Note(note) => self.note(id, pid, unit, note),

@@ -10,7 +10,7 @@ use super::incident::Incident;
 use super::layout::Layout;
 use super::tree::{Origin, Pending, Start, Tree};
 use crate::control::Step;
-use crate::journal::{Journal, LineBreak, Machine, ManagerLine, StdoutLine};
+use crate::journal::{Journal, Levels, Line, Machine, ManagerLine, StdoutLine};
 use crate::manager::{
     Config, Effect, ExecFailure, Host, Input, Manager, Message, PathKind, Pid, Process, Program, Reply, RequestId,
     Spawn,
@@ -18,7 +18,7 @@ use crate::manager::{
 use crate::program::{PASS_ON, arm_shell};
 use crate::time::{IncidentTime, Span};
 use crate::timeline::EventKind;
-use crate::unit::{Files, Profile};
+use crate::unit::{Files, Profile, Syslog};
 
 /// Properties that change all the time or say what other events say: they are not part of the timeline.
 fn is_noise(name: &str) -> bool {
@@ -46,8 +46,8 @@ pub(super) struct Machinery {
     pub(super) files: Files,
     /// unit → what the timeline has been told of it.
     told: BTreeMap<String, Vec<(&'static str, String)>>,
-    /// unit → (invocation ID, identifier) of its last spawn.
-    output: HashMap<String, (String, String)>,
+    /// unit → (invocation ID, identifier, levels) of its last spawn.
+    output: HashMap<String, (String, String, Syslog)>,
     /// unit → CPU time of those of its processes that have ended, since its last start.
     pub(super) spent: HashMap<String, Span>,
     pub(super) replies: HashMap<RequestId, Reply>,
@@ -113,9 +113,10 @@ impl Machinery {
         pid: Pid,
         comm: &str,
         cmdline: &str,
-        line: &str,
+        line: &Line,
     ) {
-        let (invocation, identifier) = self.output.get(unit).cloned().unwrap_or_default();
+        let (invocation, identifier, syslog) = self.output.get(unit).cloned().unwrap_or_default();
+        let Syslog { level, facility, level_prefix, level_max } = syslog;
         let exe = cmdline.split(' ').next().unwrap_or_default().to_owned();
         let record = self.machine.stdout_record(
             now,
@@ -130,8 +131,9 @@ impl Machinery {
                 gid: 0,
                 identifier: &identifier,
                 stream_id: &format!("{:032x}", u128::from(pid)),
-                line: line.as_bytes(),
-                line_break: LineBreak::default(),
+                line: &line.bytes,
+                line_break: line.line_break,
+                levels: Levels { level, facility, prefix: level_prefix, max: level_max },
             },
         );
         if let Some(record) = record {
@@ -378,7 +380,7 @@ impl Incident {
     fn spawn(&mut self, spawn: Spawn) -> Result<(), Fault> {
         let Spawn { pid, role, argv, environment, notify, .. } = spawn;
         let socket_streams = spawn.program.socket_streams();
-        let Program { path, working_directory, output, identifier, .. } = &*spawn.program;
+        let Program { path, working_directory, output, identifier, syslog, .. } = &*spawn.program;
         let unit = String::from(spawn.unit);
         let invocation_id = spawn.invocation_id.as_deref().unwrap_or_default().to_owned();
         if let Some((_, path)) = environment.iter().find(|(name, _)| name == "PIDFILE") {
@@ -387,8 +389,8 @@ impl Incident {
         if notify {
             self.machinery.notifying.insert(unit.clone());
         }
-        let before = self.machinery.output.insert(unit.clone(), (invocation_id.clone(), identifier.clone()));
-        if before.is_none_or(|(id, _)| id != invocation_id) {
+        let before = self.machinery.output.insert(unit.clone(), (invocation_id.clone(), identifier.clone(), *syslog));
+        if before.is_none_or(|(id, ..)| id != invocation_id) {
             self.machinery.spent.remove(&unit);
         }
         let program = match self.layout.executable(path) {

@@ -4,7 +4,7 @@
 use super::Fault;
 use super::incident::Incident;
 use super::machine::{Machinery, View};
-use super::tree::{Origin, ProcessId};
+use super::tree::{Origin, ProcessId, comm_of};
 use crate::control::Answer;
 use crate::ctl::journalctl::Journalctl;
 use crate::ctl::systemctl::{Step, Systemctl};
@@ -75,15 +75,27 @@ impl ctl::View for MachineView<'_> {
             .alive()
             .filter(|process| matches!(&process.origin, Origin::Unit { unit: u, .. } if u == unit))
             .filter_map(|process| {
-                let argv = self.host.tree.current_argv(process);
+                let mut argv = self.host.tree.current_argv(process);
+                let mut comm = self.host.tree.comm(process);
+                if argv.is_empty() {
+                    // It is being reaped: the kernel has no arguments of it any more, but the run knows the last.
+                    argv.clone_from(&process.argv);
+                }
+                if comm.is_empty() {
+                    comm = comm_of(&argv);
+                }
                 let mapping = &self.host.layout.mapping;
                 let words: Vec<String> = argv.iter().map(|word| mapping.to_incident(word)).collect();
                 let cmdline = ctl::quoted(&words);
-                Some(UnitProcess { pid: process.pid?, comm: self.host.tree.comm(process), cmdline })
+                Some(UnitProcess { pid: process.pid?, comm, cmdline })
             })
             .collect();
         let children = self.machinery.manager.waiting_children(unit).into_iter();
-        rows.extend(children.map(|(pid, comm)| UnitProcess { pid, cmdline: ctl::quoted(&[comm.clone()]), comm }));
+        rows.extend(children.map(|(pid, comm)| UnitProcess {
+            pid,
+            cmdline: ctl::quoted(std::slice::from_ref(&comm)),
+            comm,
+        }));
         rows.sort_by_key(|row| row.pid);
         rows
     }
@@ -117,7 +129,7 @@ impl Incident {
         Ok(())
     }
 
-    pub(super) fn begin_session(&mut self, id: ProcessId, argv: &[String]) -> Result<(), Fault> {
+    pub(super) fn begin_session(&mut self, id: ProcessId, argv: &[String], utf8: bool) -> Result<(), Fault> {
         let now = self.now();
         let profile = self.machinery.profile;
         let args = argv.get(1..).unwrap_or_default();
@@ -134,7 +146,11 @@ impl Incident {
                 }
             },
             Some("systemctl") => {
-                self.sessions.insert(id, Session::Systemctl(Box::new(Systemctl::new(args, profile))));
+                // It looks at the unit directories itself, too.
+                self.refresh_files()?;
+                let session = Systemctl::new(args, profile);
+                let session = if utf8 { session } else { session.in_ascii() };
+                self.sessions.insert(id, Session::Systemctl(Box::new(session)));
                 self.drive(id)
             }
             Some("systemd-escape") => self.print(id, ctl::escape::run(args, profile), false),

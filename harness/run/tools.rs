@@ -5,6 +5,7 @@ use super::incident::Incident;
 use super::tree::{Origin, Process, ProcessId};
 use crate::control::{Answer, ProcessRow, Query, SocketRow};
 use crate::timeline::EventKind;
+use crate::unit::Profile;
 
 impl Incident {
     pub(super) fn ask(&mut self, id: ProcessId, query: Query) -> Result<(), Fault> {
@@ -26,7 +27,10 @@ impl Incident {
                 Ok(())
             }
             Query::Notify { argv, socket } => self.notify_command(id, &argv, socket.as_deref()),
-            Query::Tool { argv } => self.begin_session(id, &argv),
+            Query::Tool { argv, utf8, utf8_asked } => {
+                let asked = utf8_asked.filter(|_| self.machinery.profile >= Profile::V257);
+                self.begin_session(id, &argv, asked.unwrap_or(utf8))
+            }
             Query::More => self.drive(id),
         }
     }

@@ -11,7 +11,7 @@ mod state;
 use std::collections::BTreeSet;
 
 pub use failure::Failure;
-pub use preset::preset_enabled;
+pub use preset::{PresetMode, complaints as preset_complaints, preset_enabled};
 pub use state::{UnitFileState, look_up, unit_file_state};
 
 use failure::Event;
@@ -32,6 +32,7 @@ pub enum Verb {
     Link,
     Mask,
     Unmask,
+    Preset(PresetMode),
 }
 
 impl Verb {
@@ -44,6 +45,7 @@ impl Verb {
             Verb::Link => "link",
             Verb::Mask => "mask",
             Verb::Unmask => "unmask",
+            Verb::Preset(_) => "preset",
         }
     }
 }
@@ -131,7 +133,7 @@ pub fn run(verb: Verb, files: &Files, names: &[&str], options: Options) -> Outco
             notices.extend(missing.map(|name| format!("Unit {name} does not exist, proceeding anyway.")));
         }
         // The look for init scripts of the same names comes first, and stumbles over broken symlinks.
-        Verb::Enable | Verb::Disable if options.profile < Profile::V260 => {
+        Verb::Enable | Verb::Disable | Verb::Preset(_) if options.profile < Profile::V260 => {
             let services = names.iter().filter(|name| name.ends_with(".service") && !name.starts_with('/'));
             let stumble =
                 services.filter_map(|name| finder.exists(name).err()).find(|failure| *failure != Failure::Loop);
@@ -149,6 +151,7 @@ pub fn run(verb: Verb, files: &Files, names: &[&str], options: Options) -> Outco
         Verb::Link => operation.link(&names).map(|()| None),
         Verb::Mask => operation.mask(&names).map(|()| None),
         Verb::Unmask => operation.unmask(&names).map(|()| None),
+        Verb::Preset(mode) => operation.preset(&names, mode).map(|()| None),
     };
     operation.outcome(verb, notices, result)
 }

@@ -58,6 +58,8 @@ pub(crate) enum Kind {
     WorkingDirectory,
     Account,
     Nice,
+    SyslogLevel,
+    SyslogFacility,
     OomScoreAdjust,
     PidFile,
     BusName,
@@ -239,7 +241,7 @@ const EXEC: &[Group] = &[
          InaccessibleDirectories ReadWritePaths ReadOnlyPaths InaccessiblePaths ExecPaths NoExecPaths ExtensionImages \
          MountImages SupplementaryGroups CoredumpFilter IOSchedulingClass IOSchedulingPriority CPUSchedulingPolicy \
          CPUSchedulingPriority CPUAffinity NUMAPolicy NUMAMask StandardInputText StandardInputData TTYRows TTYColumns \
-         SyslogFacility SyslogLevel LogLevelMax LogExtraFields SecureBits CapabilityBoundingSet AmbientCapabilities \
+         LogExtraFields SecureBits CapabilityBoundingSet AmbientCapabilities \
          TimerSlackNSec SystemCallFilter SystemCallArchitectures SystemCallErrorNumber SystemCallLog \
          RestrictNamespaces RestrictAddressFamilies RestrictFileSystems ExecSearchPath BindPaths BindReadOnlyPaths \
          TemporaryFileSystem LogNamespace MountFlags Personality RuntimeDirectory StateDirectory CacheDirectory \
@@ -260,6 +262,8 @@ const EXEC: &[Group] = &[
     Group(Kind::Opaque, 260, "MemoryTHP RootMStack"),
     Group(Kind::Account, 0, "User Group"),
     Group(Kind::Nice, 0, "Nice"),
+    Group(Kind::SyslogLevel, 0, "SyslogLevel LogLevelMax"),
+    Group(Kind::SyslogFacility, 0, "SyslogFacility"),
     Group(Kind::OomScoreAdjust, 0, "OOMScoreAdjust"),
     Group(
         Kind::Bool,

@@ -22,6 +22,7 @@ mod show;
 pub mod signal;
 mod specifier;
 mod streams;
+pub(crate) mod syslog;
 mod types;
 mod words;
 

@@ -8,7 +8,7 @@ use super::path;
 use super::signal;
 use super::types::{
     Condition, EmergencyAction, ExecCommand, ExitStatusSet, Listen, NotifyAccess, OomPolicy, Profile, Service,
-    ServiceType, Socket, Unit,
+    ServiceType, Socket, Syslog, Unit,
 };
 use crate::time::Span;
 
@@ -210,6 +210,11 @@ fn service_section(service: &Service, profile: Profile, out: &mut Text) {
         }
     }
     out.text("SyslogIdentifier", &service.syslog_identifier);
+    let Syslog { level, facility, level_prefix, level_max } = service.syslog;
+    out.unless("SyslogLevel", level, usual.syslog.level);
+    out.unless("SyslogFacility", facility, usual.syslog.facility);
+    out.flag("SyslogLevelPrefix", level_prefix, usual.syslog.level_prefix);
+    out.option("LogLevelMax", &level_max);
     out.text("PAMName", &service.pam_name);
     out.flag("IgnoreSIGPIPE", service.ignore_sigpipe, usual.ignore_sigpipe);
     if !service.sockets.is_empty() {

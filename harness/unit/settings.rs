@@ -12,6 +12,7 @@ use super::path;
 use super::read::{Draft, Place, Stop};
 use super::signal;
 use super::specifier::Scope;
+use super::syslog;
 use super::types::{EmergencyAction, ExecCommand, KillMode, Profile, Service};
 use crate::time::{Span, SpanError};
 
@@ -266,6 +267,20 @@ impl Draft<'_> {
             Kind::WorkingDirectory => self.working_directory(at)?,
             Kind::Account => self.account(at)?,
             Kind::Nice => self.nice(at),
+            Kind::SyslogLevel => {
+                if let Some(level) = self.checked(at, "log level", syslog::level(at.value)) {
+                    let is_limit = at.key == "LogLevelMax";
+                    self.service(|service| match is_limit {
+                        true => service.syslog.level_max = Some(level),
+                        false => service.syslog.level = level,
+                    });
+                }
+            }
+            Kind::SyslogFacility => {
+                if let Some(facility) = self.checked(at, "log facility", syslog::facility(at.value)) {
+                    self.service(|service| service.syslog.facility = facility);
+                }
+            }
             Kind::OomScoreAdjust => match number::signed(at.value) {
                 Ok(value) if (-1000..=1000).contains(&value) => {
                     self.service(|service| service.oom_score_adjust = Some(value));
@@ -356,6 +371,7 @@ impl Draft<'_> {
             }
             (_, key) => self.service(|service| match key {
                 "RemainAfterExit" => service.remain_after_exit = value,
+                "SyslogLevelPrefix" => service.syslog.level_prefix = value,
                 "GuessMainPID" => service.guess_main_pid = value,
                 "RootDirectoryStartOnly" => service.root_directory_start_only = value,
                 "PermissionsStartOnly" => service.permissions_start_only = value,

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt::Display;
 
 use super::name;
-use super::types::{Condition, ExecCommand, Listen, LoadState, Profile, Service, ServiceType, Unit};
+use super::types::{Condition, ExecCommand, Listen, LoadState, Profile, Service, ServiceType, Syslog, Unit};
 use crate::time::Span;
 
 /// The order in which `systemctl show` prints the properties of a service, whatever order they are asked in: the
@@ -33,7 +33,8 @@ pub const PROPERTY_ORDER: &[&str] = &[
     "LimitMEMLOCKSoft", "LimitLOCKS", "LimitLOCKSSoft", "LimitSIGPENDING", "LimitSIGPENDINGSoft", "LimitMSGQUEUE",
     "LimitMSGQUEUESoft", "LimitNICE", "LimitNICESoft", "LimitRTPRIO", "LimitRTPRIOSoft", "LimitRTTIME",
     "LimitRTTIMESoft", "WorkingDirectory", "OOMScoreAdjust", "Nice", "NonBlocking", "StandardInput", "StandardOutput",
-    "StandardError", "SyslogIdentifier", "User", "Group", "PAMName", "IgnoreSIGPIPE", "KillMode", "KillSignal",
+    "StandardError", "SyslogPriority", "SyslogIdentifier", "SyslogLevelPrefix", "SyslogLevel", "SyslogFacility",
+    "LogLevelMax", "User", "Group", "PAMName", "IgnoreSIGPIPE", "KillMode", "KillSignal",
     "RestartKillSignal", "FinalKillSignal", "SendSIGKILL", "SendSIGHUP", "WatchdogSignal", "Id", "Names", "Requires",
     "Requisite", "Wants", "BindsTo", "PartOf", "Upholds", "RequiredBy", "WantedBy", "BoundBy", "UpheldBy",
     "ConsistsOf", "Conflicts", "ConflictedBy", "Before", "After", "OnSuccess", "OnSuccessOf", "OnFailure",
@@ -339,7 +340,13 @@ fn service_lines(service: &Service, profile: Profile, out: &mut Lines) {
     out.add("StandardInput", kind(&service.standard_input));
     out.add("StandardOutput", kind(&service.standard_output));
     out.add("StandardError", kind(&service.standard_error));
+    let Syslog { level, facility, level_prefix, level_max } = service.syslog;
+    out.add("SyslogPriority", u16::from(facility) << 3 | u16::from(level));
     out.add("SyslogIdentifier", service.syslog_identifier.as_deref().unwrap_or_default());
+    out.flag("SyslogLevelPrefix", level_prefix);
+    out.add("SyslogLevel", level);
+    out.add("SyslogFacility", facility);
+    out.add("LogLevelMax", level_max.map_or(-1, i16::from));
     out.add("User", service.user.as_deref().unwrap_or_default());
     out.add("Group", service.group.as_deref().unwrap_or_default());
     out.add("PAMName", service.pam_name.as_deref().unwrap_or_default());

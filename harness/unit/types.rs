@@ -369,6 +369,7 @@ pub struct Service {
     pub standard_output: String,
     pub standard_error: String,
     pub syslog_identifier: Option<String>,
+    pub syslog: Syslog,
     pub ignore_sigpipe: bool,
     pub sockets: Vec<String>,
     pub file_descriptor_store_max: u32,
@@ -440,6 +441,7 @@ impl Default for Service {
             standard_output: "journal".into(),
             standard_error: "inherit".into(),
             syslog_identifier: None,
+            syslog: Syslog::default(),
             ignore_sigpipe: true,
             sockets: Vec::new(),
             file_descriptor_store_max: 0,
@@ -451,6 +453,32 @@ impl Default for Service {
             oom_score_adjust: None,
             limits: BTreeMap::new(),
         }
+    }
+}
+
+/// How lines of output and messages about the unit are logged (systemd.exec(5), "Logging and Standard Input/Output").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Syslog {
+    /// SyslogLevel=: the priority of a line that does not say its own.
+    pub level: u8,
+    /// SyslogFacility=.
+    pub facility: u8,
+    /// SyslogLevelPrefix=: whether `<N>` before a line is its priority.
+    pub level_prefix: bool,
+    /// LogLevelMax=: what is less important is not logged.
+    pub level_max: Option<u8>,
+}
+
+impl Syslog {
+    /// Whether anything of this priority is logged.
+    pub fn logs(&self, priority: u8) -> bool {
+        self.level_max.is_none_or(|max| priority <= max)
+    }
+}
+
+impl Default for Syslog {
+    fn default() -> Self {
+        Self { level: 6, facility: 3, level_prefix: true, level_max: None }
     }
 }
 

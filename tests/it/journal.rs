@@ -129,6 +129,7 @@ fn a_line_of_a_service_gets_the_fields_that_were_recorded() {
         stream_id: "f834f120addf4febb3f299f1a2f6ba02",
         line: b"INFO:     Started server process [119]",
         line_break: LineBreak::Newline,
+        levels: relapse::journal::Levels::default(),
     };
     let got = machine().stdout_record(want.realtime, &line).expect("a line is a record");
     assert_eq!(fields(&got), fields(&want));

@@ -73,6 +73,8 @@ static SETS: LazyLock<Regex> = LazyLock::new(|| {
 /// Fields of a record that are numbers of its machine.
 const NUMBERS: &[&str] = &[
     "__CURSOR",
+    "__SEQNUM",
+    "__SEQNUM_ID",
     "__REALTIME_TIMESTAMP",
     "__MONOTONIC_TIMESTAMP",
     "_SOURCE_REALTIME_TIMESTAMP",

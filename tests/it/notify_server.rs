@@ -62,7 +62,7 @@ fn story(outcome: &Outcome) -> Vec<String> {
         .filter_map(|(line, event)| match &event.kind {
             EventKind::Journal { unit, .. } => (unit.as_deref() == Some("app.service")).then_some(line),
             EventKind::Listening { .. } | EventKind::Refused { .. } | EventKind::Exit { .. } => Some(line),
-            EventKind::Properties { changed, .. } => {
+            EventKind::Properties { unit, changed, .. } if unit == "app.service" => {
                 Some(format!("{} {}", line.split(' ').next()?, changed.get("SubState")?))
             }
             _ => None,

@@ -208,7 +208,7 @@ fn files_without_an_install_section_and_templates_are_answered_as_recorded() {
     let files = || Stage::at("16:47:57").file("gstatic.service", "static").file("gtmpl@.service", "enabled");
     check(files(), SYSTEMCTL_252, "systemctl is-enabled gstatic", 1);
     assert_eq!(hint.len(), 13, "the hint is recorded");
-    check(files().replies([lines(&[])]), SYSTEMCTL_252, "systemctl enable gstatic", 1);
+    check(files().replies([lines(&hint)]), SYSTEMCTL_252, "systemctl enable gstatic", 1);
     check(files().replies([lines(&[])]), SYSTEMCTL_252, "systemctl disable gstatic", 1);
     for unit in ["gtmpl@", "gtmpl@7", "gtmpl@8"] {
         check(files(), SYSTEMCTL_252, &format!("systemctl is-enabled {unit}"), 1);
@@ -669,6 +669,82 @@ fn the_machine_and_its_jobs_are_shown() {
         text.push_str(&format!("$ systemctl {command}\n{}{}? {}\n\n", got.stdout, got.stderr, got.code));
     }
     insta::assert_snapshot!(text);
+}
+
+/// As 252.38 and 257.13 printed them; the numbers are those of that boot.
+#[test]
+fn jobs_are_listed_with_those_they_wait_for_and_those_they_hold_up() {
+    let mut stage = Stage::at("16:48:00")
+        .unit("after.service", "After=slow.service basic.target\nBefore=third.service")
+        .unit("slow.service", "Before=after.service")
+        .unit("third.service", "After=after.service");
+    for (id, unit, state) in [(61, "after", "waiting"), (48, "slow", "running"), (74, "third", "waiting")] {
+        let (unit, job_type, state) = (format!("{unit}.service"), "start".to_owned(), state.to_owned());
+        stage.jobs.push(relapse::ctl::JobInfo { id, unit, job_type, state });
+    }
+    let before_252 = "\
+JOB UNIT                                      TYPE  STATE
+61  after.service                             start waiting
+└─  \twaiting for job 48 (slow.service/start)  -     -
+48  slow.service                              start running
+74  third.service                             start waiting
+└─  \twaiting for job 61 (after.service/start) -     -
+
+3 jobs listed.
+";
+    let both_257 = "\
+JOB UNIT                                             TYPE  STATE
+61  after.service                                    start waiting
+└─  \tblocking job 74 (third.service/start)           -     -
+└─  \twaiting for job 48 (slow.service/start)         -     -
+48  slow.service                                     start running
+└─  \tblocking job 61 (after.service/start)           -     -
+74  third.service                                    start waiting
+└─  \twaiting for job 61 (after.service/start) -     -
+
+3 jobs listed.
+";
+    let shown = |stage: &mut Stage, command, profile| Recorded::from(stage.run(command, profile).0).stdout;
+    assert_eq!(shown(&mut stage, "systemctl list-jobs --before", Profile::V252), before_252);
+    assert_eq!(shown(&mut stage, "systemctl list-jobs --after --before", Profile::V257), both_257);
+    // Of two ordered units the later one goes first if it is to stop.
+    stage.jobs.retain(|job| job.id != 74);
+    stage.jobs[0].job_type = "stop".to_owned();
+    let shown = shown(&mut stage, "systemctl list-jobs --before", Profile::V252);
+    let waits = "48  slow.service                             start running\n\
+                 └─  \twaiting for job 61 (after.service/stop) -     -";
+    assert!(shown.contains(waits), "{shown}");
+}
+
+/// A process between its fork and its program is called by the name of that in parentheses, on systemd 252 as here
+/// (`Main PID: 60 ((activate))`); one that has no name any more, as it is being reaped, is shown without.
+#[test]
+fn a_process_is_shown_as_far_as_it_has_a_name() {
+    for (comm, shown) in [("(activate)", "   Main PID: 60 ((activate))\n"), ("", "   Main PID: 60\n")] {
+        let mut stage = Stage::at("16:48:00")
+            .unit("x.service", "ActiveState=active\nSubState=running\nMainPID=60\nExecMainPID=60")
+            .process("x.service", 60, comm, "\"(activate)\"");
+        let got = Recorded::from(stage.run("systemctl status x", Profile::V252).0).stdout;
+        assert!(got.contains(shown), "{got}");
+    }
+}
+
+/// A tree that is too deep for its line, and one that would have more lines than anybody reads.
+#[test]
+fn a_tree_of_dependencies_has_an_end() {
+    let mut stage = Stage::at("16:48:00");
+    for level in 0..60 {
+        let next = format!("Requires=a{n}.target b{n}.target", n = level + 1);
+        stage = stage.unit(&format!("a{level}.target"), &next).unit(&format!("b{level}.target"), &next);
+    }
+    let got = Recorded::from(stage.run("systemctl list-dependencies a0.target", Profile::V252).0);
+    assert_eq!((got.stdout.lines().count(), got.code), (100_002, 1), "{}", got.stderr);
+    assert!(got.stderr.starts_with("systemctl: the tree has more than 100000 lines; "), "{}", got.stderr);
+    let deep = |line: &&str| line.ends_with("  ...");
+    assert!(got.stdout.lines().filter(deep).count() > 100, "levels without room");
+    assert!(got.stdout.lines().all(|line| line.chars().count() <= 82));
+    let plain = Recorded::from(stage.run("systemctl list-dependencies --plain a0.target", Profile::V252).0);
+    assert_eq!((plain.stdout.lines().count(), plain.code), (121, 0));
 }
 
 #[test]

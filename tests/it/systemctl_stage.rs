@@ -256,7 +256,7 @@ impl Stage {
         let mut jobs: Vec<String> = Vec::new();
         let mut replies = std::mem::take(&mut self.replies).into_iter();
         let mut results = std::mem::take(&mut self.results).into_iter();
-        for _ in 0..1000 {
+        for _ in 0..200_000 {
             match session.next(self) {
                 Step::Exit(output) => return (output, requests),
                 Step::Ask(request) => {

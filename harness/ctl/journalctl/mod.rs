@@ -1,6 +1,7 @@
 //! `journalctl`: a command line and a journal to output (journalctl(1)).
 
 mod options;
+mod pattern;
 
 use crate::journal::{Boot, Entry, Format, Journal, Matcher, Style, Term};
 use crate::time::IncidentTime;

@@ -6,6 +6,7 @@ use crate::ctl::Output;
 use crate::ctl::getopt::{Getopt, Spec, Takes};
 use crate::journal::{Format, parse_timestamp};
 use crate::time::IncidentTime;
+use crate::unit::syslog::FACILITIES;
 
 /// How many lines to show.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -175,6 +176,7 @@ const SPECS: &[Spec<Opt>] = &[
     ("user-unit", None, Takes::Value, Opt::Refused(USER)),
     ("field", Some('F'), Takes::Value, Opt::Field),
     ("fields", Some('N'), Takes::Nothing, Opt::Fields),
+    // The explanations are systemd's own texts, which are not copied here: the lines come without them.
     ("catalog", Some('x'), Takes::Nothing, Opt::Ignored),
     ("list-catalog", None, Takes::Nothing, Opt::Refused(UPKEEP)),
     ("dump-catalog", None, Takes::Nothing, Opt::Refused(UPKEEP)),
@@ -382,12 +384,14 @@ impl Options {
         options.check(version)?;
         if let Some(pattern) = pattern {
             let sensitive = case_sensitive.unwrap_or_else(|| pattern.chars().any(char::is_uppercase));
-            let grep = RegexBuilder::new(&pattern).case_insensitive(!sensitive).build();
+            let refuse = |reason: &str| Output::refuse(format!("Bad pattern \"{pattern}\": {reason}"));
+            let translated = super::pattern::translate(&pattern, version).map_err(refuse)?;
+            let grep = RegexBuilder::new(&translated).case_insensitive(!sensitive).build();
             let grep = grep.map_err(|error| {
                 // The last line of the error says what is wrong, those before it draw the pattern.
                 let text = error.to_string();
                 let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
-                Output::refuse(format!("Bad pattern \"{pattern}\": {reason}"))
+                refuse(reason)
             })?;
             options.grep = Some(grep);
             // The last N that match are found from the end.
@@ -476,11 +480,6 @@ fn parse_priorities(text: &str) -> Result<u8, String> {
 }
 
 /// syslog's facilities; the empty ones have no name.
-const FACILITIES: [&str; 24] = [
-    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp", "", "", "",
-    "", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
-];
-
 fn facility_name(number: usize) -> String {
     match FACILITIES[number] {
         "" => number.to_string(),

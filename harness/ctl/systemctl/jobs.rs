@@ -1,6 +1,6 @@
 //! Verbs that enqueue jobs, and what becomes of the jobs (SPEC 9.1).
 
-use crate::manager::{JobResult, JobVerb, Reply, RequestError, RequestErrorKind};
+use crate::manager::{JobId, JobResult, JobVerb, Reply, RequestError, RequestErrorKind};
 
 use super::properties::Properties;
 use super::{Systemctl, Task};
@@ -132,6 +132,27 @@ impl Systemctl {
         for trigger in triggers {
             self.output.complain(format!("  {trigger}"));
         }
+    }
+}
+
+/// The number of a job, as systemd reads numbers: with the base that its prefix says.
+pub(super) fn number(word: &str) -> Result<JobId, &'static str> {
+    const INVALID: &str = "Invalid argument";
+    const RANGE: &str = "Numerical result out of range";
+    let text = word.trim_start_matches([' ', '\t', '\n', '\r']);
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let prefixes = [("0x", 16), ("0X", 16), ("0b", 2), ("0B", 2), ("0o", 8), ("0O", 8), ("0", 8)];
+    let based = prefixes.iter().find_map(|(prefix, base)| Some((digits.strip_prefix(prefix)?, *base)));
+    let (digits, base) = based.filter(|(rest, _)| !rest.is_empty()).unwrap_or((digits, 10));
+    if digits.is_empty() || !digits.chars().all(|digit| digit.is_digit(base)) {
+        return Err(INVALID);
+    }
+    match u32::from_str_radix(digits, base) {
+        Ok(number) if !negative || number == 0 => Ok(number),
+        _ => Err(RANGE),
     }
 }
 

@@ -1,12 +1,13 @@
 //! The lists: `list-units`, `list-unit-files`, `list-jobs`, and what the manager says of itself.
 
-use crate::ctl::{Output, UnitFile, View, glob};
+use crate::ctl::{JobInfo, Output, UnitFile, View, glob};
 use crate::manager::BOOT_TARGET;
+use crate::unit::install::preset_complaints;
 use crate::unit::name::suffix;
 
 use super::options::Options;
 use super::properties::Properties;
-use super::table::lay_out;
+use super::table::{Table, lay_out_by};
 
 /// What is on disk for the default target (systemd.special(7)).
 const DEFAULT_TARGET: &str = "default.target";
@@ -66,22 +67,18 @@ fn matches_any(patterns: &[String], name: &str) -> bool {
 pub(super) fn units(output: &mut Output, options: &Options, version: u32, view: &dyn View) {
     let rows = select(options, options.all, &options.operands, view);
     let with_jobs = rows.iter().any(|row| !row.job.is_empty());
-    let mut cells: Vec<Vec<String>> = Vec::new();
-    let mut push = |row: [&str; 7]| {
-        let shown = row.iter().enumerate().filter(|(n, _)| (*n > 0 || !options.plain) && (*n != 5 || with_jobs));
-        cells.push(shown.map(|(_, cell)| if cell.is_empty() { "-".to_owned() } else { (*cell).to_owned() }).collect());
-    };
-    if options.legend {
-        push([" ", "UNIT", "LOAD", "ACTIVE", "SUB", "JOB", "DESCRIPTION"]);
-    }
+    let shown = |column: usize| (column > 0 || !options.plain) && (column != 5 || with_jobs);
+    let head = [" ", "UNIT", "LOAD", "ACTIVE", "SUB", "JOB", "DESCRIPTION"];
+    let mut table = Table::new((0..).zip(head).filter(|(n, _)| shown(*n)).map(|(_, title)| title).collect());
     for row in &rows {
         let bad = matches!(row.load.as_str(), "error" | "not-found" | "bad-setting" | "masked");
-        let mark = if bad || row.active == "failed" { "●" } else { " " };
-        push([mark, &row.unit, &row.load, &row.active, &row.sub, &row.job, &row.description]);
+        let on_its_way = matches!(row.active.as_str(), "activating" | "deactivating" | "reloading");
+        let marked = bad || row.active == "failed" || (version >= 254 && on_its_way);
+        let mark = if marked { options.glyphs.dot() } else { " " };
+        let cells = [mark, &row.unit, &row.load, &row.active, &row.sub, &row.job, &row.description];
+        table.push((0..).zip(cells).filter(|(n, _)| shown(*n)).map(|(_, cell)| Some(cell.to_owned())).collect());
     }
-    for line in lay_out(&cells) {
-        output.say(line);
-    }
+    table.print(output, options);
     if options.legend {
         legend(output, options, version, rows.len(), with_jobs);
     }
@@ -99,8 +96,8 @@ fn legend(output: &mut Output, options: &Options, version: u32, count: usize, wi
         for (number, (column, meaning)) in columns.iter().enumerate() {
             output.say(match (version >= 254, number) {
                 (false, _) => format!("{column:<6} = {meaning}"),
-                (true, 0) => format!("Legend: {column:<6} → {meaning}"),
-                (true, _) => format!("        {column:<6} → {meaning}"),
+                (true, 0) => format!("Legend: {column:<6} {} {meaning}", options.glyphs.arrow()),
+                (true, _) => format!("        {column:<6} {} {meaning}", options.glyphs.arrow()),
             });
         }
         if with_jobs && version < 254 {
@@ -134,25 +131,32 @@ pub(super) fn unit_files(output: &mut Output, options: &Options, view: &dyn View
         })
         .collect();
     files.sort_by_key(|file| order(&file.name));
-    let mut cells: Vec<Vec<String>> = Vec::new();
-    if options.legend {
-        cells.push(["UNIT FILE", "STATE", "PRESET"].map(str::to_owned).to_vec());
+    let count = files.len();
+    let mut table = Table::new(vec!["UNIT FILE", "STATE", "PRESET"]);
+    for UnitFile { name, state, preset } in files {
+        table.push(vec![Some(name), Some(state), preset]);
     }
-    for file in &files {
-        cells.push(vec![file.name.clone(), file.state.clone(), file.preset.clone().unwrap_or_else(|| "-".to_owned())]);
-    }
-    for line in lay_out(&cells) {
-        output.say(line);
+    table.print(output, options);
+    for complaint in preset_complaints(view.files()) {
+        output.complain(complaint);
     }
     if options.legend {
         output.say("");
-        output.say(format!("{} unit files listed.", files.len()));
+        output.say(format!("{count} unit files listed."));
     }
-    files.len()
+    count
+}
+
+/// Whether a job has to wait until another one, of an ordered unit, is done: of two ordered units the later one goes
+/// first if it is to stop, else the earlier one does (systemd.unit(5), `Before=`, `After=`).
+fn waits_for(job: &JobInfo, properties: &Properties, other: &JobInfo) -> bool {
+    let stops = |job: &JobInfo| matches!(job.job_type.as_str(), "stop" | "restart");
+    let ordered = |relation: &str| properties.words(relation).contains(&other.unit.as_str());
+    (ordered("After") && !stops(job)) || (ordered("Before") && stops(other))
 }
 
 /// `list-jobs`.
-pub(super) fn jobs(output: &mut Output, options: &Options, view: &dyn View) {
+pub(super) fn jobs(output: &mut Output, options: &Options, version: u32, view: &dyn View) {
     let all = view.jobs();
     let listed: Vec<_> = all.iter().filter(|job| matches_any(&options.operands, &job.unit)).collect();
     if listed.is_empty() {
@@ -167,8 +171,22 @@ pub(super) fn jobs(output: &mut Output, options: &Options, view: &dyn View) {
     }
     for job in &listed {
         cells.push(vec![job.id.to_string(), job.unit.clone(), job.job_type.clone(), job.state.clone()]);
+        let mut note = |what: &str, other: &JobInfo| {
+            let text = format!("\t{what} job {} ({}/{})", other.id, other.unit, other.job_type);
+            cells.push(vec![options.glyphs.last().to_owned(), text, "-".to_owned(), "-".to_owned()]);
+        };
+        let others = || all.iter().filter(|other| other.id != job.id);
+        if options.after {
+            others().filter(|o| waits_for(o, &Properties::of(view, &o.unit), job)).for_each(|o| note("blocking", o));
+        }
+        if options.before {
+            let own = Properties::of(view, &job.unit);
+            others().filter(|o| waits_for(job, &own, o)).for_each(|o| note("waiting for", o));
+        }
     }
-    for line in lay_out(&cells) {
+    // Later systemd counts a tab as what it is on a terminal.
+    let tab = if version >= 254 { 8 } else { 1 };
+    for line in lay_out_by(&cells, |cell| cell.chars().map(|c| if c == '\t' { tab } else { 1 }).sum()) {
         output.say(line);
     }
     if options.legend {

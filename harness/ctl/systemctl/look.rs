@@ -1,44 +1,11 @@
 //! Verbs that only look: at one unit, or at what there is.
 
 use crate::ctl::View;
-use crate::ctl::install::carries_install_info;
 use crate::unit::SEARCH_PATH;
 
 use super::options::Options;
 use super::properties::Properties;
-use super::{Listing, Systemctl, Task, list, loadable, status};
-
-/// What systemctl says when there is nothing to enable; the blank keeps the line.
-const NOTHING_TO_ENABLE: &str = "\
-The unit files have no installation config (WantedBy=, RequiredBy=, Also=,
-Alias= settings in the [Install] section, and DefaultInstance= for template
-units). This means they are not meant to be enabled using systemctl.
- \n\
-Possible reasons for having this kind of units are:
-• A unit may be statically enabled by being symlinked from another unit's
-  .wants/ or .requires/ directory.
-• A unit's purpose may be to act as a helper for some other unit which has
-  a requirement dependency on it.
-• A unit may be started when needed via activation (socket, path, timer,
-  D-Bus, udev, scripted systemctl call, ...).
-• In case of template units, the unit is meant to be enabled with some
-  instance name specified.";
-
-/// The same since 253.
-const NOTHING_TO_ENABLE_253: &str = "\
-The unit files have no installation config (WantedBy=, RequiredBy=, UpheldBy=,
-Also=, or Alias= settings in the [Install] section, and DefaultInstance= for
-template units). This means they are not meant to be enabled or disabled using systemctl.
- \n\
-Possible reasons for having these kinds of units are:
-• A unit may be statically enabled by being symlinked from another unit's
-  .wants/, .requires/, or .upholds/ directory.
-• A unit's purpose may be to act as a helper for some other unit which has
-  a requirement dependency on it.
-• A unit may be started when needed via activation (socket, path, timer,
-  D-Bus, udev, scripted systemctl call, ...).
-• In case of template units, the unit is meant to be enabled with some
-  instance name specified.";
+use super::{Listing, Systemctl, Task, list, loadable, sockets, status};
 
 impl Systemctl {
     /// Does the verb for one unit.
@@ -160,7 +127,7 @@ impl Systemctl {
     }
 
     /// An empty line between two units.
-    fn set_apart(&mut self) {
+    pub(super) fn set_apart(&mut self) {
         if std::mem::replace(&mut self.printed, true) {
             self.output.say("");
         }
@@ -172,14 +139,6 @@ impl Systemctl {
         let found = if loadable(unit) { !properties.is_not_found() } else { view.unit_file_state(unit).is_some() };
         if !found {
             self.output.complain(format!("Unit {unit} does not exist, proceeding anyway."));
-        }
-    }
-
-    /// Tells who enables what cannot be enabled.
-    pub(super) fn install_hint(&mut self, units: &[String], view: &dyn View) {
-        let carries = |unit: &String| carries_install_info(view.files(), unit, view.profile());
-        if !self.options.quiet && !units.iter().any(carries) {
-            self.output.complain(if self.version >= 253 { NOTHING_TO_ENABLE_253 } else { NOTHING_TO_ENABLE });
         }
     }
 
@@ -215,10 +174,18 @@ impl Systemctl {
                     self.fail(1);
                 }
             }
-            Listing::Jobs => list::jobs(&mut self.output, &self.options, view),
+            Listing::Jobs => list::jobs(&mut self.output, &self.options, self.version, view),
+            Listing::Sockets => sockets::sockets(&mut self.output, &self.options, self.version, view),
+            Listing::Others => {
+                let verb = &self.options.verb;
+                if let Err(unit) = sockets::none_of(verb, &mut self.output, &self.options, view) {
+                    self.output.complain(format!("systemctl: {verb} is not supported: {unit} does nothing here"));
+                    self.fail(1);
+                }
+            }
             Listing::Machine => {
                 if self.options.states.is_empty() && self.options.types.is_empty() {
-                    status::machine(&mut self.output, self.version, view);
+                    status::machine(&mut self.output, self.version, self.options.glyphs, view);
                     self.printed = true;
                 }
                 if self.options.all || !self.options.states.is_empty() || !self.options.types.is_empty() {

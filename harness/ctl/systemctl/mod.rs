@@ -3,12 +3,15 @@
 //! A command may have to wait: for the manager's answer to a request, for jobs to end. So it is a session that is
 //! asked for its [`Step`] again and again.
 
+mod dependencies;
 mod errno;
+mod glyphs;
 mod jobs;
 mod list;
 mod look;
 mod options;
 mod properties;
+mod sockets;
 mod status;
 mod table;
 
@@ -18,6 +21,8 @@ use crate::manager::{JobId, JobResult, Reply, Request};
 use crate::unit::Profile;
 use crate::unit::name::{NameKind, is_glob, kind};
 
+use self::dependencies::Walk;
+use self::glyphs::Glyphs;
 use self::jobs::JobAction;
 use self::options::Options;
 use self::properties::Properties;
@@ -70,6 +75,8 @@ enum Task {
     Expand(Vec<String>),
     /// Load the unit, then look at it.
     Look(String),
+    /// Load the unit without more.
+    Ask(String),
     /// Enqueue a job.
     Job(&'static JobAction, String),
     /// Wait for the jobs.
@@ -80,6 +87,8 @@ enum Task {
     Triggers(String),
     /// A request that is done or refused; a refusal is reported as `Failed to WHAT: MESSAGE`.
     Request { request: Request, what: String },
+    /// A mistake that comes to light once what stands before it is done.
+    Refuse(String),
     /// Say of each of the units if it does not exist.
     Exists(String),
     /// A change of unit files.
@@ -88,8 +97,10 @@ enum Task {
     IsEnabled(String),
     /// The same of a unit that has no file on disk, by what the manager knows.
     IsEnabledLoaded(String),
-    /// Say so if none of the units has anything that could be enabled.
-    InstallHint(Vec<String>),
+    /// Print the tree of a unit's dependencies.
+    Tree(String),
+    /// Go on with the tree.
+    Walk(Walk),
     /// What needs no request.
     Now(Listing),
 }
@@ -99,6 +110,9 @@ enum Listing {
     Units,
     UnitFiles,
     Jobs,
+    Sockets,
+    /// Timers, paths or automounts, of which there are none.
+    Others,
     Machine,
     SystemState,
     IsSystemFailed,
@@ -107,6 +121,9 @@ enum Listing {
     /// The exit code of what the units added up to.
     Tally,
 }
+
+/// How the manager begins to say that there is nothing to enable.
+const NOTHING_TO_ENABLE: &str = "The unit files have no installation config";
 
 impl Systemctl {
     /// Reads a command line, without the program's name.
@@ -133,6 +150,13 @@ impl Systemctl {
             printed: false,
             tally: Tally::default(),
         }
+    }
+
+    /// For a locale without UTF-8: what is drawn is drawn in ASCII.
+    #[must_use]
+    pub fn in_ascii(mut self) -> Self {
+        self.options.glyphs = Glyphs { utf8: false };
+        self
     }
 
     /// Takes the manager's reply to the request of the last step.
@@ -197,6 +221,8 @@ impl Systemctl {
             "list-units" => Listing::Units,
             "list-unit-files" => Listing::UnitFiles,
             "list-jobs" => Listing::Jobs,
+            "list-sockets" => Listing::Sockets,
+            "list-timers" | "list-paths" | "list-automounts" => Listing::Others,
             "is-system-running" => Listing::SystemState,
             "get-default" => Listing::DefaultTarget,
             "is-failed" if operands.is_empty() => Listing::IsSystemFailed,
@@ -212,17 +238,69 @@ impl Systemctl {
                 let what = "reboot system via systemd".to_owned();
                 return self.tasks.push_back(Task::Request { request: Request::Reboot, what });
             }
+            "clear-jobs" => return self.plan_cancel(&[]),
+            "cancel" => return self.plan_cancel(&operands),
+            "list-dependencies" => return self.plan_trees(operands),
             "reset-failed" if operands.is_empty() => {
                 let what = "reset failed state".to_owned();
                 let request = Request::ResetFailed { unit: None };
                 return self.tasks.push_back(Task::Request { request, what });
             }
-            "enable" | "disable" | "reenable" | "mask" | "unmask" | "is-enabled" => {
+            "enable" | "disable" | "reenable" | "preset" | "mask" | "unmask" | "is-enabled" => {
                 return self.plan_unit_files(&operands);
             }
             _ => return self.tasks.push_back(Task::Expand(operands)),
         };
         self.tasks.push_back(Task::Now(listing));
+    }
+
+    /// Cancels jobs by their numbers, or all of them.
+    fn plan_cancel(&mut self, words: &[String]) {
+        if words.is_empty() {
+            let what = "clear jobs".to_owned();
+            return self.tasks.push_back(Task::Request { request: Request::ClearJobs, what });
+        }
+        let ignoring = if self.version >= 254 { ", ignoring" } else { "" };
+        for word in words {
+            match jobs::number(word) {
+                Ok(job) => {
+                    let what = format!("cancel job {job}{ignoring}");
+                    self.tasks.push_back(Task::Request { request: Request::CancelJob { job }, what });
+                }
+                // Those before it are still cancelled.
+                Err(reason) => {
+                    return self.tasks.push_back(Task::Refuse(format!("Failed to parse job id \"{word}\": {reason}")));
+                }
+            }
+        }
+    }
+
+    /// The trees of `list-dependencies`.
+    fn plan_trees(&mut self, mut operands: Vec<String>) {
+        if self.version < 254 {
+            self.options.types.clear();
+            self.options.states.clear();
+        }
+        // A tree with gaps is not drawn.
+        self.options.plain |= !self.options.types.is_empty() || !self.options.states.is_empty();
+        if operands.is_empty() {
+            operands.push("default.target".to_owned());
+        }
+        self.tasks.push_back(Task::Expand(operands));
+    }
+
+    /// Begins the tree of a unit.
+    fn tree(&mut self, unit: String) {
+        self.set_apart();
+        self.output.say(&unit);
+        if loadable(&unit) {
+            return self.tasks.push_front(Task::Walk(Walk::new(unit, self.options.glyphs)));
+        }
+        self.output.complain(format!(
+            "Failed to get properties of {unit}: Unit name {unit} is neither a valid invocation ID nor unit name."
+        ));
+        self.output.code = 1;
+        self.tasks.clear();
     }
 
     fn plan_unit_files(&mut self, operands: &[String]) {
@@ -241,6 +319,10 @@ impl Systemctl {
             "disable" => requests.push_back(Request::Disable { units: units.clone(), runtime }),
             "mask" => requests.push_back(Request::Mask { units: units.clone(), runtime }),
             "unmask" => requests.push_back(Request::Unmask { units: units.clone(), runtime }),
+            "preset" => {
+                let mode = self.options.preset_mode;
+                requests.push_back(Request::Preset { units: units.clone(), runtime, mode });
+            }
             "reenable" => {
                 requests.push_back(Request::Disable { units: units.clone(), runtime });
                 requests.push_back(Request::Enable { units: units.clone(), runtime });
@@ -254,10 +336,6 @@ impl Systemctl {
         if !self.options.no_reload {
             let what = "reload daemon".to_owned();
             self.tasks.push_back(Task::Request { request: Request::DaemonReload, what });
-        }
-        // Up to 252 only who enables is told; a unit that cannot be enabled cannot be disabled either.
-        if matches!(verb.as_str(), "enable" | "reenable") || (verb == "disable" && self.version >= 253) {
-            self.tasks.push_back(Task::InstallHint(units.clone()));
         }
         if self.options.now {
             let job = match verb.as_str() {
@@ -282,6 +360,8 @@ impl Systemctl {
             Task::Look(unit) if loadable(unit) || self.options.verb != "cat" => {
                 Some(Request::Load { unit: unit.clone() })
             }
+            Task::Ask(unit) if loadable(unit) => Some(Request::Load { unit: unit.clone() }),
+            Task::Walk(walk) => walk.wanted().map(|unit| Request::Load { unit: unit.to_owned() }),
             Task::IsMasked(unit) | Task::Triggers(unit) => Some(Request::Load { unit: unit.clone() }),
             Task::Exists(unit) | Task::IsEnabledLoaded(unit) if loadable(unit) => {
                 Some(Request::Load { unit: unit.clone() })
@@ -309,7 +389,12 @@ impl Systemctl {
                 None => self.tasks.push_front(Task::IsEnabledLoaded(unit)),
             },
             Task::IsEnabledLoaded(unit) => self.is_enabled(&unit, None),
-            Task::InstallHint(units) => self.install_hint(&units, view),
+            Task::Refuse(message) => {
+                self.output.complain(message);
+                self.fail(1);
+            }
+            Task::Tree(unit) => self.tree(unit),
+            Task::Walk(_) | Task::Ask(_) => {}
             Task::Now(listing) => self.list(listing, view),
             Task::Job(..)
             | Task::WaitJobs
@@ -344,7 +429,13 @@ impl Systemctl {
                 what: format!("reset failed state of unit {unit}"),
                 request: Request::ResetFailed { unit: Some(unit) },
             })),
-            "status" | "show" | "cat" => self.tasks.extend(units.into_iter().map(Task::Look)),
+            "list-dependencies" => self.tasks.extend(units.into_iter().map(Task::Tree)),
+            // It asks for one property after the other, and each question loads a unit that nobody needs.
+            "cat" => {
+                let asks = |unit: String| [Task::Ask(unit.clone()), Task::Ask(unit.clone()), Task::Look(unit)];
+                self.tasks.extend(units.into_iter().flat_map(asks));
+            }
+            "status" | "show" => self.tasks.extend(units.into_iter().map(Task::Look)),
             "is-active" | "check" | "is-failed" => {
                 self.tasks.extend(units.into_iter().map(Task::Look));
                 self.tasks.push_back(Task::Now(Listing::Tally));
@@ -357,6 +448,12 @@ impl Systemctl {
     fn answered(&mut self, task: Task, reply: Reply, view: &dyn View) {
         match (task, reply) {
             (Task::Look(unit), _) => self.look(&unit, view),
+            (Task::Walk(mut walk), _) => {
+                walk.proceed(&mut self.output, &self.options, view);
+                if walk.wanted().is_some() {
+                    self.tasks.push_front(Task::Walk(walk));
+                }
+            }
             (Task::Exists(unit), _) => self.exists(&unit, view),
             (Task::IsMasked(unit), _) if Properties::of(view, &unit).get("LoadState") != "masked" => {
                 self.tasks.push_front(Task::Triggers(unit));
@@ -377,9 +474,15 @@ impl Systemctl {
                 // Neither the reload nor --now happens after that.
                 self.tasks.clear();
             }
-            (Task::UnitFiles { .. }, Reply::UnitFiles(lines)) if !self.options.quiet => {
+            (Task::UnitFiles { verb, request }, Reply::UnitFiles(mut lines)) if !self.options.quiet => {
+                // Of what is enabled again at once nobody says that it cannot be disabled.
+                if verb == "reenable" && matches!(request, Request::Disable { .. }) {
+                    let hint = lines.iter().position(|line| line.starts_with(NOTHING_TO_ENABLE));
+                    lines.truncate(hint.unwrap_or(lines.len()));
+                }
+                let arrow = self.options.glyphs.arrow();
                 for line in lines {
-                    self.output.complain(line);
+                    self.output.complain(line.replacen("→", arrow, 1));
                 }
             }
             _ => {}
@@ -428,9 +531,12 @@ impl Systemctl {
                     Some(unit) => names.push(unit),
                     None => {
                         self.fail(1);
-                        self.output.complain(format!(
-                            "Failed to get unit for PID {pid}: PID {pid} does not belong to any loaded unit."
-                        ));
+                        // Later systemd looks for the process first. What is no unit's is the operator's own.
+                        self.output.complain(if self.version >= 254 {
+                            format!("PID {pid} doesn't exist or is already gone.")
+                        } else {
+                            format!("Failed to get unit for PID {pid}: PID {pid} does not belong to any loaded unit.")
+                        });
                     }
                 }
                 continue;

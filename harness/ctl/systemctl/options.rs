@@ -2,9 +2,14 @@
 
 use crate::ctl::Output;
 use crate::ctl::getopt::{Getopt, Spec, Takes};
+use crate::ctl::guess;
 use crate::journal::Format;
 use crate::manager::{JobMode, KillWhom};
+use crate::unit::install::PresetMode;
 use crate::unit::signal;
+
+use super::dependencies::Direction;
+use super::glyphs::Glyphs;
 
 /// The command line, read.
 #[derive(Clone, Debug)]
@@ -31,6 +36,14 @@ pub(super) struct Options {
     pub(super) format: Format,
     pub(super) kill_whom: String,
     pub(super) signal: i32,
+    pub(super) show_types: bool,
+    pub(super) after: bool,
+    pub(super) before: bool,
+    pub(super) direction: Direction,
+    pub(super) preset_mode: PresetMode,
+    pub(super) wait: bool,
+    /// Those of the locale.
+    pub(super) glyphs: Glyphs,
 }
 
 impl Options {
@@ -73,6 +86,12 @@ enum Opt {
     Signal,
     JobMode,
     Timestamp,
+    ShowTypes,
+    Reverse,
+    After,
+    Before,
+    PresetMode,
+    Wait,
 }
 
 const NO_USER: &str = "there is no user manager in an incident, only the system's";
@@ -87,10 +106,10 @@ const SPECS: &[Spec<Opt>] = &[
     ("type", Some('t'), Takes::Value, Opt::Type),
     ("property", Some('p'), Takes::Value, Opt::Property),
     ("all", Some('a'), Takes::Nothing, Opt::All),
-    ("reverse", None, Takes::Nothing, Opt::Refused(NOT_MODELLED)),
-    ("after", None, Takes::Nothing, Opt::Refused(NOT_MODELLED)),
-    ("before", None, Takes::Nothing, Opt::Refused(NOT_MODELLED)),
-    ("show-types", None, Takes::Nothing, Opt::Ignored),
+    ("reverse", None, Takes::Nothing, Opt::Reverse),
+    ("after", None, Takes::Nothing, Opt::After),
+    ("before", None, Takes::Nothing, Opt::Before),
+    ("show-types", None, Takes::Nothing, Opt::ShowTypes),
     ("failed", None, Takes::Nothing, Opt::Failed),
     ("full", Some('l'), Takes::Nothing, Opt::Full),
     ("job-mode", None, Takes::Value, Opt::JobMode),
@@ -103,7 +122,7 @@ const SPECS: &[Spec<Opt>] = &[
     ("user", None, Takes::Nothing, Opt::Refused(NO_USER)),
     ("system", None, Takes::Nothing, Opt::Ignored),
     ("global", None, Takes::Nothing, Opt::Refused(NO_USER)),
-    ("wait", None, Takes::Nothing, Opt::Refused(WAIT)),
+    ("wait", None, Takes::Nothing, Opt::Wait),
     ("no-block", None, Takes::Nothing, Opt::NoBlock),
     ("legend", None, Takes::Value, Opt::Legend),
     ("no-legend", None, Takes::Nothing, Opt::NoLegend),
@@ -129,7 +148,7 @@ const SPECS: &[Spec<Opt>] = &[
     ("state", None, Takes::Value, Opt::State),
     ("recursive", Some('r'), Takes::Nothing, Opt::Refused(ONE_MACHINE)),
     ("with-dependencies", None, Takes::Nothing, Opt::Refused(NOT_MODELLED)),
-    ("preset-mode", None, Takes::Value, Opt::Refused(NOT_MODELLED)),
+    ("preset-mode", None, Takes::Value, Opt::PresetMode),
     ("firmware-setup", None, Takes::Nothing, Opt::Refused(NOT_MODELLED)),
     ("boot-loader-menu", None, Takes::Value, Opt::Refused(NOT_MODELLED)),
     ("boot-loader-entry", None, Takes::Value, Opt::Refused(NOT_MODELLED)),
@@ -162,7 +181,13 @@ const ANY: usize = usize::MAX;
 const VERBS: &[(&str, Arity)] = &[
     ("list-units", (0, ANY)),
     ("list-unit-files", (0, ANY)),
+    ("list-automounts", (0, ANY)),
+    ("list-paths", (0, ANY)),
+    ("list-sockets", (0, ANY)),
+    ("list-timers", (0, ANY)),
     ("list-jobs", (0, ANY)),
+    ("clear-jobs", (0, 0)),
+    ("cancel", (0, ANY)),
     ("start", (1, ANY)),
     ("stop", (1, ANY)),
     ("condstop", (1, ANY)),
@@ -190,8 +215,10 @@ const VERBS: &[(&str, Arity)] = &[
     ("disable", (1, ANY)),
     ("is-enabled", (1, ANY)),
     ("reenable", (1, ANY)),
+    ("preset", (1, ANY)),
     ("mask", (1, ANY)),
     ("unmask", (1, ANY)),
+    ("list-dependencies", (0, ANY)),
     ("get-default", (0, 0)),
     ("is-system-running", (0, 0)),
 ];
@@ -200,14 +227,7 @@ const VERBS: &[(&str, Arity)] = &[
 const REFUSED: &[(&str, &str)] = &[
     ("edit", "there is no editor here; write UNIT.d/override.conf below /etc/systemd/system and run daemon-reload"),
     ("help", "there are no manual pages here"),
-    ("list-sockets", NOT_MODELLED),
-    ("list-timers", NOT_MODELLED),
-    ("list-paths", NOT_MODELLED),
-    ("list-automounts", NOT_MODELLED),
-    ("list-dependencies", NOT_MODELLED),
     ("list-machines", ONE_MACHINE),
-    ("clear-jobs", NOT_MODELLED),
-    ("cancel", NOT_MODELLED),
     ("isolate", NOT_MODELLED),
     ("clean", NOT_MODELLED),
     ("freeze", NOT_MODELLED),
@@ -234,8 +254,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("rescue", NOT_MODELLED),
     ("emergency", NOT_MODELLED),
     ("exit", NOT_MODELLED),
-    ("preset", NOT_MODELLED),
-    ("preset-all", NOT_MODELLED),
+    ("preset-all", "the distribution's units have no files here; name the units"),
     ("link", NOT_MODELLED),
     ("revert", NOT_MODELLED),
     ("switch-root", NOT_MODELLED),
@@ -247,6 +266,24 @@ const REFUSED: &[(&str, &str)] = &[
     ("mount-image", NOT_MODELLED),
     ("whoami", NOT_MODELLED),
 ];
+
+/// All verbs that systemctl has, in its order: of two that are as close to what was typed, the first one is meant.
+const ALL_VERBS: &str = "list-units list-unit-files list-automounts list-paths list-sockets list-timers list-jobs \
+    list-machines clear-jobs cancel start stop condstop reload restart try-restart reload-or-restart \
+    reload-or-try-restart try-reload-or-restart force-reload condreload condrestart isolate kill clean freeze thaw \
+    is-active check is-failed show cat status help daemon-reload daemon-reexec log-level log-target service-log-level \
+    service-log-target service-watchdogs show-environment set-environment unset-environment import-environment halt \
+    poweroff reboot kexec soft-reboot sleep suspend hibernate hybrid-sleep suspend-then-hibernate default rescue \
+    emergency exit reset-failed enable disable is-enabled reenable preset preset-all mask unmask link revert \
+    switch-root list-dependencies set-default get-default set-property is-system-running add-wants add-requires edit \
+    bind mount-image whoami";
+
+/// Verbs that 252 does not have, and the version that brought them.
+const LATER_VERBS: &[(&str, u32)] = &[("list-paths", 254), ("soft-reboot", 254), ("sleep", 256), ("whoami", 254)];
+
+fn exists(verb: &str, version: u32) -> bool {
+    !LATER_VERBS.iter().any(|(later, since)| *later == verb && version < *since)
+}
 
 const UNIT_TYPES: [&str; 11] =
     ["service", "mount", "swap", "socket", "target", "device", "automount", "timer", "path", "slice", "scope"];
@@ -298,6 +335,13 @@ impl Options {
             format: Format::Short,
             kill_whom: "all".to_owned(),
             signal: 15,
+            show_types: false,
+            after: false,
+            before: false,
+            direction: Direction::Forward,
+            preset_mode: PresetMode::Full,
+            wait: false,
+            glyphs: Glyphs { utf8: true },
         }
     }
 
@@ -373,7 +417,7 @@ impl Options {
             }
             Opt::KillWhom => self.kill_whom = text.to_owned(),
             Opt::Signal if text == "help" => {
-                let names: Vec<String> = (1..=31).map(signal::name).collect();
+                let names: Vec<String> = (0..=64).map(signal::name).collect();
                 return Err(listing("", &names.iter().map(String::as_str).collect::<Vec<_>>()));
             }
             Opt::Signal => {
@@ -394,6 +438,22 @@ impl Options {
                     }
                 }
             }
+            Opt::ShowTypes => self.show_types = true,
+            Opt::Reverse => self.direction = Direction::Reverse,
+            Opt::After => {
+                self.direction = Direction::After;
+                self.after = true;
+            }
+            Opt::Before => {
+                self.direction = Direction::Before;
+                self.before = true;
+            }
+            Opt::PresetMode if text == "help" => return Err(listing("", &["full", "enable-only", "disable-only"])),
+            Opt::PresetMode => {
+                self.preset_mode = PresetMode::from_name(text)
+                    .ok_or_else(|| Output::refuse(format!("Failed to parse preset mode: {text}.")))?;
+            }
+            Opt::Wait => self.wait = true,
             Opt::Timestamp if matches!(text, "pretty" | "utc") => {}
             Opt::Timestamp => {
                 return Err(Output::refuse(format!(
@@ -406,16 +466,23 @@ impl Options {
 
     fn check_verb(&self, version: u32) -> Result<(), Output> {
         let verb = self.verb.as_str();
-        if let Some((_, reason)) = REFUSED.iter().find(|(name, _)| *name == verb) {
+        if let Some((_, reason)) = REFUSED.iter().find(|(name, _)| *name == verb && exists(name, version)) {
             return Err(Output::refuse(format!("systemctl: {verb} is not supported: {reason}")));
         }
-        let Some((_, (least, most))) = VERBS.iter().find(|(name, _)| *name == verb) else {
-            return Err(Output::refuse(if version >= 254 {
-                format!("Unknown command verb '{verb}'.")
-            } else {
+        let Some((_, (least, most))) = VERBS.iter().find(|(name, _)| *name == verb && exists(name, version)) else {
+            return Err(Output::refuse(if version < 254 {
                 format!("Unknown command verb {verb}.")
+            } else {
+                let all = ALL_VERBS.split_ascii_whitespace().filter(|name| exists(name, version));
+                match guess::closest(all, verb) {
+                    Some(meant) => format!("Unknown command verb '{verb}', did you mean '{meant}'?"),
+                    None => format!("Unknown command verb '{verb}'."),
+                }
             }));
         };
+        if self.wait && verb != "is-system-running" {
+            return Err(Output::refuse(format!("systemctl: --wait is not supported: {WAIT}")));
+        }
         // From 254 on, is-failed without a unit asks about the system.
         let least = if verb == "is-failed" && version >= 254 { 0 } else { *least };
         match self.operands.len() {

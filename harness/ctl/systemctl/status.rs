@@ -9,6 +9,7 @@ use crate::time::{IncidentTime, Span};
 use crate::unit::{exit_status, signal};
 
 use super::errno::strerror;
+use super::glyphs::Glyphs;
 use super::list;
 use super::options::Options;
 use super::properties::{ExecStatus, Properties};
@@ -21,9 +22,10 @@ pub(super) fn write(out: &mut Vec<u8>, unit: &Properties, options: &Options, ver
     let mut text = String::new();
     let id = unit.get("Id");
     let processes = view.processes(id);
-    headline(&mut text, unit);
+    let glyphs = options.glyphs;
+    headline(&mut text, unit, glyphs);
     loaded(&mut text, unit);
-    drop_ins(&mut text, &unit.list("DropInPaths"));
+    drop_ins(&mut text, &unit.list("DropInPaths"), glyphs);
     active(&mut text, unit, view.now());
     // Seen in 257, and not in 252.
     if version >= 257
@@ -36,8 +38,8 @@ pub(super) fn write(out: &mut Vec<u8>, unit: &Properties, options: &Options, ver
     {
         line(&mut text, "Invocation", invocation);
     }
-    triggers(&mut text, unit, view);
-    unmet(&mut text, unit, version, view);
+    triggers(&mut text, unit, glyphs, view);
+    unmet(&mut text, unit, (version, glyphs), view);
     for (number, page) in unit.list("Documentation").iter().enumerate() {
         line(&mut text, if number == 0 { "Docs" } else { "" }, page);
     }
@@ -62,7 +64,7 @@ pub(super) fn write(out: &mut Vec<u8>, unit: &Properties, options: &Options, ver
     resources(&mut text, unit);
     if let Some(group) = unit.some("ControlGroup").filter(|_| !processes.is_empty()) {
         line(&mut text, "CGroup", group);
-        process_tree(&mut text, INDENT, &processes, false);
+        process_tree(&mut text, INDENT, &processes, glyphs);
     }
     out.extend_from_slice(text.as_bytes());
     log(out, unit, options, version, view);
@@ -74,19 +76,9 @@ fn line(text: &mut String, label: &str, value: &str) {
     let _ = writeln!(text, "{label:>11}{colon} {value}");
 }
 
-fn glyph(active_state: &str) -> char {
-    match active_state {
-        "inactive" => '○',
-        "failed" => '×',
-        "reloading" => '↻',
-        "maintenance" => '○',
-        _ => '●',
-    }
-}
-
-fn headline(text: &mut String, unit: &Properties) {
+fn headline(text: &mut String, unit: &Properties, glyphs: Glyphs) {
     let id = unit.get("Id");
-    let _ = write!(text, "{} {id}", glyph(unit.get("ActiveState")));
+    let _ = write!(text, "{} {id}", glyphs.state(unit.get("ActiveState")));
     if let Some(description) = unit.some("Description").filter(|description| *description != id) {
         let _ = write!(text, " - {description}");
     }
@@ -113,7 +105,7 @@ fn loaded(text: &mut String, unit: &Properties) {
 }
 
 /// Drop-ins by directory, in the order in which they apply: a directory is named again when it comes back.
-fn drop_ins(text: &mut String, paths: &[String]) {
+fn drop_ins(text: &mut String, paths: &[String], glyphs: Glyphs) {
     let mut rest = paths;
     let mut label = "Drop-In";
     while let Some((directory, _)) = rest.first().and_then(|path| path.rsplit_once('/')) {
@@ -121,7 +113,7 @@ fn drop_ins(text: &mut String, paths: &[String]) {
         let count = rest.iter().take_while(here).count();
         let names: Vec<&str> = rest[..count].iter().filter_map(|path| path.rsplit('/').next()).collect();
         line(text, label, directory);
-        let _ = writeln!(text, "{INDENT}└─{}", names.join(", "));
+        let _ = writeln!(text, "{INDENT}{}{}", glyphs.last(), names.join(", "));
         rest = &rest[count..];
         label = "";
     }
@@ -164,18 +156,18 @@ fn active(text: &mut String, unit: &Properties, now: IncidentTime) {
     }
 }
 
-fn triggers(text: &mut String, unit: &Properties, view: &dyn View) {
+fn triggers(text: &mut String, unit: &Properties, glyphs: Glyphs, view: &dyn View) {
     for (number, by) in unit.words("TriggeredBy").iter().enumerate() {
-        let mark = glyph(Properties::of(view, by).get("ActiveState"));
+        let mark = glyphs.state(Properties::of(view, by).get("ActiveState"));
         line(text, if number == 0 { "TriggeredBy" } else { "" }, &format!("{mark} {by}"));
     }
     for (number, triggered) in unit.words("Triggers").iter().enumerate() {
-        line(text, if number == 0 { "Triggers" } else { "" }, &format!("● {triggered}"));
+        line(text, if number == 0 { "Triggers" } else { "" }, &format!("{} {triggered}", glyphs.dot()));
     }
 }
 
 /// Conditions and the assertion that the last start ran into.
-fn unmet(text: &mut String, unit: &Properties, version: u32, view: &dyn View) {
+fn unmet(text: &mut String, unit: &Properties, (version, glyphs): (u32, Glyphs), view: &dyn View) {
     let condition = unit.time("ConditionTimestamp").filter(|_| !unit.flag("ConditionResult"));
     let assertion = unit.time("AssertTimestamp").filter(|_| !unit.flag("AssertResult"));
     if condition.is_none() && assertion.is_none() {
@@ -188,7 +180,7 @@ fn unmet(text: &mut String, unit: &Properties, version: u32, view: &dyn View) {
         let word = if version >= 254 { "unmet" } else { "failed" };
         line(text, "Condition", &format!("start condition {word} at {}", moment(time, now)));
         for (number, one) in conditions.iter().enumerate() {
-            let branch = if number + 1 == conditions.len() { "└─" } else { "├─" };
+            let branch = glyphs.fork(number + 1 == conditions.len());
             let (trigger, negate) = (if one.trigger { "|" } else { "" }, if one.negate { "!" } else { "" });
             let _ = writeln!(text, "{INDENT}{branch} {}={trigger}{negate}{} was not met", one.key, one.parameter);
         }
@@ -228,7 +220,8 @@ fn pids(text: &mut String, unit: &Properties, processes: &[UnitProcess]) {
         }
     }
     let comm = |pid: u64| {
-        processes.iter().find(|p| u64::from(p.pid) == pid).map(|p| format!(" ({})", p.comm)).unwrap_or_default()
+        let known = processes.iter().find(|p| u64::from(p.pid) == pid && !p.comm.is_empty());
+        known.map(|p| format!(" ({})", p.comm)).unwrap_or_default()
     };
     let running = unit.number("MainPID").filter(|pid| *pid > 0);
     let main = running.or_else(|| unit.number("ExecMainPID").filter(|pid| *pid > 0));
@@ -265,11 +258,11 @@ fn resources(text: &mut String, unit: &Properties) {
     }
 }
 
-/// The processes of a group, aligned; `more` if something comes below them.
-fn process_tree(text: &mut String, prefix: &str, processes: &[UnitProcess], more: bool) {
+/// The processes of a group, aligned.
+fn process_tree(text: &mut String, prefix: &str, processes: &[UnitProcess], glyphs: Glyphs) {
     let width = processes.last().map_or(0, |p| p.pid.to_string().len());
     for (number, process) in processes.iter().enumerate() {
-        let branch = if number + 1 < processes.len() || more { "├─" } else { "└─" };
+        let branch = glyphs.fork(number + 1 == processes.len());
         let _ = writeln!(text, "{prefix}{branch}{:>width$} {}", process.pid, process.cmdline);
     }
 }
@@ -286,9 +279,9 @@ fn log(out: &mut Vec<u8>, unit: &Properties, options: &Options, version: u32, vi
 }
 
 /// `systemctl status` without a unit: the machine.
-pub(super) fn machine(output: &mut Output, version: u32, view: &dyn View) {
+pub(super) fn machine(output: &mut Output, version: u32, glyphs: Glyphs, view: &dyn View) {
     let machine = view.machine();
-    output.say(format!("● {}", machine.hostname));
+    output.say(format!("{} {}", glyphs.dot(), machine.hostname));
     output.say(format!("    State: {}", list::system_state(view)));
     output.say(format!("    Units: {} loaded (incl. loaded aliases)", view.units().len()));
     output.say(format!("     Jobs: {} queued", view.jobs().len()));
@@ -306,16 +299,17 @@ pub(super) fn machine(output: &mut Output, version: u32, view: &dyn View) {
     groups.sort_by(|a, b| a.0.cmp(&b.0));
     let mut tree = String::new();
     let prefix = "           ";
-    let (branch, bar) = if groups.is_empty() { ("└─", "  ") } else { ("├─", "│ ") };
+    let (branch, bar) = (glyphs.fork(groups.is_empty()), glyphs.stem(!groups.is_empty()));
     let _ = writeln!(tree, "{prefix}{branch}init.scope");
-    let _ = writeln!(tree, "{prefix}{bar}└─1 /sbin/init");
+    let _ = writeln!(tree, "{prefix}{bar}{}1 /sbin/init", glyphs.last());
     if !groups.is_empty() {
-        let _ = writeln!(tree, "{prefix}└─system.slice");
+        let _ = writeln!(tree, "{prefix}{}system.slice", glyphs.last());
     }
     for (number, (name, processes)) in groups.iter().enumerate() {
-        let (branch, bar) = if number + 1 == groups.len() { ("└─", "  ") } else { ("├─", "│ ") };
+        let last = number + 1 == groups.len();
+        let (branch, bar) = (glyphs.fork(last), glyphs.stem(!last));
         let _ = writeln!(tree, "{prefix}  {branch}{name}");
-        process_tree(&mut tree, &format!("{prefix}  {bar}"), processes, false);
+        process_tree(&mut tree, &format!("{prefix}  {bar}"), processes, glyphs);
     }
     output.stdout.extend_from_slice(tree.as_bytes());
 }

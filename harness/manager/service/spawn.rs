@@ -408,6 +408,7 @@ fn prepare(config: &Service, role: ExecRole, command: &ExecCommand) -> Prepared 
             umask: config.umask,
             input: if config.standard_input == "socket" { StandardInput::Socket } else { StandardInput::Null },
             output: (output, error),
+            syslog: config.syslog,
             identifier: config.syslog_identifier.clone().unwrap_or_else(|| base.to_owned()),
             ignore_sigpipe: config.ignore_sigpipe,
             non_blocking: config.non_blocking,

@@ -23,6 +23,7 @@ use super::guard::Guard;
 use super::quiet::Foreign;
 use super::{Cancel, Fault};
 use crate::control::{Answer, Decoder, ENV_KILL, Note, Query, Sink, Status, Step, ToGuard, ToProcess, Welcome, encode};
+use crate::journal::{Line, StreamBuffer};
 use crate::sys::notify::{Descriptor, NotifySocket};
 use crate::sys::process;
 use crate::time::{IncidentTime, Span};
@@ -66,7 +67,7 @@ pub(in crate::run) enum Report {
     /// It said so.
     Note(Note),
     /// It wrote a line.
-    Line(String),
+    Line(Line),
 }
 
 #[derive(Debug)]
@@ -343,7 +344,7 @@ impl Tree {
             None => {
                 let path = self.stream_directory.join(self.streams.len().to_string());
                 let file = File::options().create(true).read(true).append(true).open(&path)?;
-                self.streams.push(Stream { name, file, path, read: 0, partial: Vec::new() });
+                self.streams.push(Stream { name, file, path, read: 0, buffer: StreamBuffer::default() });
                 self.streams.len() - 1
             }
         };

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
+use crate::journal::{Line, LineBreak, StreamBuffer};
 use crate::run::Fault;
 
 /// A file that standard output goes to, read as it grows.
@@ -14,12 +15,12 @@ pub(super) struct Stream {
     pub(super) path: PathBuf,
     pub(super) file: File,
     pub(super) read: u64,
-    pub(super) partial: Vec<u8>,
+    pub(super) buffer: StreamBuffer,
 }
 
 impl Stream {
     /// Reads whole lines up to the position, or to the end.
-    pub(super) fn lines(&mut self, until: Option<u64>, mut line: impl FnMut(String)) -> Result<(), Fault> {
+    pub(super) fn lines(&mut self, until: Option<u64>, mut line: impl FnMut(Line)) -> Result<(), Fault> {
         loop {
             let mut chunk = [0u8; 8192];
             let room =
@@ -33,20 +34,12 @@ impl Stream {
                 return Ok(());
             }
             self.read += count as u64;
-            self.partial.extend_from_slice(&chunk[..count]);
-            while let Some(end) = self.partial.iter().position(|byte| *byte == b'\n') {
-                let rest = self.partial.split_off(end + 1);
-                let bytes = std::mem::replace(&mut self.partial, rest);
-                line(String::from_utf8_lossy(&bytes[..end]).into_owned());
-            }
+            self.buffer.push(&chunk[..count]).into_iter().for_each(&mut line);
         }
     }
 
     /// What is left without a newline when its writer is gone.
-    pub(super) fn last_line(&mut self, mut line: impl FnMut(String)) {
-        if !self.partial.is_empty() {
-            let bytes = std::mem::take(&mut self.partial);
-            line(String::from_utf8_lossy(&bytes).into_owned());
-        }
+    pub(super) fn last_line(&mut self, line: impl FnMut(Line)) {
+        self.buffer.flush(LineBreak::Eof).into_iter().for_each(line);
     }
 }

@@ -10,6 +10,18 @@ use crate::unit::{Profile, path};
 impl Operation {
     /// Whether there was anything to enable.
     pub(super) fn enable(&mut self, names: &[String]) -> Result<bool, Failure> {
+        self.enable_by(names, self.options.force)
+    }
+
+    /// As `enable`; `force` is whether symlinks that are in the way are replaced.
+    pub(super) fn enable_by(&mut self, names: &[String], force: bool) -> Result<bool, Failure> {
+        let given = std::mem::replace(&mut self.options.force, force);
+        let result = self.enable_all(names);
+        self.options.force = given;
+        result
+    }
+
+    fn enable_all(&mut self, names: &[String]) -> Result<bool, Failure> {
         // The finder looks at the directories as they were; what it makes of them is applied to the copy.
         let before = self.disk.clone();
         let context = self.context.clone();
