@@ -12,8 +12,7 @@ use super::tree::{Origin, Pending, Start, Tree};
 use crate::control::Step;
 use crate::journal::{Journal, Levels, Line, Machine, ManagerLine, StdoutLine};
 use crate::manager::{
-    Config, Effect, ExecFailure, Host, Input, Manager, Message, PathKind, Pid, Process, Program, Reply, RequestId,
-    Spawn,
+    Config, ExecFailure, Host, Input, Manager, Message, PathKind, Pid, Process, Program, Reply, RequestId, Spawn,
 };
 use crate::program::{PASS_ON, arm_shell};
 use crate::time::{IncidentTime, Span};
@@ -141,7 +140,7 @@ impl Machinery {
         }
     }
 
-    fn log(&mut self, now: IncidentTime, message: &Message) {
+    pub(super) fn log(&mut self, now: IncidentTime, message: &Message) {
         let fields: Vec<(&str, &str)> = message.fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let record = self.machine.manager_record(
             now,
@@ -263,9 +262,7 @@ impl Incident {
             let silent = matches!(input, Input::Request { .. } | Input::Notify { .. } | Input::Boot);
             let effects = self.machinery.manager.step(now, &mut view, input);
             let changed = silent || !effects.is_empty();
-            for effect in effects {
-                self.apply(effect)?;
-            }
+            self.apply_all(effects)?;
             if changed {
                 self.tell_properties();
             }
@@ -302,57 +299,6 @@ impl Incident {
         }
     }
 
-    pub(super) fn apply(&mut self, effect: Effect) -> Result<(), Fault> {
-        match effect {
-            Effect::Journal(message) => {
-                let now = self.now();
-                self.machinery.log(now, &message);
-                self.event(EventKind::Journal {
-                    unit: message.unit.map(String::from),
-                    priority: message.priority,
-                    message_id: message.message_id.map(str::to_owned),
-                    message: message.text,
-                });
-            }
-            Effect::Spawn(spawn) => self.spawn(*spawn)?,
-            Effect::Signal { pid, signal } => {
-                if let Some(id) = self.tree.by_pid(pid).map(|process| process.id) {
-                    self.tree.signal(id, signal)?;
-                    self.signals_sent = true;
-                    self.event(EventKind::Signal { by: "systemd".into(), pid, signal });
-                }
-            }
-            Effect::Reply { id, reply } => {
-                self.machinery.replies.insert(id, reply);
-            }
-            Effect::JobRemoved { job, unit, result } => {
-                self.job_removed(job, &unit, result);
-            }
-            Effect::Symlink { path, target } => {
-                self.layout.symlink(&path, &target)?;
-                self.refresh_files()?;
-            }
-            Effect::Remove { path } => {
-                // Somebody may have been quicker.
-                let _ = self.layout.remove(&path);
-                self.refresh_files()?;
-            }
-            // Whoever asked for it gets the answer, and is gone with the rest once the command line has ended.
-            Effect::Reboot => self.reboot_due = true,
-            Effect::Poweroff => {
-                self.tree.kill_all()?;
-                self.close_all();
-            }
-            Effect::Listen { unit, socket } => self.listen(unit, &socket)?,
-            Effect::CloseListen { unit, remove } => self.close_listen(&unit, remove),
-            Effect::Watch { unit, on } => self.watch(&unit, on),
-            Effect::CloseConnection { id } => self.sockets.close_connection(id),
-            Effect::CloseDescriptor { id } => drop(self.store.remove(&id)),
-            Effect::Flush { unit } => self.flush(&unit)?,
-        }
-        Ok(())
-    }
-
     /// The machine goes down, with everything that runs, and comes up again.
     pub(super) fn reboot(&mut self) -> Result<(), Fault> {
         self.tree.kill_all()?;
@@ -377,7 +323,7 @@ impl Incident {
         self.input(Input::Boot)
     }
 
-    fn spawn(&mut self, spawn: Spawn) -> Result<(), Fault> {
+    pub(super) fn spawn(&mut self, spawn: Spawn) -> Result<(), Fault> {
         let Spawn { pid, role, argv, environment, notify, .. } = spawn;
         let socket_streams = spawn.program.socket_streams();
         let Program { path, working_directory, output, identifier, syslog, .. } = &*spawn.program;

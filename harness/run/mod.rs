@@ -4,6 +4,7 @@
 mod clock;
 mod console;
 mod disk;
+mod effects;
 mod guard;
 mod incident;
 mod layout;

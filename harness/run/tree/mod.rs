@@ -168,7 +168,7 @@ pub(in crate::run) struct Start {
 /// The signal that nobody survives.
 const SIGKILL: i32 = 9;
 /// Signals that nobody dies of: CHLD, CONT, STOP, TSTP, TTIN, TTOU, URG, WINCH (signal(7)).
-const HARMLESS: [i32; 8] = [17, 18, 19, 20, 21, 22, 23, 28];
+pub(in crate::run) const HARMLESS: [i32; 8] = [17, 18, 19, 20, 21, 22, 23, 28];
 
 /// Where processes find what a run has for them.
 pub(in crate::run) struct Places<'a> {
@@ -209,6 +209,8 @@ pub(in crate::run) struct Tree {
     notices: Notices,
     /// Processes that nobody announced may exist.
     untracked: bool,
+    /// Started since nobody ran last.
+    fresh: Vec<ProcessId>,
     stall: Duration,
     looked: Option<Instant>,
     cancel: Cancel,
@@ -253,6 +255,7 @@ impl Tree {
             foreign: Foreign::default(),
             notices: Notices::new(NotifySocket::bind(notify)?),
             untracked: false,
+            fresh: Vec::new(),
             stall,
             looked: None,
             cancel,
@@ -382,6 +385,7 @@ impl Tree {
         };
         self.started.insert(id, (origin.clone(), index));
         self.next_process += 1;
+        self.fresh.push(id);
         let mut process = Process::new(id, host, origin, argv, self.now);
         process.pid = pid;
         process.direct = true;
@@ -391,6 +395,11 @@ impl Tree {
         self.by_host.insert(host, id);
         self.processes.insert(id, process);
         Ok(Ok(id))
+    }
+
+    /// Whether nobody has waited yet for what the process does first.
+    pub(in crate::run) fn is_fresh(&self, id: ProcessId) -> bool {
+        self.fresh.contains(&id)
     }
 
     /// Sends a signal to a live process.

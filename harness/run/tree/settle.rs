@@ -40,11 +40,15 @@ impl Tree {
                 continue;
             }
             if !self.untracked {
+                self.fresh.clear();
                 return Ok(());
             }
             let look = self.look_around()?;
             match look {
-                Some(print) if last.as_ref() == Some(&print) => return Ok(()),
+                Some(print) if last.as_ref() == Some(&print) => {
+                    self.fresh.clear();
+                    return Ok(());
+                }
                 Some(print) => last = Some(print),
                 None => {
                     last = None;
