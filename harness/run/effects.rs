@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::Fault;
 use super::incident::Incident;
 use super::tree::{HARMLESS, Origin};
+use crate::control::Status;
 use crate::manager::{Effect, ExecRole, Exit, Input, Pid};
 use crate::timeline::{Ended, EventKind};
 
@@ -52,8 +53,12 @@ impl Incident {
         }
         for (pid, stopped) in stopped {
             let (unit, role) = (Some(stopped.unit.clone()), Some(stopped.role.as_str().to_owned()));
-            self.event(EventKind::Exit { unit, role, pid, ended: Ended::Killed(stopped.signal) });
-            self.inputs.push_back(Input::Exited { pid, exit: Exit::Signal(stopped.signal) });
+            let (ended, exit) = match self.with_core(&stopped.unit, Status::Signal(stopped.signal)) {
+                Status::Dumped(signal) => (Ended::Dumped(signal), Exit::Dumped(signal)),
+                _ => (Ended::Killed(stopped.signal), Exit::Signal(stopped.signal)),
+            };
+            self.event(EventKind::Exit { unit, role, pid, ended });
+            self.inputs.push_back(Input::Exited { pid, exit });
             if !self.tree.alive().any(|p| matches!(&p.origin, Origin::Unit { unit, .. } if *unit == stopped.unit)) {
                 self.inputs.push_back(Input::CgroupEmpty { unit: stopped.unit });
             }

@@ -310,7 +310,7 @@ impl Incident {
     /// How a process of the unit ended on the incident's machine, where LimitCORE= says whether there is a core (setrlimit(2):
     /// less than a page is none). The host's limit does not count; and no core is written, because it would be left
     /// wherever the host's core_pattern says.
-    fn with_core(&self, unit: &str, status: Status) -> Status {
+    pub(super) fn with_core(&self, unit: &str, status: Status) -> Status {
         let (Status::Signal(signal) | Status::Dumped(signal)) = status else { return status };
         let limit = self.machinery.manager.property(&self.view(), unit, "LimitCORESoft").unwrap_or_default();
         let dumps = limit == "infinity" || limit.parse::<u64>().is_ok_and(|bytes| bytes >= 4096);

@@ -145,7 +145,7 @@ const NO_STATE: &[(&str, &str)] = &[
     ("refresh-extensions", "since 258, while extension images are mounted anew"),
     ("refresh-credentials", "since 261, while credentials are read anew"),
     ("mounting", "since 257, while `systemctl mount-image` is at it"),
-    ("dead-resources-pinned", "with file descriptors in the store, of which there is none"),
+    ("dead-resources-pinned", "since 254, with FileDescriptorStorePreserve=, which is read but not obeyed"),
     ("cleaning", "while `systemctl clean` is at it"),
 ];
 
