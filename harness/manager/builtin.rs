@@ -95,7 +95,7 @@ pub(super) fn resolve(name: &str) -> &str {
 }
 
 /// Whether the unit is up without ever having been started.
-pub(super) fn is_always_up(name: &str) -> bool {
+pub(crate) fn is_always_up(name: &str) -> bool {
     ALWAYS_UP.contains(&name) || name.ends_with(".slice") || name.ends_with(".mount") || name.ends_with(".device")
 }
 

@@ -13,6 +13,7 @@ use crate::control::Step;
 use crate::journal::{Journal, Levels, Line, Machine, ManagerLine, StdoutLine};
 use crate::manager::{
     Config, ExecFailure, Host, Input, Manager, Message, PathKind, Pid, Process, Program, Reply, RequestId, Spawn,
+    is_always_up,
 };
 use crate::program::{PASS_ON, arm_shell};
 use crate::time::{IncidentTime, Span};
@@ -430,7 +431,9 @@ impl Incident {
     fn tell_properties(&mut self) {
         let mut units: BTreeSet<String> = self.machinery.manager.units().into_iter().map(|row| row.name).collect();
         units.extend(self.machinery.told.keys().cloned());
-        for unit in units.into_iter().filter(|unit| unit.ends_with(".service") || unit.ends_with(".socket")) {
+        // Nothing ever happens to the machine's own.
+        let tells = |unit: &String| (unit.ends_with(".service") || unit.ends_with(".socket")) && !is_always_up(unit);
+        for unit in units.into_iter().filter(tells) {
             let now = self
                 .machinery
                 .manager
