@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use relapse::control::{self, Decoder};
+use relapse::ctl::journalctl::journalctl;
 use relapse::expect::{Context, Monitor, parse};
 use relapse::journal::{
     Format, Journal, LineBreak, Matcher, Record, StreamBuffer, Style, Term, format_relative, format_timestamp,
@@ -235,7 +236,7 @@ fn messages<T: serde::de::DeserializeOwned + serde::Serialize + std::fmt::Debug>
     }
 }
 
-/// Journals as JSON lines, streams and matches.
+/// Journals as JSON lines, streams, matches and the patterns of `--grep=`.
 pub fn journal(data: &[u8]) {
     let (chosen, bytes) = choice(data);
     lines(bytes, chosen + 1);
@@ -266,6 +267,29 @@ pub fn journal(data: &[u8]) {
         }
     }
     drop(journal.boots());
+    for pattern in text.split('\n').take(4) {
+        grep(pattern, &journal, profile(chosen));
+    }
+}
+
+/// `--grep=` takes a pattern or says what is wrong with it, and a text in quotes finds itself.
+fn grep(pattern: &str, journal: &Journal, profile: Profile) {
+    let run = |pattern: &str, journal| {
+        journalctl(&[format!("--grep={pattern}"), "--output=cat".to_owned()], profile, NOW, journal)
+    };
+    let output = run(pattern, journal);
+    if !output.stderr.is_empty() {
+        let line = String::from_utf8(output.stderr).expect("a text");
+        let reason =
+            line.strip_prefix(&format!("Bad pattern \"{pattern}\": ")).and_then(|line| line.strip_suffix('\n'));
+        assert!(reason.is_some_and(|reason| !reason.is_empty()), "{line}");
+        assert_eq!((output.stdout.len(), output.code), (0, 1), "{pattern}");
+    }
+    if !pattern.contains("\\E") {
+        let mut one = Journal::new("5c6f0e2b5f0c4d7f8a3b1c2d3e4f5061");
+        one.append(Record::new(NOW, NOW).with("MESSAGE", pattern));
+        assert_eq!(run(&format!("\\Q{pattern}\\E"), &one).code, 0, "{pattern} in quotes");
+    }
 }
 
 /// The values of each field, in order.
