@@ -253,3 +253,84 @@ fn patterns_mean_what_they_mean_to_perl() {
         assert_eq!(output.stdout == format!("{message}\n").as_bytes(), matches, "{pattern} and {message}: {output:?}");
     }
 }
+
+/// Patterns, and which of `MESSAGES` libpcre2 10.42 finds with them, or what it says of them.
+const PATTERNS: &[(&str, Result<&str, &str>)] = &[
+    // Characters by their code, of which a message has 256.
+    (r"\x{41}", Ok("A\n")),
+    (r"\x4{", Ok("{")),
+    (r"[\x41-\x5a]", Ok("A\n")),
+    (r"\x{e9}", Ok("9")),
+    (r"\xa9\z", Ok("é")),
+    (r"\x{1F600}", Err(r"character code point value in \x{} or \o{} is too large")),
+    (r"\x{}", Err(r"digits missing in \x{} or \o{} or \N{U+}")),
+    (r"\x{4", Err(r"non-hex character in \x{} (closing brace missing?)")),
+    (r"\101|\o{102}", Ok("A\n")),
+    (r"\400", Err(r"octal value is greater than \377 in 8-bit non-UTF-8 mode")),
+    (r"\ci", Ok("\t")),
+    (r"\cé", Err(r"\c must be followed by a printable ASCII character")),
+    // Sets are of bytes: é is two that are no letters.
+    (r"^\w+$", Ok("A\n")),
+    (r"^..$", Ok("é{")),
+    (r"^é\b", Ok("")),
+    (r"[^\x00-\x7f]", Ok("é9")),
+    (r"\N{2}", Ok("é{")),
+    (r"[\Q]{\E]", Ok("{")),
+    ("[a&&b]", Ok("")),
+    (r"[\h]", Ok("\t")),
+    (r"[\d-z]", Err("invalid range in character class")),
+    (r"[\N]", Err(r"\N is not supported in a class")),
+    (r"[\R]", Err("escape sequence is invalid in character class")),
+    ("[:alpha:]", Err("POSIX named classes are supported only within a class")),
+    ("[[.a.]]", Err("POSIX collating elements are not supported")),
+    // What has no width.
+    (r"A$|A\Z", Ok("A\n")),
+    (r"A\z", Ok("A")),
+    (r".\G", Ok("")),
+    ("A(?#of A)*\\z", Ok("A\n\té{9")),
+    ("A \\z", Ok("")),
+    ("(?x)A \\z # a comment", Ok("A")),
+    ("(?^i:a)(?-)", Ok("A\n")),
+    ("(?i-s-m)", Err("invalid hyphen in option setting")),
+    ("(a)(?-2)", Err("reference to non-existent subpattern")),
+    ("(?P>n)", Err("reference to non-existent subpattern")),
+    ("(*NO)", Err("(*VERB) not recognized or malformed")),
+    ("(?:a{65535}){65535}", Err("regular expression is too large")),
+];
+
+#[test]
+fn patterns_find_what_pcre2_finds_and_what_is_wrong_with_one_is_said_in_its_words() {
+    const MESSAGES: [(char, &[u8]); 6] =
+        [('A', b"A"), ('\n', b"A\n"), ('\t', b"\t"), ('é', "é".as_bytes()), ('{', b"\x04{"), ('9', b"\xe9")];
+    let now = IncidentTime::from_micros(1_768_566_000_000_000);
+    for (pattern, expected) in PATTERNS {
+        let mut found = Ok(String::new());
+        for (mark, message) in MESSAGES {
+            let mut journal = Journal::new("5c6f0e2b5f0c4d7f8a3b1c2d3e4f5061");
+            journal.append(Record::new(now, now).with("MESSAGE", message));
+            let args = ["--case-sensitive", "--output=cat", &format!("--grep={pattern}")];
+            let output = run(&args, Profile::V252, now, &journal);
+            if !output.stderr.is_empty() {
+                found = Err(String::from_utf8(output.stderr).expect("a text"));
+            } else if let (0, Ok(found)) = (output.code, &mut found) {
+                found.push(mark);
+            }
+        }
+        let expected = expected.map(ToOwned::to_owned).map_err(|why| format!("Bad pattern \"{pattern}\": {why}\n"));
+        assert_eq!(found, expected, "{pattern}");
+    }
+}
+
+#[test]
+fn a_pattern_nests_as_deep_as_one_that_a_person_writes() {
+    let now = IncidentTime::from_micros(1_768_566_000_000_000);
+    let mut journal = Journal::new("5c6f0e2b5f0c4d7f8a3b1c2d3e4f5061");
+    journal.append(Record::new(now, now).with("MESSAGE", "xyz"));
+    let grep = |depth: usize| {
+        let pattern = format!("--grep={}x{}", "x?(?:y|".repeat(depth), "z?)?".repeat(depth));
+        run(&[&pattern, "--output=cat"], Profile::V252, now, &journal)
+    };
+    assert_eq!(grep(50).stdout, b"xyz\n");
+    assert!(String::from_utf8_lossy(&grep(251).stderr).ends_with(": parentheses are too deeply nested\n"));
+    assert_eq!((grep(249).code, grep(100_000).code), (1, 1));
+}

@@ -1,6 +1,6 @@
 //! journalctl's command line (journalctl(1)).
 
-use regex::bytes::{Regex, RegexBuilder};
+use regex::bytes::Regex;
 
 use crate::ctl::Output;
 use crate::ctl::getopt::{Getopt, Spec, Takes};
@@ -383,16 +383,9 @@ impl Options {
         }
         options.check(version)?;
         if let Some(pattern) = pattern {
-            let sensitive = case_sensitive.unwrap_or_else(|| pattern.chars().any(char::is_uppercase));
+            let sensitive = case_sensitive.unwrap_or_else(|| pattern.bytes().any(|b| b.is_ascii_uppercase()));
             let refuse = |reason: &str| Output::refuse(format!("Bad pattern \"{pattern}\": {reason}"));
-            let translated = super::pattern::translate(&pattern, version).map_err(refuse)?;
-            let grep = RegexBuilder::new(&translated).case_insensitive(!sensitive).build();
-            let grep = grep.map_err(|error| {
-                // The last line of the error says what is wrong, those before it draw the pattern.
-                let text = error.to_string();
-                let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
-                refuse(reason)
-            })?;
+            let grep = super::pattern::compile(&pattern, version, sensitive).map_err(|reason| refuse(&reason))?;
             options.grep = Some(grep);
             // The last N that match are found from the end.
             options.reverse |= matches!(options.lines, Lines::Last(_)) && !options.follow;

@@ -1,43 +1,60 @@
-//! The patterns of `--grep=`: Perl's, as pcre2pattern(3) has them. What is wrong with one is said in PCRE2's words; what is
-//! right is put into the words of the engine here, which has no back references and does not look around.
+//! The patterns of `--grep=`: Perl's, as pcre2pattern(3) has them, of bytes. What is wrong with one is said in PCRE2's words;
+//! what is right is put into the words of the engine here, which has no back references and does not look around.
+
+mod class;
+mod group;
 
 use std::collections::HashSet;
+
+use class::Set;
+use regex::bytes::{Regex, RegexBuilder};
 
 /// Where a quantifier stands that has nothing to repeat.
 const NOTHING_TO_REPEAT: &str = "quantifier does not follow a repeatable item";
 const UNCLOSED_GROUP: &str = "missing closing parenthesis";
-const UNCLOSED_CLASS: &str = "missing terminating ] for character class";
 const NO_SUCH_GROUP: &str = "reference to non-existent subpattern";
 const BACKSLASH_AT_END: &str = "\\ at end of pattern";
+const NOT_SUPPORTED: &str = "PCRE2 does not support \\F, \\L, \\l, \\N{name}, \\U, or \\u";
+const TOO_LARGE: &str = "regular expression is too large";
+
+const NO_BACK_REFERENCES: &str = "backreferences are not supported";
 
 /// The largest number of repetitions.
 const MOST_REPETITIONS: u32 = 65_535;
+/// How deep groups nest: PCRE2's default.
+const DEEPEST: usize = 250;
 
-const POSIX_CLASSES: [&str; 14] = [
-    "alpha", "lower", "upper", "alnum", "ascii", "blank", "cntrl", "digit", "graph", "print", "punct", "space", "word",
-    "xdigit",
-];
-
-const VERBS: [&str; 8] = ["ACCEPT", "COMMIT", "F", "FAIL", "MARK", "PRUNE", "SKIP", "THEN"];
-
-/// The pattern for the engine.
+/// Reads a pattern.
 ///
 /// # Errors
 ///
-/// What PCRE2 says of a pattern that it does not take.
-pub(super) fn translate(pattern: &str, version: u32) -> Result<String, &'static str> {
+/// What PCRE2 says of a pattern that it does not take, or what the engine here cannot do.
+pub(super) fn compile(pattern: &str, version: u32, sensitive: bool) -> Result<Regex, String> {
+    let translated = translate(pattern, version)?;
+    let regex = RegexBuilder::new(&translated).unicode(false).case_insensitive(!sensitive).build();
+    regex.map_err(|error| match error {
+        regex::Error::CompiledTooBig(_) => TOO_LARGE.to_owned(),
+        // The last line of the error says what is wrong, those before it draw the pattern.
+        error => error.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned(),
+    })
+}
+
+fn translate(pattern: &str, version: u32) -> Result<String, &'static str> {
     let mut scan = Scan {
-        rest: pattern,
+        rest: pattern.as_bytes(),
         out: String::with_capacity(pattern.len()),
-        depth: 0,
+        flags: Flags::default(),
+        outer: Vec::new(),
         groups: 0,
         largest_reference: 0,
         names: HashSet::new(),
+        referred: Vec::new(),
         // Those of PCRE2 10.43 on may leave out the least number.
         open_quantifiers: version >= 257,
+        lacking: None,
     };
     scan.run()?;
-    Ok(scan.out)
+    scan.lacking.map_or(Ok(scan.out), Err)
 }
 
 /// What an item is to a quantifier after it.
@@ -48,76 +65,118 @@ enum Item {
     Fixed,
 }
 
+/// The options that the engine is not told, or that change what is written for it.
+#[derive(Clone, Copy, Default)]
+struct Flags {
+    /// `x`: white space and comments are passed over.
+    extended: bool,
+    /// `m`: `$` stands before each newline.
+    multiline: bool,
+    /// `n`: plain parentheses do not count.
+    plain: bool,
+}
+
+/// The digits of the least number and of the most, and what comes after the brace.
+type Repetitions<'a> = (&'a [u8], Option<&'a [u8]>, &'a [u8]);
+
 struct Scan<'a> {
-    rest: &'a str,
+    rest: &'a [u8],
     out: String,
-    depth: usize,
+    flags: Flags,
+    /// The options outside of each open group.
+    outer: Vec<Flags>,
     groups: u32,
     largest_reference: u32,
-    names: HashSet<&'a str>,
+    names: HashSet<&'a [u8]>,
+    referred: Vec<&'a [u8]>,
     open_quantifiers: bool,
+    /// What PCRE2 takes and the engine does not have: said only of a pattern that is right.
+    lacking: Option<&'static str>,
 }
 
 impl<'a> Scan<'a> {
-    fn next(&mut self) -> Option<char> {
-        let c = self.rest.chars().next()?;
-        self.rest = &self.rest[c.len_utf8()..];
-        Some(c)
+    fn next(&mut self) -> Option<u8> {
+        let (first, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        Some(*first)
     }
 
-    fn take(&mut self, text: &str) -> bool {
+    fn take(&mut self, text: &[u8]) -> bool {
         let Some(rest) = self.rest.strip_prefix(text) else { return false };
         self.rest = rest;
         true
     }
 
+    /// What comes first as long as it is of a kind; it is taken.
+    fn while_is(&mut self, is_part: impl Fn(&u8) -> bool) -> &'a [u8] {
+        let (part, rest) = self.rest.split_at(self.rest.iter().take_while(|byte| is_part(byte)).count());
+        self.rest = rest;
+        part
+    }
+
     /// What comes up to a mark, which is taken too.
-    fn until(&mut self, mark: &str) -> Option<&'a str> {
-        let (before, after) = self.rest.split_once(mark)?;
-        self.rest = after;
+    fn until(&mut self, mark: &[u8]) -> Option<&'a [u8]> {
+        let at = self.rest.windows(mark.len()).position(|window| window == mark)?;
+        let before = &self.rest[..at];
+        self.rest = &self.rest[at + mark.len()..];
         Some(before)
     }
 
-    fn literal(&mut self, text: &str) {
-        self.out.push_str(&regex::escape(text));
+    fn literal(&mut self, byte: u8) {
+        if byte.is_ascii_alphanumeric() {
+            self.out.push(char::from(byte));
+        } else {
+            self.out.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+
+    fn lacks(&mut self, what: &'static str) {
+        self.lacking.get_or_insert(what);
     }
 
     fn run(&mut self) -> Result<(), &'static str> {
         let mut item = Item::Fixed;
         while let Some(c) = self.next() {
             item = match c {
-                '\\' => self.escape(item)?,
-                '[' => self.class()?,
-                '(' => self.open()?,
-                ')' if self.depth == 0 => return Err("unmatched closing parenthesis"),
-                ')' => {
-                    self.depth -= 1;
-                    self.out.push(')');
+                b'\\' => self.escape(item)?,
+                b'[' => {
+                    self.class()?;
                     Item::Repeatable
                 }
-                '*' | '+' | '?' if item == Item::Fixed => return Err(NOTHING_TO_REPEAT),
-                '*' | '+' | '?' => {
-                    self.out.push(c);
+                b'(' => self.open(item)?,
+                b')' => self.close()?,
+                b'*' | b'+' | b'?' if item == Item::Fixed => return Err(NOTHING_TO_REPEAT),
+                b'*' | b'+' | b'?' => {
+                    self.out.push(char::from(c));
                     self.greed()
                 }
-                '{' => self.brace(item)?,
-                '|' | '^' | '$' => {
-                    self.out.push(c);
+                b'{' => self.brace(item)?,
+                b'|' | b'^' => {
+                    self.out.push(char::from(c));
                     Item::Fixed
                 }
-                '.' => {
-                    self.out.push(c);
+                b'$' => {
+                    self.out.push_str(if self.flags.multiline { "$" } else { "(?:\\n?\\z)" });
+                    Item::Fixed
+                }
+                b'.' => {
+                    self.out.push('.');
                     Item::Repeatable
                 }
+                b'\t'..=b'\r' | b' ' if self.flags.extended => item,
+                b'#' if self.flags.extended => {
+                    self.until(b"\n").unwrap_or_else(|| std::mem::take(&mut self.rest));
+                    item
+                }
                 c => {
-                    self.literal(c.encode_utf8(&mut [0; 4]));
+                    self.literal(c);
                     Item::Repeatable
                 }
             };
         }
-        if self.depth > 0 {
+        if !self.outer.is_empty() {
             Err(UNCLOSED_GROUP)
-        } else if self.largest_reference > self.groups {
+        } else if self.largest_reference > self.groups || self.referred.iter().any(|name| !self.names.contains(name)) {
             Err(NO_SUCH_GROUP)
         } else {
             Ok(())
@@ -126,9 +185,9 @@ impl<'a> Scan<'a> {
 
     /// What follows a quantifier and belongs to it.
     fn greed(&mut self) -> Item {
-        if self.take("?") {
+        if self.take(b"?") {
             self.out.push('?');
-        } else if self.take("+") {
+        } else if self.take(b"+") {
             // It gives nothing back: where one engine looks for a match and the other does not is another matter.
         }
         Item::Fixed
@@ -136,18 +195,17 @@ impl<'a> Scan<'a> {
 
     /// `{2,3}`, or a brace that is nothing but one.
     fn brace(&mut self, item: Item) -> Result<Item, &'static str> {
-        let Some((least, most, rest)) = self.repetitions() else {
-            self.literal("{");
+        const TOO_BIG: &str = "number too big in {} quantifier";
+        let Some((least, most, rest)) = self.repetitions(self.rest) else {
+            self.literal(b'{');
             return Ok(Item::Repeatable);
         };
-        let number = |digits: &str| digits.parse::<u32>().ok().filter(|number| *number <= MOST_REPETITIONS);
-        const TOO_BIG: &str = "number too big in {} quantifier";
-        let least = if least.is_empty() { 0 } else { number(least).ok_or(TOO_BIG)? };
+        let least = if least.is_empty() { 0 } else { number(least, MOST_REPETITIONS).ok_or(TOO_BIG)? };
         let quantifier = match most {
             None => format!("{{{least}}}"),
-            Some("") => format!("{{{least},}}"),
+            Some(b"") => format!("{{{least},}}"),
             Some(most) => {
-                let most = number(most).ok_or(TOO_BIG)?;
+                let most = number(most, MOST_REPETITIONS).ok_or(TOO_BIG)?;
                 if most < least {
                     return Err("numbers out of order in {} quantifier");
                 }
@@ -163,17 +221,17 @@ impl<'a> Scan<'a> {
     }
 
     /// The digits of `2}`, `2,}` or `2,3}`, and what comes after it.
-    fn repetitions(&self) -> Option<(&'a str, Option<&'a str>, &'a str)> {
-        let digits = |text: &'a str| text.split_at(text.bytes().take_while(u8::is_ascii_digit).count());
-        let (least, after) = digits(self.rest);
-        let (most, after) = match after.strip_prefix(',') {
+    fn repetitions(&self, text: &'a [u8]) -> Option<Repetitions<'a>> {
+        let digits = |text: &'a [u8]| text.split_at(text.iter().take_while(|byte| byte.is_ascii_digit()).count());
+        let (least, after) = digits(text);
+        let (most, after) = match after.strip_prefix(b",") {
             Some(after) => {
                 let (most, after) = digits(after);
                 (Some(most), after)
             }
             None => (None, after),
         };
-        let rest = after.strip_prefix('}')?;
+        let rest = after.strip_prefix(b"}")?;
         let has_least = !least.is_empty() || (self.open_quantifiers && most.is_some_and(|most| !most.is_empty()));
         has_least.then_some((least, most, rest))
     }
@@ -182,243 +240,92 @@ impl<'a> Scan<'a> {
     fn escape(&mut self, before: Item) -> Result<Item, &'static str> {
         let c = self.next().ok_or(BACKSLASH_AT_END)?;
         match c {
-            'Q' => {
-                let text = self.until("\\E").unwrap_or_else(|| std::mem::take(&mut self.rest));
-                self.literal(text);
+            b'Q' => {
+                let text = self.until(b"\\E").unwrap_or_else(|| std::mem::take(&mut self.rest));
+                for byte in text {
+                    self.literal(*byte);
+                }
                 return Ok(if text.is_empty() { before } else { Item::Repeatable });
             }
-            'E' => return Ok(before),
-            'b' | 'B' | 'A' | 'z' => {
-                self.out.extend(['\\', c]);
+            b'E' => return Ok(before),
+            b'b' | b'B' | b'A' | b'z' | b'Z' | b'G' | b'K' => {
+                self.out.push_str(match c {
+                    b'b' => "\\b",
+                    b'B' => "\\B",
+                    b'z' => "\\z",
+                    b'Z' => "(?:\\n?\\z)",
+                    // The search goes on from the beginning.
+                    b'A' | b'G' => "\\A",
+                    // Where the match begins does not matter.
+                    _ => "",
+                });
                 return Ok(Item::Fixed);
             }
-            'Z' => {
-                self.out.push_str("\\z");
-                return Ok(Item::Fixed);
+            b'1'..=b'9' => self.number(c)?,
+            b'g' | b'k' => self.reference(c)?,
+            b'p' | b'P' => self.property()?,
+            b'X' => self.lacks("\\X is not supported"),
+            b'R' => self.out.push_str("(?:\\r\\n|[\\n-\\r\\x85])"),
+            b'C' => Set::all().write(false, &mut self.out),
+            b'N' => {
+                self.no_name()?;
+                self.out.push_str("[^\\n]");
             }
-            'G' => return Ok(Item::Fixed),
-            '1'..='9' => self.reference(c),
-            'g' => match self.rest.chars().next() {
-                Some('{' | '<' | '\'' | '0'..='9' | '+' | '-') => self.out.push_str("\\g"),
-                _ => {
-                    return Err(
-                        "\\g is not followed by a braced, angle-bracketed, or quoted name/number or by a plain \
-                                number",
-                    );
+            letter => match Set::of_escape(letter) {
+                Some(set) => set.write(false, &mut self.out),
+                None => {
+                    let byte = self.character(letter)?;
+                    self.literal(byte);
                 }
             },
-            'k' => match self.rest.chars().next() {
-                Some('{' | '<' | '\'') => self.out.push_str("\\k"),
-                _ => return Err("\\k is not followed by a braced, angle-bracketed, or quoted name"),
-            },
-            _ => self.character(c)?,
         }
         Ok(Item::Repeatable)
     }
 
-    /// `\1`; of more than one digit it can be a character.
-    fn reference(&mut self, first: char) {
-        let more = self.rest.bytes().take_while(u8::is_ascii_digit).count();
-        if more == 0 {
-            self.largest_reference = self.largest_reference.max(first.to_digit(10).unwrap_or(0));
+    /// Whether `\N` is not the beginning of `\N{…}`, which no pattern of bytes has.
+    fn no_name(&self) -> Result<(), &'static str> {
+        match self.rest.strip_prefix(b"{") {
+            Some(inside) if inside.starts_with(b"U+") => Err("\\N{U+dddd} is supported only in Unicode (UTF) mode"),
+            Some(inside) if self.repetitions(inside).is_none() => Err(NOT_SUPPORTED),
+            _ => Ok(()),
         }
-        self.out.push('\\');
-        self.out.push(first);
     }
 
-    /// An escape that stands for a character or a set of some.
-    fn character(&mut self, c: char) -> Result<(), &'static str> {
-        match c {
-            'N' if self.rest.starts_with('{') && self.repetitions().is_none() => return Err(NOT_SUPPORTED),
-            'F' | 'L' | 'l' | 'U' | 'u' => return Err(NOT_SUPPORTED),
-            'c' => {
-                let c = self.next().ok_or("\\c at end of pattern")?;
-                self.out.push_str(&format!("\\x{{{:x}}}", u32::from(c.to_ascii_uppercase()) ^ 0x40));
-            }
-            'x' if self.rest.starts_with('{') => {
-                let inside = &self.rest[1..];
-                let (digits, after) = inside.split_at(inside.bytes().take_while(u8::is_ascii_hexdigit).count());
-                let is_large = || u32::from_str_radix(digits, 16).map_or(!digits.is_empty(), |code| code > 0x10_ffff);
-                if after.starts_with('}') && is_large() {
-                    return Err("character code point value in \\x{} or \\o{} is too large");
-                }
-                self.out.push_str("\\x");
-            }
-            'e' => self.out.push_str("\\x1b"),
-            'h' => self.out.push_str("[ \\t]"),
-            'R' => self.out.push_str("(?:\\r\\n|\\n|\\v|\\f|\\r)"),
-            'N' => self.out.push('.'),
-            'a' | 'f' | 'n' | 'r' | 't' | 'd' | 'D' | 's' | 'S' | 'w' | 'W' | 'x' | 'p' | 'P' | '0' => {
-                self.out.extend(['\\', c]);
-            }
-            'v' => self.out.push_str("[\\n\\v\\f\\r]"),
-            'H' | 'V' | 'X' | 'K' | 'C' | 'o' => self.out.extend(['\\', c]),
-            c if c.is_ascii_alphanumeric() => return Err("unrecognized character follows \\"),
-            c => self.literal(c.encode_utf8(&mut [0; 4])),
+    /// `\1`; of more than one digit it can be a character.
+    fn number(&mut self, first: u8) -> Result<(), &'static str> {
+        let rest = self.rest;
+        let mut group = u32::from(first - b'0');
+        for digit in self.while_is(u8::is_ascii_digit) {
+            group = group.saturating_mul(10).saturating_add(u32::from(digit - b'0'));
         }
+        if group < 10 || first >= b'8' || group <= self.groups {
+            self.largest_reference = self.largest_reference.max(group);
+            self.lacks(NO_BACK_REFERENCES);
+            return Ok(());
+        }
+        let digits = 1 + rest.iter().take(2).take_while(|byte| matches!(byte, b'0'..=b'7')).count();
+        self.rest = &rest[digits - 1..];
+        let octal = rest[..digits - 1].iter().fold(u32::from(first - b'0'), |code, d| code * 8 + u32::from(d - b'0'));
+        let byte = u8::try_from(octal).map_err(|_| "octal value is greater than \\377 in 8-bit non-UTF-8 mode")?;
+        self.literal(byte);
         Ok(())
     }
 
-    /// A character class, after its bracket.
-    fn class(&mut self) -> Result<Item, &'static str> {
-        self.out.push('[');
-        if self.take("^") {
-            self.out.push('^');
+    /// `\p{Lu}`, after its letter.
+    fn property(&mut self) -> Result<(), &'static str> {
+        const MALFORMED: &str = "malformed \\P or \\p sequence";
+        if self.take(b"{") {
+            self.until(b"}").ok_or(MALFORMED)?;
+        } else if !self.next().ok_or(MALFORMED)?.is_ascii_alphabetic() {
+            return Err(MALFORMED);
         }
-        let mut first = true;
-        // The character that a hyphen after it would make the beginning of a range.
-        let mut start: Option<char> = None;
-        loop {
-            let c = self.next().ok_or(UNCLOSED_CLASS)?;
-            if c == ']' && !std::mem::take(&mut first) {
-                self.out.push(']');
-                return Ok(Item::Repeatable);
-            }
-            first = false;
-            if c == '-'
-                && let Some(from) = start.take()
-                && !self.rest.starts_with(']')
-            {
-                self.out.push('-');
-                let to = self.member().and_then(|member| member.ok_or("invalid range in character class"))?;
-                if to < from {
-                    return Err("range out of order in character class");
-                }
-                continue;
-            }
-            start = self.member_from(c)?;
-        }
-    }
-
-    /// The next member of a class.
-    fn member(&mut self) -> Result<Option<char>, &'static str> {
-        let c = self.next().ok_or(UNCLOSED_CLASS)?;
-        self.member_from(c)
-    }
-
-    /// A member of a class; `None` if it is a set of characters.
-    fn member_from(&mut self, c: char) -> Result<Option<char>, &'static str> {
-        match c {
-            '[' if self.rest.starts_with(':') => {
-                let inside = &self.rest[1..];
-                let (negate, inside) = inside.strip_prefix('^').map_or(("", inside), |inside| ("^", inside));
-                let (name, after) = inside.split_at(inside.bytes().take_while(u8::is_ascii_alphabetic).count());
-                if let Some(rest) = after.strip_prefix(":]") {
-                    if !POSIX_CLASSES.contains(&name) {
-                        return Err("unknown POSIX class name");
-                    }
-                    self.out.push_str(&format!("[:{negate}{name}:]"));
-                    self.rest = rest;
-                    return Ok(None);
-                }
-                self.out.push_str("\\[");
-                Ok(Some('['))
-            }
-            '\\' => {
-                let c = self.next().ok_or(BACKSLASH_AT_END)?;
-                match c {
-                    'b' => self.out.push_str("\\x08"),
-                    'd' | 'D' | 's' | 'S' | 'w' | 'W' | 'h' | 'H' | 'v' | 'V' | 'p' | 'P' | 'N' | 'R' | 'X' => {
-                        self.character(c)?;
-                        return Ok(None);
-                    }
-                    _ => self.character(c)?,
-                }
-                Ok(match c {
-                    'n' => Some('\n'),
-                    't' => Some('\t'),
-                    c if c.is_ascii_alphanumeric() => None,
-                    c => Some(c),
-                })
-            }
-            c => {
-                self.literal(c.encode_utf8(&mut [0; 4]));
-                Ok(Some(c))
-            }
-        }
-    }
-
-    /// A group, or something else that a parenthesis begins.
-    fn open(&mut self) -> Result<Item, &'static str> {
-        if let Some(verb) = self.rest.strip_prefix('*') {
-            let name: &str = &verb[..verb.bytes().take_while(u8::is_ascii_uppercase).count()];
-            if !name.is_empty() && !VERBS.contains(&name) {
-                return Err("(*VERB) not recognized or malformed");
-            }
-        }
-        if !self.take("?") {
-            self.groups += 1;
-            self.depth += 1;
-            self.out.push('(');
-            return Ok(Item::Fixed);
-        }
-        if self.take("#") {
-            self.until(")").ok_or("missing ) after (?# comment")?;
-            return Ok(Item::Fixed);
-        }
-        for (mark, end) in [("<=", ""), ("<!", ""), ("P<", ">"), ("<", ">"), ("'", "'")] {
-            if !self.take(mark) {
-                continue;
-            }
-            if end.is_empty() {
-                self.out.push_str(&format!("(?{mark}"));
-            } else {
-                let name = self.name(end)?;
-                self.out.push_str(&format!("(?P<{name}>"));
-            }
-            self.depth += 1;
-            return Ok(Item::Fixed);
-        }
-        self.options()
-    }
-
-    /// The name of a group and the character that ends it.
-    fn name(&mut self, end: &str) -> Result<&'a str, &'static str> {
-        let length = self.rest.bytes().take_while(|b| b.is_ascii_alphanumeric() || *b == b'_').count();
-        let (name, rest) = self.rest.split_at(length);
-        if name.is_empty() {
-            return Err("subpattern name expected");
-        }
-        if name.starts_with(|c: char| c.is_ascii_digit()) {
-            return Err("subpattern name must start with a non-digit");
-        }
-        self.rest = rest.strip_prefix(end).ok_or("syntax error in subpattern name (missing terminator?)")?;
-        self.groups += 1;
-        if self.names.insert(name) {
-            Ok(name)
-        } else {
-            Err("two named subpatterns have the same name (PCRE2_DUPNAMES not set)")
-        }
-    }
-
-    /// What else follows `(?`.
-    fn options(&mut self) -> Result<Item, &'static str> {
-        self.out.push_str("(?");
-        let digits = self.rest.bytes().take_while(u8::is_ascii_digit).count();
-        if digits > 0 && self.rest[digits..].starts_with(')') {
-            let number = self.rest[..digits].parse().unwrap_or(u32::MAX);
-            self.largest_reference = self.largest_reference.max(number);
-            self.out.push_str(&self.rest[..=digits]);
-            self.rest = &self.rest[digits + 1..];
-            return Ok(Item::Repeatable);
-        }
-        loop {
-            match self.next() {
-                None => return Err(UNCLOSED_GROUP),
-                Some(')') => {
-                    self.out.push(')');
-                    return Ok(Item::Fixed);
-                }
-                Some(c @ (':' | '|' | '>' | '=' | '!' | '(' | '&' | 'R' | 'P' | '+')) => {
-                    self.out.push(c);
-                    self.depth += 1;
-                    return Ok(Item::Fixed);
-                }
-                Some(c @ ('i' | 'm' | 's' | 'x' | 'n' | 'J' | 'U' | '^' | '-')) => self.out.push(c),
-                Some(_) => return Err("unrecognized character after (? or (?-"),
-            }
-        }
+        self.lacks("Unicode properties are not supported");
+        Ok(())
     }
 }
 
-const NOT_SUPPORTED: &str = "PCRE2 does not support \\F, \\L, \\l, \\N{name}, \\U, or \\u";
+/// A number of decimal digits, if it is not larger than a limit.
+fn number(digits: &[u8], limit: u32) -> Option<u32> {
+    let text = std::str::from_utf8(digits).ok()?;
+    text.parse().ok().filter(|number| *number <= limit)
+}
