@@ -281,6 +281,8 @@ const PATTERNS: &[(&str, Result<&str, &str>)] = &[
     (r"[\d-z]", Err("invalid range in character class")),
     (r"[\N]", Err(r"\N is not supported in a class")),
     (r"[\R]", Err("escape sequence is invalid in character class")),
+    (r"[\k]", Err("escape sequence is invalid in character class")),
+    (r"\pQ", Err(r"unknown property after \P or \p")),
     ("[:alpha:]", Err("POSIX named classes are supported only within a class")),
     ("[[.a.]]", Err("POSIX collating elements are not supported")),
     // What has no width.

@@ -314,10 +314,11 @@ impl<'a> Scan<'a> {
     /// `\p{Lu}`, after its letter.
     fn property(&mut self) -> Result<(), &'static str> {
         const MALFORMED: &str = "malformed \\P or \\p sequence";
-        if self.take(b"{") {
-            self.until(b"}").ok_or(MALFORMED)?;
-        } else if !self.next().ok_or(MALFORMED)?.is_ascii_alphabetic() {
-            return Err(MALFORMED);
+        match self.next().ok_or(MALFORMED)? {
+            b'{' => drop(self.until(b"}").ok_or(MALFORMED)?),
+            letter if b"CLMNPSZ".contains(&letter.to_ascii_uppercase()) => {}
+            letter if letter.is_ascii_alphabetic() => return Err("unknown property after \\P or \\p"),
+            _ => return Err(MALFORMED),
         }
         self.lacks("Unicode properties are not supported");
         Ok(())

@@ -252,13 +252,13 @@ impl<'a> Scan<'a> {
                 Ok(match letter {
                     b'E' => Member::Nothing,
                     b'b' => Member::Byte(0x08),
-                    // Of \g and \k there is no other meaning here.
-                    b'8' | b'9' | b'g' | b'k' => Member::Byte(letter),
+                    // There is nothing here that they could refer to.
+                    b'8' | b'9' | b'g' => Member::Byte(letter),
                     b'N' => {
                         self.no_name()?;
                         return Err("\\N is not supported in a class");
                     }
-                    b'A' | b'B' | b'C' | b'G' | b'K' | b'R' | b'X' | b'Z' | b'z' => {
+                    b'A' | b'B' | b'C' | b'G' | b'K' | b'R' | b'X' | b'Z' | b'k' | b'z' => {
                         return Err("escape sequence is invalid in character class");
                     }
                     b'p' | b'P' => {
