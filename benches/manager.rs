@@ -30,9 +30,6 @@ impl Host for Bare {
     fn unit_files(&self) -> &Files {
         &self.files
     }
-    fn read(&self, _: &str) -> Option<Vec<u8>> {
-        None
-    }
     fn stat(&self, _: &str) -> Option<PathKind> {
         Some(PathKind::File { executable: true, empty: false })
     }
@@ -41,9 +38,6 @@ impl Host for Bare {
     }
     fn cpu_time(&self, _: &str) -> Span {
         Span::ZERO
-    }
-    fn has_account(&self, _: &str) -> bool {
-        true
     }
 }
 

@@ -18,7 +18,7 @@ pub use crate::mapping::Mapping;
 use crate::time::{IncidentTime, Span};
 
 /// Changes whenever a message changes its form.
-pub const VERSION: u8 = 3;
+pub const VERSION: u8 = 4;
 
 /// Environment variable: where the run listens.
 pub const ENV_CONTROL: &str = "RELAPSE_CONTROL";
@@ -388,6 +388,33 @@ pub struct SocketRow {
     pub device: u32,
 }
 
+/// A program for the guard to start.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Launch {
+    /// File to execute.
+    pub program: String,
+    /// argv, `argv[0]` first.
+    pub argv: Vec<String>,
+    /// The whole environment.
+    pub environment: Vec<(String, String)>,
+    /// Working directory.
+    pub directory: String,
+    /// Where standard output goes.
+    pub stdout: Sink,
+    /// The same for standard error; `None`: with standard output.
+    pub stderr: Option<Sink>,
+    /// The file mode creation mask.
+    pub umask: u32,
+    /// Whether it begins with SIGPIPE ignored.
+    pub ignore_sigpipe: bool,
+    /// How many descriptors come with this message: the program gets them from 3 on.
+    pub descriptors: u32,
+    /// Which of the three standard streams are the first of them, which then has no other number.
+    pub socket_streams: [bool; 3],
+    /// Whether variables that name the process by its PID (LISTEN_PID and its like) get the PID on the host.
+    pub own_pid: bool,
+}
+
 /// From a run to its guard.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum ToGuard {
@@ -395,28 +422,8 @@ pub enum ToGuard {
     Spawn {
         /// Comes back in the answer.
         id: u64,
-        /// File to execute.
-        program: String,
-        /// argv, `argv[0]` first.
-        argv: Vec<String>,
-        /// The whole environment.
-        environment: Vec<(String, String)>,
-        /// Working directory.
-        directory: String,
-        /// Where standard output goes.
-        stdout: Sink,
-        /// The same for standard error; `None`: with standard output.
-        stderr: Option<Sink>,
-        /// The file mode creation mask.
-        umask: u32,
-        /// Whether it begins with SIGPIPE ignored.
-        ignore_sigpipe: bool,
-        /// How many descriptors come with this message: the program gets them from 3 on.
-        descriptors: u32,
-        /// Which of the three standard streams are the first of them, which then has no other number.
-        socket_streams: [bool; 3],
-        /// Whether variables that name the process by its PID (LISTEN_PID and its like) get the PID on the host.
-        own_pid: bool,
+        /// Which, and how.
+        launch: Launch,
     },
     /// Send a signal to a process of the tree.
     Signal {

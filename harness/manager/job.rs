@@ -295,10 +295,7 @@ impl Step<'_> {
             let (kind, result) = (kind.as_str(), result.as_str());
             let text = format!("{name}: Job {name}/{kind} failed with result '{result}'.");
             let fields = vec![("JOB_TYPE", Text::fixed(kind)), ("JOB_RESULT", Text::fixed(result))];
-            // This one does not say which invocation it is about.
-            let invocation = self.unit_mut(unit).invocation.take();
-            self.log_full(unit, level::NOTICE, text, None, fields);
-            self.unit_mut(unit).invocation = invocation;
+            self.log_of_no_invocation(unit, level::NOTICE, text, fields);
             self.start_triggered(unit, Relation::OnFailure);
         }
         self.tell_triggering_sockets(unit);

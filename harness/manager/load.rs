@@ -488,7 +488,7 @@ impl Step<'_> {
 
     fn unload(&mut self, unit: UnitId) {
         self.release_connection(unit);
-        for timer in [Timer::Phase, Timer::Watchdog, Timer::Job, Timer::Idle, Timer::Breather, Timer::Retry] {
+        for timer in Timer::ALL {
             self.disarm(unit, timer);
         }
         let own = std::mem::take(&mut self.unit_mut(unit).own);

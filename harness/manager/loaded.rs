@@ -126,17 +126,11 @@ pub(super) enum Timer {
 }
 
 impl Timer {
-    pub const COUNT: usize = 6;
+    /// All kinds, in order.
+    pub const ALL: [Timer; 6] = [Timer::Phase, Timer::Watchdog, Timer::Job, Timer::Idle, Timer::Breather, Timer::Retry];
 
     pub const fn index(self) -> usize {
-        match self {
-            Timer::Phase => 0,
-            Timer::Watchdog => 1,
-            Timer::Job => 2,
-            Timer::Idle => 3,
-            Timer::Breather => 4,
-            Timer::Retry => 5,
-        }
+        self as usize
     }
 }
 
@@ -308,7 +302,7 @@ pub(super) struct Loaded {
     pub job: Option<Job>,
     pub invocation: Option<InvocationId>,
     pub stamps: Stamps,
-    pub timers: [IncidentTime; Timer::COUNT],
+    pub timers: [IncidentTime; Timer::ALL.len()],
     /// When a job of the unit did something last, and how many did at that moment.
     pub busy: (IncidentTime, u32),
     pub start_limit: RateLimit,
@@ -351,7 +345,7 @@ impl Loaded {
             job: None,
             invocation: None,
             stamps: Stamps::default(),
-            timers: [IncidentTime::NEVER; Timer::COUNT],
+            timers: [IncidentTime::NEVER; Timer::ALL.len()],
             busy: (IncidentTime::NEVER, 0),
             start_limit: RateLimit::default(),
             start_limit_hit: false,

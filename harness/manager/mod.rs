@@ -202,13 +202,13 @@ impl Manager {
         self.names.get(name).copied()
     }
 
-    /// The unit of that name or alias, if it is loaded.
     /// The unit that has the job of this number.
     fn unit_of_job(&self, id: JobId) -> Option<UnitId> {
         let index = self.units.iter().position(|unit| unit.job.as_ref().is_some_and(|job| job.id == id))?;
         u32::try_from(index).ok().map(UnitId)
     }
 
+    /// The unit of that name or alias, if it is loaded.
     fn present(&self, name: &str) -> Option<&Loaded> {
         self.id(name).map(|unit| &self.units[unit.0 as usize]).filter(|unit| unit.present)
     }

@@ -9,9 +9,8 @@ use super::loaded::{Kind, UnitId};
 use super::states::{ActiveState, ServiceResult, ServiceState, SocketResult, SocketState};
 use super::step::Step;
 use crate::unit::install::Verb;
+use crate::unit::signal::SIGKILL;
 use crate::unit::{LoadState, NameKind, name as unit_name};
-
-const SIGKILL: i32 = 9;
 
 fn error(kind: RequestErrorKind, message: String) -> RequestError {
     RequestError { kind, message }

@@ -201,6 +201,19 @@ impl Step<'_> {
         self.out.push(Effect::Journal(message));
     }
 
+    /// Logs about a unit, but not about any invocation of it.
+    pub(super) fn log_of_no_invocation(
+        &mut self,
+        unit: UnitId,
+        priority: u8,
+        text: String,
+        fields: Vec<(&'static str, Text)>,
+    ) {
+        let invocation = self.unit_mut(unit).invocation.take();
+        self.log_full(unit, priority, text, None, fields);
+        self.unit_mut(unit).invocation = invocation;
+    }
+
     /// Logs about no unit.
     pub(super) fn log_manager(&mut self, priority: u8, text: &str) {
         self.out.push(Effect::Journal(Message {
@@ -407,7 +420,6 @@ impl Step<'_> {
         self.out.push(effect);
     }
 
-    /// JobTimeoutSec= has passed.
     /// Marks the units whose standing may have to be put right after `unit` changed.
     pub(super) fn unsettle(&mut self, unit: UnitId) {
         let this = &self.m.units[unit.0 as usize];

@@ -22,7 +22,7 @@ use nix::sys::stat::{Mode, umask};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, chdir, close};
 
-use crate::control::{Decoder, FromGuard, Sink, Status, Step, ToGuard, send};
+use crate::control::{Decoder, FromGuard, Launch, Sink, Status, Step, ToGuard, send};
 use crate::program::exec;
 use crate::sys::{self, socket::receive_with};
 
@@ -109,11 +109,11 @@ fn serve(directory: &str) -> io::Result<()> {
 
 fn handle(socket: &mut UnixStream, message: ToGuard, passed: &mut VecDeque<RawFd>) -> io::Result<()> {
     match message {
-        ToGuard::Spawn { id, descriptors, .. } => {
+        ToGuard::Spawn { id, launch } => {
             // They have come with its first bytes.
-            let count = passed.len().min(usize::try_from(descriptors).unwrap_or(usize::MAX));
+            let count = passed.len().min(usize::try_from(launch.descriptors).unwrap_or(usize::MAX));
             let passed = Passed(passed.drain(..count).collect());
-            let answer = match spawn(message, &passed.0) {
+            let answer = match spawn(launch, &passed.0) {
                 Ok(pid) => FromGuard::Spawned { id, pid: pid.as_raw() },
                 Err((step, errno)) => FromGuard::SpawnFailed { id, step, errno: errno as i32 },
             };
@@ -148,32 +148,17 @@ impl Drop for Passed {
 /// Starts a program. Not with `std::process`, which always gives SIGPIPE back its default action: a Rust program
 /// ignores it, and so does what is spawned here unless it is told otherwise. The guard has a single thread, so that it
 /// may go to the directory and set the mask for its child.
-fn spawn(message: ToGuard, passed: &[RawFd]) -> Result<Pid, (Step, Errno)> {
-    let ToGuard::Spawn {
-        program,
-        argv,
-        environment,
-        directory,
-        stdout,
-        stderr,
-        umask,
-        ignore_sigpipe,
-        own_pid,
-        socket_streams,
-        ..
-    } = message
-    else {
-        return Err((Step::Exec, Errno::EINVAL));
-    };
+fn spawn(launch: Launch, passed: &[RawFd]) -> Result<Pid, (Step, Errno)> {
+    let Launch { program, argv, environment, ignore_sigpipe, socket_streams, .. } = launch;
     let at = |step| move |errno: Errno| (step, errno);
     let exec = at(Step::Exec);
     let nothing = File::open("/dev/null").map_err(errno_of).map_err(exec)?;
-    let _files = Mask::set(umask);
-    let out = open(&stdout).map_err(at(Step::Stdout))?;
-    let err = stderr.as_ref().map(open).transpose().map_err(at(Step::Stderr))?;
+    let _files = Mask::set(launch.umask);
+    let out = open(&launch.stdout).map_err(at(Step::Stdout))?;
+    let err = launch.stderr.as_ref().map(open).transpose().map_err(at(Step::Stderr))?;
     // Whoever has to know its own PID begins as one of us, which sets the variables and executes the program.
-    let stage = own_pid.then(exec::Stage::new).transpose().map_err(errno_of).map_err(exec)?;
-    chdir(directory.as_str()).map_err(at(Step::Chdir))?;
+    let stage = launch.own_pid.then(exec::Stage::new).transpose().map_err(errno_of).map_err(exec)?;
+    chdir(launch.directory.as_str()).map_err(at(Step::Chdir))?;
     let started = (|| {
         let mut files = PosixSpawnFileActions::init()?;
         let input = stage.as_ref().map_or(nothing.as_raw_fd(), |stage| stage.report().as_raw_fd());

@@ -19,16 +19,17 @@ struct Stopped {
 /// Programs that are started and, before anything else can happen, sent a signal. How far they would get is a race; on a real
 /// machine they nearly always die before their first line, and have no handler yet. So they are not begun.
 fn stopped_at_once(effects: &[Effect]) -> BTreeMap<Pid, Stopped> {
+    let mut begun = BTreeMap::new();
     let mut stopped = BTreeMap::new();
-    for (index, effect) in effects.iter().enumerate() {
-        let Effect::Spawn(spawn) = effect else { continue };
-        let fatal = effects[index + 1..].iter().find_map(|later| match later {
-            Effect::Signal { pid, signal } if *pid == spawn.pid && !HARMLESS.contains(signal) => Some(*signal),
-            _ => None,
-        });
-        if let Some(signal) = fatal {
-            let unit = spawn.unit.to_string();
-            stopped.insert(spawn.pid, Stopped { unit, role: spawn.role, signal });
+    for effect in effects {
+        match effect {
+            Effect::Spawn(spawn) => drop(begun.insert(spawn.pid, spawn)),
+            Effect::Signal { pid, signal } if !HARMLESS.contains(signal) => {
+                if let Some(spawn) = begun.remove(pid) {
+                    stopped.insert(*pid, Stopped { unit: spawn.unit.to_string(), role: spawn.role, signal: *signal });
+                }
+            }
+            _ => {}
         }
     }
     stopped

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::control::{Decoder, ENV_CONTROL, FromGuard, Status, Step, ToGuard, encode, send};
+use crate::control::{Decoder, ENV_CONTROL, FromGuard, Launch, Status, Step, ToGuard, encode, send};
 use crate::program::GUARD;
 use crate::sys;
 
@@ -66,14 +66,10 @@ impl Guard {
     }
 
     /// Starts a program; `Ok(Err((step, errno)))` if the program itself cannot be started.
-    pub(super) fn spawn(
-        &mut self,
-        descriptors: &[RawFd],
-        make: impl FnOnce(u64) -> ToGuard,
-    ) -> io::Result<Result<i32, (Step, i32)>> {
+    pub(super) fn spawn(&mut self, descriptors: &[RawFd], launch: Launch) -> io::Result<Result<i32, (Step, i32)>> {
         self.next += 1;
         let wanted = self.next;
-        sys::socket::send_with(&self.socket, &encode(&make(wanted))?, descriptors)?;
+        sys::socket::send_with(&self.socket, &encode(&ToGuard::Spawn { id: wanted, launch })?, descriptors)?;
         let answer = loop {
             match self.receive()? {
                 FromGuard::Spawned { id, pid } if id == wanted => break Ok(pid),

@@ -1,7 +1,7 @@
 //! The unit directories as a tiny file system: reading and listing through symlinks, never without a bound.
 
 use super::path;
-use super::types::{FileEntry, Files};
+use super::{FileEntry, Files};
 
 /// As many symlinks as the kernel follows.
 const MOST_LINKS: usize = 40;

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::types::ExecCommand;
+use super::ExecCommand;
 use super::words::{self, Syntax};
 
 /// Whether this can be the name of a variable: letters, digits and `_`, no digit first.

@@ -4,8 +4,8 @@ use super::number::{BLANKS, Errno};
 use super::path;
 use super::read::{Draft, Place, Stop};
 use super::specifier::Scope;
-use super::types::{ExecCommand, Profile};
 use super::words::{self, Syntax};
+use super::{ExecCommand, Profile};
 
 impl Draft<'_> {
     /// Reads one `Exec…=` line into `list`; an empty one clears it.

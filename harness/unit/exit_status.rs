@@ -1,8 +1,8 @@
 //! Exit statuses: names, classes and how systemd prints them (systemd.exec(5), "Process Exit Codes"; SPEC 10).
 
+use super::ExitStatusSet;
 use super::number;
 use super::signal;
-use super::types::ExitStatusSet;
 
 /// Where the meaning of an exit status comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use super::Profile;
 use super::name::UnitType;
-use super::types::Profile;
 
 /// How a value is read. The typed kinds are checked, so that a bad value is warned about as systemd does, whether or
 /// not the harness acts on the setting.

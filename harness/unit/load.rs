@@ -7,7 +7,7 @@ use super::name::{self, NameKind, UnitType};
 use super::path;
 use super::read::{Draft, unread_service};
 use super::specifier::Context;
-use super::types::{FileEntry, Files, LoadState, Profile, Unit};
+use super::{FileEntry, Files, LoadState, Profile, Unit};
 
 /// Where the system manager looks for units, highest priority first.
 pub const SEARCH_PATH: [&str; 12] = [
@@ -102,7 +102,7 @@ impl Loader {
             None if !optional => self.unusable(name, LoadState::NotFound, format!("Unit {name} not found.")),
             Some((path, None)) => {
                 let mut unit = self.unusable(name, LoadState::NotFound, format!("Unit {name} not found."));
-                unit.warnings.push(super::types::Warning {
+                unit.warnings.push(super::Warning {
                     subject: name.to_owned(),
                     line: None,
                     priority: 5,

@@ -6,7 +6,7 @@ use super::lines::is_character;
 use super::number::BLANKS;
 use super::path;
 use super::signal;
-use super::types::{
+use super::{
     Condition, EmergencyAction, ExecCommand, ExitStatusSet, Listen, NotifyAccess, OomPolicy, Profile, Service,
     ServiceType, Socket, Syslog, Unit,
 };

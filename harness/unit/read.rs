@@ -8,7 +8,7 @@ use super::lines::Lines;
 use super::name::UnitType;
 use super::number::Errno;
 use super::specifier::{Context, Scope, Specifiers};
-use super::types::{LoadState, OomPolicy, Profile, Service, ServiceType, Socket, Unit, Warning};
+use super::{LoadState, OomPolicy, Profile, Service, ServiceType, Socket, Unit, Warning};
 
 /// LINE_MAX without its NUL.
 const LONGEST_MESSAGE: usize = 2047;

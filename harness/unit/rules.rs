@@ -3,7 +3,7 @@
 use super::keys;
 use super::name::UnitType;
 use super::read::Draft;
-use super::types::{
+use super::{
     EmergencyAction, ExitType, KillMode, LoadState, NotifyAccess, OomPolicy, Profile, Restart, Service, ServiceType,
     Unit,
 };

@@ -13,7 +13,7 @@ use super::read::{Draft, Place, Stop};
 use super::signal;
 use super::specifier::Scope;
 use super::syslog;
-use super::types::{EmergencyAction, ExecCommand, KillMode, Profile, Service};
+use super::{EmergencyAction, ExecCommand, KillMode, Profile, Service};
 use crate::time::{Span, SpanError};
 
 const WARNING: u8 = 4;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt::Display;
 
 use super::name;
-use super::types::{Condition, ExecCommand, Listen, LoadState, Profile, Service, ServiceType, Syslog, Unit};
+use super::{Condition, ExecCommand, Listen, LoadState, Profile, Service, ServiceType, Syslog, Unit};
 use crate::time::Span;
 
 /// The order in which `systemctl show` prints the properties of a service, whatever order they are asked in: the

@@ -8,6 +8,19 @@ const NAMES: [&str; 32] = [
     "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH",
     "IO", "PWR", "SYS",
 ];
+/// The number of HUP.
+pub const SIGHUP: i32 = 1;
+/// The number of INT.
+pub const SIGINT: i32 = 2;
+/// The number of KILL.
+pub const SIGKILL: i32 = 9;
+/// The number of PIPE.
+pub const SIGPIPE: i32 = 13;
+/// The number of TERM.
+pub const SIGTERM: i32 = 15;
+/// The number of CONT.
+pub const SIGCONT: i32 = 18;
+
 /// The first real-time signal a program may use with glibc.
 const RTMIN: i32 = 34;
 /// The last one.

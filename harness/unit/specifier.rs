@@ -1,8 +1,8 @@
 //! `%`-specifiers (systemd.unit(5), "Specifiers") and the machine they speak of.
 
+use super::Profile;
 use super::name::{self, NameError};
 use super::number::Errno;
-use super::types::Profile;
 
 /// What specifiers say about the incident's machine. The default is a Debian virtual machine called `vm`, and the
 /// system manager, which runs as root.

@@ -7,8 +7,8 @@ use super::name;
 use super::number::{self, Errno};
 use super::read::{Draft, Place};
 use super::specifier::Scope;
-use super::types::{Listen, ListenKind};
 use super::words::{Syntax, first_word};
+use super::{Listen, ListenKind};
 use crate::time::Span;
 
 const WARNING: u8 = 4;

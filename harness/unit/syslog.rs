@@ -1,6 +1,32 @@
-//! The names of syslog's levels and facilities (syslog(3), journalctl(1)).
+//! How a unit is logged, and the names of syslog's levels and facilities (syslog(3), journalctl(1)).
 
 use super::number::{self, Errno};
+
+/// How lines of output and messages about the unit are logged (systemd.exec(5), "Logging and Standard Input/Output").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Syslog {
+    /// SyslogLevel=: the priority of a line that does not say its own.
+    pub level: u8,
+    /// SyslogFacility=.
+    pub facility: u8,
+    /// SyslogLevelPrefix=: whether `<N>` before a line is its priority.
+    pub level_prefix: bool,
+    /// LogLevelMax=: what is less important is not logged.
+    pub level_max: Option<u8>,
+}
+
+impl Syslog {
+    /// Whether anything of this priority is logged.
+    pub fn logs(&self, priority: u8) -> bool {
+        self.level_max.is_none_or(|max| priority <= max)
+    }
+}
+
+impl Default for Syslog {
+    fn default() -> Self {
+        Self { level: 6, facility: 3, level_prefix: true, level_max: None }
+    }
+}
 
 /// By number.
 pub const LEVELS: [&str; 8] = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];

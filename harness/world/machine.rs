@@ -6,8 +6,8 @@ use super::program::{Act, Program, Reaction};
 use crate::manager::{Exit, Host, PathKind, Pid, Process};
 use crate::time::{IncidentTime, Span};
 use crate::unit::Files;
+use crate::unit::signal::SIGKILL;
 
-const SIGKILL: i32 = 9;
 /// Signals that do nothing to a process that does not ask for them: CHLD, CONT, URG, WINCH.
 const HARMLESS: [i32; 4] = [17, 18, 23, 28];
 

@@ -46,6 +46,7 @@ mod sockets_kinds;
 mod standin;
 mod systemctl;
 mod systemctl_cases;
+mod systemctl_lists;
 mod systemctl_stage;
 mod systemctl_table;
 mod systemd_escape;

@@ -404,9 +404,6 @@ impl Host for Undead {
     fn unit_files(&self) -> &Files {
         &self.files
     }
-    fn read(&self, _: &str) -> Option<Vec<u8>> {
-        None
-    }
     fn stat(&self, _: &str) -> Option<PathKind> {
         Some(PathKind::File { executable: true, empty: false })
     }
@@ -416,9 +413,6 @@ impl Host for Undead {
     }
     fn cpu_time(&self, _: &str) -> Span {
         Span::from_secs(3)
-    }
-    fn has_account(&self, _: &str) -> bool {
-        true
     }
 }
 

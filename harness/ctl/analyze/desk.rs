@@ -156,23 +156,11 @@ impl Host for Machine<'_> {
         self.files
     }
 
-    fn read(&self, _: &str) -> Option<Vec<u8>> {
-        None
-    }
-
     fn stat(&self, _: &str) -> Option<PathKind> {
         None
     }
 
     fn processes(&self, _: &str) -> Vec<Process> {
         Vec::new()
-    }
-
-    fn cpu_time(&self, _: &str) -> Span {
-        Span::ZERO
-    }
-
-    fn has_account(&self, _: &str) -> bool {
-        true
     }
 }

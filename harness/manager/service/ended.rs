@@ -7,12 +7,8 @@ use super::super::loaded::{ExecStatus, UnitId};
 use super::super::states::{ServiceResult, ServiceState};
 use super::super::step::Step;
 use super::super::text::{Text, concat};
+use crate::unit::signal::{SIGHUP, SIGINT, SIGPIPE, SIGTERM};
 use crate::unit::{ExitType, NotifyAccess, Service, ServiceType};
-
-const SIGHUP: i32 = 1;
-const SIGINT: i32 = 2;
-const SIGPIPE: i32 = 13;
-const SIGTERM: i32 = 15;
 
 /// Whether an end counts as success (systemd.service(5), SuccessExitStatus=). The four signals with which one stops
 /// a daemon are clean for daemons alone.

@@ -6,11 +6,8 @@ use super::super::job::JobType;
 use super::super::loaded::{Timer, UnitId};
 use super::super::states::{ServiceResult, ServiceState};
 use super::super::step::Step;
+use crate::unit::signal::{SIGCONT, SIGHUP, SIGKILL};
 use crate::unit::{KillMode, Service};
-
-const SIGHUP: i32 = 1;
-const SIGKILL: i32 = 9;
-const SIGCONT: i32 = 18;
 
 /// What a round of signals is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -122,11 +119,10 @@ impl Step<'_> {
 
     /// One signal to one process.
     pub(in super::super) fn signal(&mut self, unit: UnitId, pid: Pid, signal: i32) {
-        let run = &mut self.unit_mut(unit).service;
-        if let Some(index) = run.idle_spawns.iter().position(|spawn| spawn.pid == pid) {
+        let waits = self.unit(unit).service.idle_spawns.iter().any(|spawn| spawn.pid == pid);
+        if waits {
             // The program was not started yet: what dies is the child that waits to become it.
-            if signal != SIGCONT {
-                run.idle_spawns.remove(index);
+            if signal != SIGCONT && self.drop_idle(unit, |other| other == pid) {
                 self.m.unborn.push((pid, signal));
             }
             return;

@@ -144,11 +144,7 @@ impl Step<'_> {
             forgotten[1] = std::mem::take(&mut run.control_pid);
             run.control_command = None;
         }
-        if !run.idle_spawns.is_empty() {
-            let (main, control) = (run.main_pid, run.control_pid);
-            run.idle_spawns.retain(|spawn| spawn.pid == main || spawn.pid == control);
-        }
-        let waits = !run.idle_spawns.is_empty();
+        let (main, control) = (run.main_pid, run.control_pid);
         let reload_failed = run.reload_result != ServiceResult::Success;
         let will_auto_restart = run.will_auto_restart;
         for pid in forgotten.into_iter().filter(|pid| *pid != 0) {
@@ -160,9 +156,7 @@ impl Step<'_> {
         if !up {
             self.disarm(unit, Timer::Watchdog);
         }
-        if !waits {
-            self.disarm(unit, Timer::Idle);
-        }
+        self.drop_idle(unit, |pid| pid != main && pid != control);
         // Whoever is started again has lost it.
         let is_over = !has_main && !has_control;
         if is_over && (state != ServiceState::Dead || self.unit(unit).job.is_none()) {

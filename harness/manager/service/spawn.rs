@@ -19,8 +19,8 @@ use crate::unit::{ExecCommand, NotifyAccess, Service, ServiceType};
 pub const MANAGER_ENVIRONMENT: &[(&str, &str)] =
     &[("LANG", "C.UTF-8"), ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")];
 
-/// The device of sockets, as `$JOURNAL_STREAM` has it before the number of the file (systemd.exec(5)). No file has this number, so nobody takes its standard
-/// streams for the journal's socket: here they are none.
+/// The device of sockets, as `$JOURNAL_STREAM` has it before the number of the file (systemd.exec(5)). No file has this
+/// number, so nobody takes its standard streams for the journal's socket: here they are none.
 const STREAM_DEVICE: &str = "8:";
 
 /// How long the child of a Type=idle service waits for the job queue to drain: five seconds, and one more for an answer
@@ -98,6 +98,22 @@ impl Step<'_> {
         for spawn in std::mem::take(&mut self.unit_mut(unit).service.idle_spawns) {
             self.spawn(Box::new(spawn));
         }
+    }
+
+    /// Gives up children that wait to become programs; whether there were any.
+    pub(super) fn drop_idle(&mut self, unit: UnitId, which: impl Fn(Pid) -> bool) -> bool {
+        let waiting = &mut self.unit_mut(unit).service.idle_spawns;
+        let before = waiting.len();
+        if before == 0 {
+            return false;
+        }
+        waiting.retain(|spawn| !which(spawn.pid));
+        let left = waiting.len();
+        if left == 0 {
+            self.disarm(unit, Timer::Idle);
+            self.m.idle.retain(|other| *other != unit);
+        }
+        left < before
     }
 
     /// Starts the program, unless the child would fail on its way for what the manager knows.

@@ -59,12 +59,9 @@ impl Step<'_> {
     fn log_cycle(&mut self, cycle: &[UnitId], texts: Vec<(u8, String)>) {
         let others: Vec<_> =
             cycle[1..].iter().map(|unit| ("UNIT", Text::from(self.unit(*unit).name.to_string()))).collect();
-        // They do not say which invocation they are about.
-        let invocation = self.unit_mut(cycle[0]).invocation.take();
         for (priority, text) in texts {
-            self.log_full(cycle[0], priority, text, None, others.clone());
+            self.log_of_no_invocation(cycle[0], priority, text, others.clone());
         }
-        self.unit_mut(cycle[0]).invocation = invocation;
     }
 
     /// The job that the unit would have: the transaction's, else the one that it has.

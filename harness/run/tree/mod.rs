@@ -22,11 +22,12 @@ use std::time::{Duration, Instant};
 use super::guard::Guard;
 use super::quiet::Foreign;
 use super::{Cancel, Fault};
-use crate::control::{Answer, Decoder, ENV_KILL, Note, Query, Sink, Status, Step, ToGuard, ToProcess, Welcome, encode};
+use crate::control::{Answer, Decoder, ENV_KILL, Launch, Note, Query, Sink, Status, Step, ToProcess, Welcome, encode};
 use crate::journal::{Line, StreamBuffer};
 use crate::sys::notify::{Descriptor, NotifySocket};
 use crate::sys::process;
 use crate::time::{IncidentTime, Span};
+use crate::unit::signal::SIGKILL;
 use notify::Notices;
 pub(in crate::run) use notify::{Notice, complaint};
 use stream::Stream;
@@ -165,8 +166,6 @@ pub(in crate::run) struct Start {
     pub(in crate::run) own_pid: bool,
 }
 
-/// The signal that nobody survives.
-const SIGKILL: i32 = 9;
 /// Signals that nobody dies of: CHLD, CONT, STOP, TSTP, TTIN, TTOU, URG, WINCH (signal(7)).
 pub(in crate::run) const HARMLESS: [i32; 8] = [17, 18, 19, 20, 21, 22, 23, 28];
 
@@ -352,11 +351,9 @@ impl Tree {
             }
         };
         let journal = Sink::Append(self.streams[index].path.to_string_lossy().into_owned());
-        let Start { program, argv, mut environment, directory, origin, ours, pid, output, umask, .. } = start;
-        let (ignore_sigpipe, own_pid, descriptors) = (start.ignore_sigpipe, start.own_pid, start.descriptors);
-        let owned = descriptors.iter().map(AsRawFd::as_raw_fd);
+        let Start { argv, mut environment, origin, ours, output, .. } = start;
+        let owned = start.descriptors.iter().map(AsRawFd::as_raw_fd);
         let numbers: Vec<RawFd> = owned.chain(start.stored.iter().map(|stored| stored.number())).collect();
-        let count = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
         let (stdout, stderr) = (output.0.unwrap_or_else(|| journal.clone()), output.1.unwrap_or(journal));
         let stderr = (stderr != stdout).then_some(stderr);
         let id = self.next_process;
@@ -365,21 +362,20 @@ impl Tree {
         environment.push((ENV_KILL.to_owned(), self.kill_command.clone()));
         // For scripts that nobody could write the function into; shells that are not bash have nothing like it.
         environment.push(("BASH_ENV".to_owned(), self.kill_function.clone()));
-        let words = argv.clone();
-        let host = match self.guard.spawn(&numbers, move |id| ToGuard::Spawn {
-            id,
-            program,
-            argv: words,
+        let launch = Launch {
+            program: start.program,
+            argv: argv.clone(),
             environment,
-            directory,
+            directory: start.directory,
             stdout,
             stderr,
-            umask,
-            ignore_sigpipe,
-            descriptors: count,
+            umask: start.umask,
+            ignore_sigpipe: start.ignore_sigpipe,
+            descriptors: u32::try_from(numbers.len()).unwrap_or(u32::MAX),
             socket_streams: start.socket_streams,
-            own_pid,
-        })? {
+            own_pid: start.own_pid,
+        };
+        let host = match self.guard.spawn(&numbers, launch)? {
             Ok(host) => host,
             Err(why) => return Ok(Err(why)),
         };
@@ -387,7 +383,7 @@ impl Tree {
         self.next_process += 1;
         self.fresh.push(id);
         let mut process = Process::new(id, host, origin, argv, self.now);
-        process.pid = pid;
+        process.pid = start.pid;
         process.direct = true;
         process.stream = Some(index);
         process.state = if ours { State::Starting } else { State::Foreign };

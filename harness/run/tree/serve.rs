@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Origin, PROVISIONAL, Pending, Process, ProcessId, Report, State, Tree};
 use crate::run::Fault;
 use crate::sys::process;
+use crate::unit::signal::SIGKILL;
 
 impl Tree {
     /// The next thing to serve, in the fixed order: notifications, then ends, then hellos and questions, each by number.
@@ -163,7 +164,7 @@ impl Tree {
                 return Ok(());
             }
             for host in hosts {
-                self.guard.signal(host, 9)?;
+                self.guard.signal(host, SIGKILL)?;
             }
             self.guard.sync()?;
             self.pump(Duration::from_millis(1))?;

@@ -3,7 +3,7 @@
 use crate::unit::keys::Choice;
 use crate::unit::number::{self, Errno};
 use crate::unit::read::{Draft, Place};
-use crate::unit::types::{
+use crate::unit::{
     CollectMode, ExitType, NotifyAccess, OomPolicy, Profile, Restart, RestartMode, ServiceType, TimeoutFailureMode,
 };
 

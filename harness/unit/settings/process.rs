@@ -1,11 +1,11 @@
 //! What surrounds a service's processes: environment, directory, accounts, exit statuses, PID file.
 
 use super::{ERROR, WARNING};
+use crate::unit::ExitStatusSet;
 use crate::unit::environment;
 use crate::unit::number::{self, Errno};
 use crate::unit::read::{Draft, Place, Stop};
 use crate::unit::specifier::Scope;
-use crate::unit::types::ExitStatusSet;
 use crate::unit::words::{self, Syntax};
 
 impl Draft<'_> {

@@ -5,8 +5,8 @@ use crate::unit::name::{self, NameKind};
 use crate::unit::number::{self, Errno};
 use crate::unit::read::{Draft, Place};
 use crate::unit::specifier::Scope;
-use crate::unit::types::{Condition, Profile, Unit};
 use crate::unit::words::{self, Syntax};
+use crate::unit::{Condition, Profile, Unit};
 
 impl Draft<'_> {
     pub(in crate::unit) fn documentation(&mut self, at: &Place<'_>) {
