@@ -42,7 +42,7 @@ pub enum KillWhom {
 /// What a client (systemctl) can ask. Unit names are full names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// Enqueue a job. Replies: [`Reply::Job`] or [`Reply::Error`]; when the job ends, [`Effect::JobRemoved`].
+    /// Enqueue a job. Replies: [`Reply::Job`] or [`Reply::Error`]; when the job ends, [`Effect::JobRemoved`](super::Effect::JobRemoved).
     Job {
         /// Which job.
         verb: JobVerb,
