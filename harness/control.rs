@@ -9,6 +9,8 @@
 //! again when it gets [`ToProcess::Woken`], or by its own word, [`ToRun::Awake`], when a signal or data woke it first:
 //! no permission is needed for that.
 
+mod keeper;
+
 use std::io::{self, Read, Write};
 
 use serde::de::DeserializeOwned;
@@ -16,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::mapping::Mapping;
 use crate::time::{IncidentTime, Span};
+pub use keeper::{FromKeeper, Init, Keep, ToKeeper};
 
 /// Changes whenever a message changes its form.
 pub const VERSION: u8 = 4;
@@ -509,6 +512,16 @@ pub enum Status {
     Signal(i32),
     /// Signal number, with core dump.
     Dumped(i32),
+}
+
+impl Status {
+    /// As a shell shows it in `$?`.
+    pub fn as_shell(self) -> u8 {
+        match self {
+            Status::Code(code) => code,
+            Status::Signal(signal) | Status::Dumped(signal) => u8::try_from(128 + signal).unwrap_or(255),
+        }
+    }
 }
 
 /// Turns a message into a frame.

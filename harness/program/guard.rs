@@ -10,7 +10,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nix::errno::Errno;
@@ -26,39 +26,59 @@ use crate::control::{Decoder, FromGuard, Launch, Sink, Status, Step, ToGuard, se
 use crate::program::exec;
 use crate::sys::{self, socket::receive_with};
 
-/// Runs the guard: standard input is its socket, `argv[1]` the run's directory.
+/// What a guard guards.
+struct Guarded {
+    /// The run's directory.
+    directory: String,
+    /// The cgroup of the run's own machine.
+    cgroup: Option<PathBuf>,
+    /// It is within a machine, whose namespaces contain it.
+    inside: Option<String>,
+}
+
+/// Runs the guard: `argv[1]` is the run's directory, `--cgroup` names the cgroup of its machine, standard input is the
+/// socket, unless `--connect` names another.
 pub fn main(args: &[String]) -> u8 {
-    let Some(directory) = args.get(1) else {
+    let Some(directory) = args.get(1).cloned() else {
         return 2;
     };
-    match serve(directory) {
+    let option = |name: &str| args.iter().position(|arg| arg == name).and_then(|at| args.get(at + 1)).cloned();
+    let guarded = Guarded { directory, cgroup: option("--cgroup").map(PathBuf::from), inside: option("--connect") };
+    match serve(&guarded) {
         Ok(()) => 0,
         Err(error) => {
             eprintln!("relapse guard: {error}");
             // Whatever went wrong here, the tree must not outlive it.
             kill_all();
-            remove(directory);
+            remove(&guarded);
             1
         }
     }
 }
 
-fn serve(directory: &str) -> io::Result<()> {
+fn serve(guarded: &Guarded) -> io::Result<()> {
     prctl::set_child_subreaper(true)?;
     prctl::set_name(c"relapse-guard")?;
     // What is blocked or ignored here would be so in every program it starts; handlers are not inherited.
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
     // Signals of a terminal are for the run; the guard ends when the run's socket closes.
-    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT] {
+    // Within a machine it goes down with that: there SIGTERM is what everybody gets then.
+    let term = guarded.inside.is_none().then_some(Signal::SIGTERM);
+    for signal in [Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT].into_iter().chain(term) {
         signal_hook::flag::register(signal as i32, Arc::default())?;
     }
     // A program that signals by a number of its own finds nobody who is not of the run. Kernels that cannot do that
     // leave it to our `kill` and to what the shells of a run are told.
-    sys::contain::signals();
+    if guarded.cgroup.is_none() && guarded.inside.is_none() {
+        sys::contain::signals();
+    }
     let (mut signals, wake) = UnixStream::pair()?;
     signals.set_nonblocking(true)?;
     signal_hook::low_level::pipe::register(Signal::SIGCHLD as i32, wake)?;
-    let mut socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let mut socket = match &guarded.inside {
+        Some(path) => UnixStream::connect(path)?,
+        None => UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?),
+    };
     let mut decoder = Decoder::default();
     let mut passed = VecDeque::new();
     loop {
@@ -92,7 +112,7 @@ fn serve(directory: &str) -> io::Result<()> {
                     ToGuard::Shutdown { keep } => {
                         let killed = kill_all();
                         if !keep {
-                            remove(directory);
+                            remove(guarded);
                         }
                         let _ = send(&mut socket, &FromGuard::Gone { killed });
                         return Ok(());
@@ -103,7 +123,7 @@ fn serve(directory: &str) -> io::Result<()> {
         }
     }
     kill_all();
-    remove(directory);
+    remove(guarded);
     Ok(())
 }
 
@@ -275,9 +295,14 @@ fn kill_all() -> u32 {
     }
 }
 
-fn remove(directory: &str) {
-    // Only what the run has made: a directory of ours that was there when the guard began.
-    if Path::new(directory).file_name().is_some_and(|name| name.to_string_lossy().starts_with("relapse-")) {
+fn remove(guarded: &Guarded) {
+    // Only what the run has made, and what is named so.
+    let is_ours = |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("relapse-"));
+    if let Some(cgroup) = guarded.cgroup.as_deref().filter(|path| is_ours(path)) {
+        sys::namespace::remove_cgroup(cgroup);
+    }
+    let directory = Path::new(&guarded.directory);
+    if is_ours(directory) {
         let _ = std::fs::remove_dir_all(directory);
     }
 }

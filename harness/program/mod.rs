@@ -8,6 +8,7 @@ mod exec;
 mod fuser;
 mod guard;
 mod http;
+mod keeper;
 mod killall;
 mod link;
 mod listener;
@@ -23,6 +24,7 @@ mod tool;
 
 use crate::control::Role;
 use crate::mapping::SHELLS;
+pub(crate) use keeper::{GUARD_SOCKET, KEEPER};
 use link::Link;
 pub(crate) use shell::{arm as arm_shell, arm_script, real as real_shell};
 
@@ -45,8 +47,15 @@ pub fn init() {
     if name == GUARD {
         std::process::exit(i32::from(guard::main(&args)));
     }
-    if name == exec::NAME {
-        std::process::exit(i32::from(exec::main(&args)));
+    let stage = match name.as_str() {
+        exec::NAME => Some(exec::main(&args)),
+        KEEPER => Some(keeper::keep()),
+        keeper::BOOT => Some(keeper::boot(&args)),
+        keeper::INIT => Some(keeper::init(&args)),
+        _ => None,
+    };
+    if let Some(code) = stage {
+        std::process::exit(i32::from(code));
     }
     let alone = std::env::var(crate::control::ENV_ALONE).ok();
     if alone.is_none() && std::env::var_os(crate::control::ENV_CONTROL).is_none() {

@@ -1,13 +1,16 @@
 //! The run's end of its guard process (`program::guard`).
 
 use std::collections::VecDeque;
+use std::ffi::OsStr;
 use std::io::{self, Read};
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::control::{Decoder, ENV_CONTROL, FromGuard, Launch, Status, Step, ToGuard, encode, send};
 use crate::program::GUARD;
@@ -16,7 +19,8 @@ use crate::sys;
 /// The guard and what it has said.
 #[derive(Debug)]
 pub(super) struct Guard {
-    child: Child,
+    /// Nobody, if it runs within a machine: it ends with that.
+    child: Option<Child>,
     socket: UnixStream,
     decoder: Decoder,
     ended: VecDeque<(i32, Status)>,
@@ -28,33 +32,48 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    /// Starts a guard for the run in `directory`.
-    pub(super) fn start(executable: &Path, directory: &Path, control: &Path) -> io::Result<Guard> {
+    /// Starts a guard for the run in `directory`, which also removes `cgroup` in the end.
+    pub(super) fn start(
+        executable: &Path,
+        directory: &Path,
+        control: &Path,
+        cgroup: Option<&Path>,
+    ) -> io::Result<Guard> {
         let (ours, theirs) = UnixStream::pair()?;
         let mut command = Command::new(executable);
         command
             .arg0(GUARD)
             .arg(directory)
+            .args(cgroup.into_iter().flat_map(|cgroup| [OsStr::new("--cgroup"), cgroup.as_os_str()]))
             .env_clear()
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             .stderr(Stdio::inherit())
             .process_group(0);
         let child = sys::start(&mut command)?;
-        Ok(Guard {
+        Ok(Self::new(Some(child), ours, control, directory))
+    }
+
+    /// The guard within a machine, which has connected.
+    pub(super) fn inside(socket: UnixStream) -> Guard {
+        Self::new(None, socket, Path::new(""), Path::new(""))
+    }
+
+    fn new(child: Option<Child>, socket: UnixStream, control: &Path, directory: &Path) -> Guard {
+        Guard {
             child,
-            socket: ours,
+            socket,
             decoder: Decoder::default(),
             ended: VecDeque::new(),
             next: 0,
             gone: false,
             control: control.to_string_lossy().into_owned(),
             directory: directory.to_owned(),
-        })
+        }
     }
 
     pub(super) fn pid(&self) -> u32 {
-        self.child.id()
+        self.child.as_ref().map_or(0, Child::id)
     }
 
     pub(super) fn socket(&self) -> &UnixStream {
@@ -93,6 +112,17 @@ impl Guard {
                 FromGuard::Pong => return self.drain(),
                 other => self.keep(other),
             }
+        }
+    }
+
+    /// Reads what comes within a time.
+    pub(super) fn read_within(&mut self, timeout: Duration) -> io::Result<()> {
+        let millis = i32::try_from(timeout.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
+        let mut fds = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut fds, PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX)) {
+            Ok(0) | Err(nix::errno::Errno::EINTR) => Ok(()),
+            Ok(_) => self.read(),
+            Err(errno) => Err(errno.into()),
         }
     }
 
@@ -147,7 +177,9 @@ impl Guard {
         };
         told?;
         self.gone = true;
-        self.child.wait()?;
+        if let Some(child) = &mut self.child {
+            child.wait()?;
+        }
         Ok(())
     }
 }
@@ -159,7 +191,8 @@ impl Drop for Guard {
         }
         // The closing socket is the order to kill everything; wait so that nothing is left when we are done.
         let _ = self.socket.shutdown(std::net::Shutdown::Both);
-        let clean = self.child.wait().is_ok_and(|status| status.success());
+        let Some(child) = &mut self.child else { return };
+        let clean = child.wait().is_ok_and(|status| status.success());
         if clean {
             return;
         }

@@ -3,6 +3,7 @@
 
 mod clock;
 mod console;
+mod container;
 mod disk;
 mod effects;
 mod guard;
@@ -35,6 +36,7 @@ use incident::Incident;
 use play::Played;
 
 pub use clock::ClockKind;
+pub use container::{Container, ContainerSetup, Unavailable};
 pub use live::{CommandId, EndedCommand, Live, Setup as LiveSetup};
 
 /// Set from outside to end a run early.

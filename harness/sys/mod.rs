@@ -1,6 +1,7 @@
 //! The Linux corner: signals, processes, ports, notifications.
 
 pub mod contain;
+pub mod namespace;
 pub mod notify;
 pub mod port;
 pub mod process;

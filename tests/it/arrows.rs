@@ -18,7 +18,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("scenario", &["expect", "timeline", "unit"]),
     ("report", &["timeline", "expect", "scenario"]),
     ("sys", &[]),
-    ("control", &[]),
+    // What a machine is made of is said to its keeper.
+    ("control", &["sys"]),
 ];
 
 const PURE: &[&str] =
