@@ -80,6 +80,7 @@ fn plain_loop() -> Duration {
         mapping: Mapping { root: "/nowhere".into(), ..Mapping::default() },
         wall_scale: None,
         hostname: "vm".into(),
+        tells_lines: false,
     };
     let welcome = serde_json::to_string(&welcome).expect("JSON");
     let executable = std::env::current_exe().expect("this program");

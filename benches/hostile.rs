@@ -157,7 +157,7 @@ fn documents() {
     }
     ratio("frames that come in pieces", 20_000, &|n| {
         let note = Note::Log { path: "/x".into(), line: "y".into() };
-        let bytes = encode(&ToRun::Note { note, written: 1 }).expect("a frame").repeat(n);
+        let bytes = encode(&ToRun::Note { note, written: 1, at: 0 }).expect("a frame").repeat(n);
         let mut decoder = Decoder::default();
         for chunk in bytes.chunks(7) {
             decoder.push(chunk);

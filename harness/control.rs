@@ -18,10 +18,10 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::mapping::Mapping;
 use crate::time::{IncidentTime, Span};
-pub use keeper::{FromKeeper, Init, Keep, ToKeeper};
+pub use keeper::{Changed, FromKeeper, Init, Keep, ToKeeper};
 
 /// Changes whenever a message changes its form.
-pub const VERSION: u8 = 4;
+pub const VERSION: u8 = 5;
 
 /// Environment variable: where the run listens.
 pub const ENV_CONTROL: &str = "RELAPSE_CONTROL";
@@ -53,6 +53,8 @@ pub enum ToRun {
         note: Note,
         /// Bytes written so far to standard output and error together, which puts the note between its lines.
         written: u64,
+        /// When, in microseconds of real time since 1970; 0 where time stands still meanwhile.
+        at: u64,
     },
     /// Nothing to do until the deadline, or until a descriptor or signal wakes the process.
     Wait {
@@ -136,6 +138,16 @@ pub enum Note {
         /// When it was sent.
         sent: IncidentTime,
     },
+    /// It printed a line, which nobody else tells ([`Welcome::tells_lines`]).
+    Printed {
+        /// The line.
+        line: String,
+    },
+    /// It is about to end by this signal.
+    Dying {
+        /// Its number.
+        signal: i32,
+    },
     /// It is about to end with this code.
     Exiting {
         /// Exit code.
@@ -216,6 +228,9 @@ pub struct Welcome {
     pub wall_scale: Option<u64>,
     /// Host name of the incident's machine.
     pub hostname: String,
+    /// Whether it says itself what it prints: its output goes where the run does not look.
+    #[serde(default)]
+    pub tells_lines: bool,
 }
 
 /// What a process is.
@@ -227,6 +242,8 @@ pub enum Role {
     Server(Box<ServerRole>),
     /// The polling client.
     Client(ClientRole),
+    /// The program of the machine's own that it stands before, by its path.
+    Real(String),
 }
 
 /// How a stand-in server behaves; see the `program` block of a scenario.
@@ -471,6 +488,13 @@ pub enum Step {
 /// From the guard to its run.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum FromGuard {
+    /// It has made the run's directory.
+    Ready,
+    /// It could not.
+    NoDirectory {
+        /// Why.
+        errno: i32,
+    },
     /// The program runs.
     Spawned {
         /// Of the request.

@@ -9,6 +9,8 @@ use clap::{Parser, Subcommand};
 
 /// Bad input or usage; nothing was started.
 const USAGE: u8 = 2;
+/// Exit code where nothing could be decided.
+const UNDECIDED: u8 = 3;
 /// Replays services that restart for ever, in lock-step time, and proves which fixes stop them.
 #[derive(Debug, Parser)]
 #[command(name = "relapse", version, arg_required_else_help = true, disable_help_subcommand = true)]

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use super::USAGE;
+use super::{UNDECIDED, USAGE};
 use crate::expect::Style;
 use crate::report::{self, Failure, Outcome, Verdict};
-use crate::run::{Cancel, ClockKind, Fault, Options, Run};
+use crate::run::{Cancel, ClockKind, Container, Fault, ManagerKind, Options, Run};
 use crate::scenario::{Scenario, update};
 use crate::time::Span;
 use crate::timeline::{Timeline, printable};
@@ -23,8 +23,11 @@ pub(super) struct Args {
     #[arg(value_name = "PATH", default_value = "scenarios")]
     paths: Vec<PathBuf>,
     /// virtual (lock-step), scaled:N (wall clock, N times as fast) or real
-    #[arg(long, value_name = "CLOCK", default_value = "virtual")]
-    clock: ClockKind,
+    #[arg(long, value_name = "CLOCK")]
+    clock: Option<ClockKind>,
+    /// embedded, or systemd: the distribution's own, booted in namespaces (its clock is scaled:5 unless named)
+    #[arg(long, value_name = "MANAGER", default_value = "embedded", value_parser = manager)]
+    manager: ManagerKind,
     /// How to print verdicts
     #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = ["text", "json", "junit"])]
     format: String,
@@ -45,6 +48,24 @@ pub(super) struct Args {
     stall: u64,
 }
 
+fn manager(text: &str) -> Result<ManagerKind, String> {
+    match text {
+        "embedded" => Ok(ManagerKind::Embedded),
+        "systemd" => Ok(ManagerKind::Systemd),
+        _ => Err(format!("`{text}` is no manager, expected embedded or systemd")),
+    }
+}
+
+impl Args {
+    /// The clock that was named, or the manager's own.
+    fn clock(&self) -> ClockKind {
+        self.clock.unwrap_or(match self.manager {
+            ManagerKind::Embedded => ClockKind::Virtual,
+            ManagerKind::Systemd => ClockKind::Scaled(5),
+        })
+    }
+}
+
 pub(super) fn main(args: &Args) -> u8 {
     let style = if io::stderr().is_terminal() { Style::Coloured } else { Style::Plain };
     let files = match find(&args.paths) {
@@ -54,6 +75,17 @@ pub(super) fn main(args: &Args) -> u8 {
             return USAGE;
         }
     };
+    if args.manager == ManagerKind::Systemd {
+        if args.clock() == ClockKind::Virtual {
+            complain(&format!("error: {}", Fault::WallClockOnly));
+            return USAGE;
+        }
+        // Once, before anything is read, and not for each scenario.
+        if let Err(unavailable) = Container::probe() {
+            complain(&unavailable.to_string());
+            return UNDECIDED;
+        }
+    }
     // Everything is read before anything is started.
     let mut scenarios = VecDeque::new();
     let mut wrong = false;
@@ -72,7 +104,8 @@ pub(super) fn main(args: &Args) -> u8 {
     let cancel = Cancel::default();
     watch_signals(&cancel);
     let options = Options {
-        clock: args.clock,
+        clock: args.clock(),
+        manager: args.manager,
         artifacts: args.artifacts.clone(),
         keep: args.keep,
         update: args.update,
@@ -173,8 +206,8 @@ fn not_begun(scenario: &Scenario, fault: &Fault, args: &Args) -> Outcome {
         title: scenario.title.clone(),
         kind: scenario.kind.as_str().to_owned(),
         verdict: Verdict::Error,
-        clock: args.clock.to_string(),
-        manager: "embedded".to_owned(),
+        clock: args.clock().to_string(),
+        manager: args.manager.to_string(),
         profile: scenario.settings.profile.version().to_string(),
         incident: Span::ZERO,
         wall_us: 0,

@@ -1,5 +1,6 @@
 //! Between a run and the keeper of its namespaces (`program::keeper`): one question, one answer.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,13 @@ pub struct Keep {
 pub enum ToKeeper {
     /// Make the machine. Answer: `Made`.
     Make(Box<Keep>),
+    /// Start this program beside it: in its network and with its files, but none of its processes. Answer: `Made`.
+    Beside {
+        /// The program's argv; it is ours.
+        argv: Vec<String>,
+        /// Its environment.
+        environment: Vec<(String, String)>,
+    },
     /// Boot it. Answer: `Booted`, and later `Down`.
     Boot(Init),
 }
@@ -50,4 +58,15 @@ pub enum FromKeeper {
     },
     /// PID 1 has ended, and with it everything that ran there.
     Down,
+}
+
+/// A line of what the listener on a machine's bus says (`program::bus`).
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Changed {
+    /// Microseconds since 1970, of real time.
+    pub at: u64,
+    /// Which unit.
+    pub unit: String,
+    /// Properties as `systemctl show` names and writes them.
+    pub changed: BTreeMap<String, String>,
 }

@@ -51,7 +51,7 @@ enum Progress {
 }
 
 impl Judged {
-    pub(super) fn new(claim: &Claim, now: IncidentTime, budget_ends: IncidentTime) -> Self {
+    pub(super) fn new(claim: &Claim, now: IncidentTime, budget_ends: IncidentTime, slack: Span) -> Self {
         let window = |window: Option<Window>| {
             let (ends, cycles) = match window {
                 Some(Window::For(span)) => (now + span, None),
@@ -64,7 +64,7 @@ impl Judged {
             ClaimKind::Repeats { .. } => Progress::Repeats { seen: 0, last: None },
             ClaimKind::EachCycle(_) => Progress::Cycle { next: 0, began: None, whole: 0 },
             ClaimKind::InOrder(_) => Progress::Order { next: 0 },
-            ClaimKind::Eventually { within, .. } => window(within.map(Window::For)),
+            ClaimKind::Eventually { within, .. } => window(within.map(|span| Window::For(span + slack))),
             ClaimKind::Always { window: w, .. }
             | ClaimKind::Never { window: w, .. }
             | ClaimKind::Count { window: w, .. } => window(*w),
@@ -97,14 +97,14 @@ impl Judged {
     }
 
     /// When time alone decides the claim.
-    pub(super) fn deadline(&self, budget_ends: IncidentTime) -> Option<IncidentTime> {
+    pub(super) fn deadline(&self, budget_ends: IncidentTime, slack: Span) -> Option<IncidentTime> {
         if self.verdict != Verdict::Open {
             return None;
         }
         Some(match (&self.progress, &self.claim.kind) {
             (Progress::Window { ends, .. }, _) => *ends,
             (Progress::Repeats { last: Some(last), .. }, ClaimKind::Repeats { most, .. }) => {
-                (*last + *most).min(budget_ends)
+                (*last + *most + slack).min(budget_ends)
             }
             _ => budget_ends,
         })
@@ -136,7 +136,7 @@ impl Judged {
                 *seen += 1;
                 let (seen, count) = (*seen, *count);
                 if let Some(gap) = gap
-                    && (gap < *least || gap > *most)
+                    && (gap < *least || gap > *most + context.slack)
                 {
                     let reason = format!("{} passed between number {} and number {seen}", brief(gap), seen - 1);
                     self.witness(index);
@@ -210,6 +210,7 @@ impl Judged {
         sent: IncidentTime,
         at: IncidentTime,
         index: usize,
+        slack: Span,
     ) {
         let (Progress::Outage { total, requests, failed }, ClaimKind::Outage { op, span }) =
             (&mut self.progress, &self.claim.kind)
@@ -229,7 +230,7 @@ impl Judged {
         }
         let (op, span, failed) = (*op, *span, *failed);
         self.witness(index);
-        if so_far > span && matches!(op, Op::AtMost | Op::Equal) {
+        if so_far > span + slack && matches!(op, Op::AtMost | Op::Equal) {
             let still = if answered { "" } else { " and is not over" };
             self.decide(Verdict::Violated, at, format!("the outage lasted {so_far}{still}, {failed} requests failed"));
         } else if so_far >= span && op == Op::AtLeast {
@@ -263,7 +264,7 @@ impl Judged {
         let budget = brief(context.budget);
         let reason = match (&self.progress, &self.claim.kind) {
             (Progress::Repeats { seen, last }, ClaimKind::Repeats { count, most, .. }) => match last {
-                Some(last) if *last + *most <= at => {
+                Some(last) if *last + *most + context.slack <= at => {
                     format!("number {} did not come within {}", seen + 1, brief(*most))
                 }
                 _ => format!("seen {seen} of {count} times by the end of the budget ({budget})"),
@@ -313,7 +314,7 @@ impl Judged {
                     None => (*total, ""),
                 };
                 let holds = match op {
-                    Op::AtMost => still.is_empty() && so_far <= *span,
+                    Op::AtMost => still.is_empty() && so_far <= *span + context.slack,
                     Op::AtLeast => so_far >= *span,
                     Op::Equal | Op::NotEqual => still.is_empty() && so_far == *span,
                 };

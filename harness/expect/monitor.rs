@@ -19,6 +19,8 @@ pub struct Context {
     pub vars: BTreeMap<String, String>,
     /// How long claims without a window of their own may take.
     pub budget: Span,
+    /// What upper bounds in time are allowed beyond their word, where clocks are not exact.
+    pub slack: Span,
 }
 
 /// Judges the claims of one block. Feed it every event from the block's start on, in order.
@@ -62,7 +64,7 @@ impl Monitor {
     ) -> Result<Self, Diagnostic> {
         claims.iter().try_for_each(|claim| check_vars(claim, &context))?;
         let budget_ends = now + context.budget;
-        let claims = claims.iter().map(|claim| Judged::new(claim, now, budget_ends)).collect();
+        let claims = claims.iter().map(|claim| Judged::new(claim, now, budget_ends, context.slack)).collect();
         let mut monitor = Self { context, start: now, budget_ends, state, seen, starts: 0, claims };
         for claim in &mut monitor.claims {
             claim.look(&monitor.state, &monitor.context, now, None);
@@ -93,7 +95,7 @@ impl Monitor {
 
     /// The next moment at which a claim is decided by time alone; `None` once none is open.
     pub fn next_deadline(&self) -> Option<IncidentTime> {
-        self.claims.iter().filter_map(|claim| claim.deadline(self.budget_ends)).min()
+        self.claims.iter().filter_map(|claim| claim.deadline(self.budget_ends, self.context.slack)).min()
     }
 
     /// Feeds the events that the timeline has got since the last call.
@@ -119,7 +121,7 @@ impl Monitor {
             }
             claim.observe(event, index, &self.context, is_start, self.starts);
             if let EventKind::Request { answer, sent, .. } = &event.kind {
-                claim.request(is_answered(answer), down_since, *sent, event.at, index);
+                claim.request(is_answered(answer), down_since, *sent, event.at, index, self.context.slack);
             }
             if State::is_moved_by(&event.kind) {
                 claim.look(&self.state, &self.context, event.at, Some(index));
@@ -139,7 +141,11 @@ impl Monitor {
         while let Some(deadline) = self.next_deadline()
             && (deadline < now || (inclusive && deadline == now))
         {
-            for claim in self.claims.iter_mut().filter(|claim| claim.deadline(self.budget_ends) == Some(deadline)) {
+            for claim in self
+                .claims
+                .iter_mut()
+                .filter(|claim| claim.deadline(self.budget_ends, self.context.slack) == Some(deadline))
+            {
                 claim.expire(&self.state, &self.context, deadline, self.starts);
             }
             self.close_companions(deadline);

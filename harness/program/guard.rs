@@ -9,6 +9,7 @@ use std::ffi::CString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -79,6 +80,17 @@ fn serve(guarded: &Guarded) -> io::Result<()> {
         Some(path) => UnixStream::connect(path)?,
         None => UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?),
     };
+    if guarded.inside.is_none() {
+        // As mkdtemp(3) makes it; whatever is there already is somebody else's.
+        let made = std::fs::DirBuilder::new().mode(0o700).create(&guarded.directory);
+        if let Err(error) = made {
+            return send(&mut socket, &FromGuard::NoDirectory { errno: errno_of(error) as i32 });
+        }
+        if send(&mut socket, &FromGuard::Ready).is_err() {
+            remove(guarded);
+            return Ok(());
+        }
+    }
     let mut decoder = Decoder::default();
     let mut passed = VecDeque::new();
     loop {

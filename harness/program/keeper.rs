@@ -67,6 +67,19 @@ fn serve(socket: &mut UnixStream) -> io::Result<()> {
                 };
                 send(socket, &answer)?;
             }
+            ToKeeper::Beside { argv, environment } => {
+                // It ends with the keeper, whose child it is: the guard kills both.
+                let (first, rest) = argv.split_first().ok_or_else(|| io::Error::other("no program"))?;
+                Command::new(EXECUTABLE)
+                    .arg0(first)
+                    .args(rest)
+                    .env_clear()
+                    .envs(environment)
+                    .stdin(Stdio::null())
+                    .stdout(Stdio::null())
+                    .spawn()?;
+                send(socket, &FromKeeper::Made)?;
+            }
             ToKeeper::Boot(init) => {
                 let mut command = Command::new(EXECUTABLE);
                 command.arg0(BOOT).env_clear().stdin(Stdio::null()).stdout(Stdio::piped());

@@ -35,6 +35,8 @@ pub struct Link {
     mapping: Mapping,
     wall_scale: Option<u64>,
     hostname: String,
+    /// Whether what is printed is told, too.
+    tells_lines: bool,
     speaks_to_host: bool,
     seq: u64,
     written: u64,
@@ -58,6 +60,7 @@ impl Link {
             mapping: welcome.mapping,
             wall_scale: welcome.wall_scale,
             hostname: welcome.hostname,
+            tells_lines: welcome.tells_lines,
             speaks_to_host: false,
             seq: 0,
             written: 0,
@@ -123,6 +126,9 @@ impl Link {
 
     /// Ends this process by a signal's default action.
     pub fn die_by(&mut self, signal: Signal) -> ! {
+        if self.tells_lines {
+            self.note(Note::Dying { signal: signal as i32 });
+        }
         self.flush();
         let mut set = SigSet::empty();
         set.add(signal);
@@ -136,6 +142,9 @@ impl Link {
     /// Writes a line to standard error, counted.
     pub fn stderr(&mut self, line: &str) {
         self.stderr_part(&format!("{line}\n"));
+        if self.tells_lines {
+            self.note(Note::Printed { line: line.to_owned() });
+        }
     }
 
     /// Writes to standard error without ending the line, counted.
@@ -155,6 +164,11 @@ impl Link {
         if out.write_all(bytes).and_then(|()| out.flush()).is_ok() {
             self.written += bytes.len() as u64;
         }
+        drop(out);
+        if self.tells_lines {
+            let lines: Vec<String> = String::from_utf8_lossy(bytes).lines().map(str::to_owned).collect();
+            lines.into_iter().for_each(|line| self.note(Note::Printed { line }));
+        }
     }
 
     /// From here on what is printed is in the host's terms: whoever reads it at the other end of a pipe was given its
@@ -170,7 +184,8 @@ impl Link {
 
     /// Tells the run what happened.
     pub fn note(&mut self, note: Note) {
-        let message = ToRun::Note { note, written: self.written };
+        let at = if self.tells_lines { crate::sys::real_time() } else { 0 };
+        let message = ToRun::Note { note, written: self.written, at };
         if let Ok(frame) = control::encode(&message) {
             self.outbox.extend(frame);
         }

@@ -1,6 +1,7 @@
 //! What a process of a run becomes by its `argv[0]`: the guard, a stand-in server, the polling client, or one of the
 //! commands an operator types. All of them are this one executable.
 
+mod bus;
 mod client;
 mod curl;
 mod date;
@@ -22,9 +23,12 @@ mod ss;
 mod time_commands;
 mod tool;
 
+use std::os::unix::process::CommandExt;
+
 use crate::control::Role;
 use crate::mapping::SHELLS;
-pub(crate) use keeper::{GUARD_SOCKET, KEEPER};
+pub(crate) use bus::BUS;
+pub(crate) use keeper::{EXECUTABLE, GUARD_SOCKET, KEEPER};
 use link::Link;
 pub(crate) use shell::{arm as arm_shell, arm_script, real as real_shell};
 
@@ -42,14 +46,15 @@ pub(crate) const PASS_ON: &[&str] = &["sudo", "timeout", "watch"];
 /// as its runs' helpers.
 pub fn init() {
     let mut args: Vec<String> = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
-    let Some(first) = args.first() else { return };
-    let name = first.rsplit('/').next().unwrap_or(first).to_owned();
+    let Some(first) = args.first().cloned() else { return };
+    let name = first.rsplit('/').next().unwrap_or(&first).to_owned();
     if name == GUARD {
         std::process::exit(i32::from(guard::main(&args)));
     }
     let stage = match name.as_str() {
         exec::NAME => Some(exec::main(&args)),
         KEEPER => Some(keeper::keep()),
+        BUS => Some(bus::main(&args)),
         keeper::BOOT => Some(keeper::boot(&args)),
         keeper::INIT => Some(keeper::init(&args)),
         _ => None,
@@ -86,6 +91,11 @@ pub fn init() {
     let code = match role {
         Role::Server(role) => server::main(&mut link, &args, *role),
         Role::Client(role) => client::main(&mut link, &role),
+        Role::Real(path) => {
+            let error = std::process::Command::new(&path).arg0(first).args(&args[1..]).exec();
+            eprintln!("{name}: {path}: {error}");
+            126
+        }
         Role::Tool => {
             link.speak_to_host();
             command(&mut link, &name, &args)

@@ -96,29 +96,45 @@ impl ContainerSetup {
 }
 
 impl Container {
+    /// Whether a machine with the host's systemd can be made here, by making one.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`] if not.
+    pub fn probe() -> Result<(), Unavailable> {
+        let executable = super::setup::helper(None).map_err(|error| refused(&error.to_string()))?;
+        let setup = ContainerSetup::new(executable);
+        setup.init()?;
+        Self::boot(&ContainerSetup { systemd: false, ..setup }).map(drop)
+    }
+
     /// Makes the machine and boots it.
     ///
     /// # Errors
     ///
     /// [`Unavailable`] if this host does not have what it takes, or does not permit it.
     pub fn boot(setup: &ContainerSetup) -> Result<Container, Unavailable> {
+        let mut container = Self::make(setup)?;
+        container.start().map_err(|error| refused(&error.to_string()))?;
+        Ok(container)
+    }
+
+    /// Makes the machine: its files are there, and nobody runs yet.
+    pub(super) fn make(setup: &ContainerSetup) -> Result<Container, Unavailable> {
         let init = setup.init()?;
         let failed = |error: io::Error| refused(&error.to_string());
         let own = namespace::own_cgroup().map_err(failed)?;
-        let directory = tempfile::Builder::new().prefix("relapse-").tempdir().map_err(failed)?.keep();
-        let name = directory.file_name().unwrap_or_default();
-        let cgroup = own.join(name);
-        // From here on the guard removes both, whatever happens to this process.
-        let outer =
-            Guard::start(&setup.executable, &directory, &directory.join("control"), Some(&cgroup)).map_err(failed)?;
+        // It removes the run's directory and cgroup in the end, whatever happens to this process.
+        let outer = Guard::start(&setup.executable, Some(&own)).map_err(failed)?;
+        let (directory, cgroup) = (outer.directory().to_owned(), outer.cgroup().unwrap_or(&own).to_owned());
         fs::create_dir(&cgroup).map_err(|error| match error.kind() {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => undelegated(&own, &error),
             _ => failed(error),
         })?;
-        Self::make(setup, init, directory, cgroup, outer)
+        Self::keep(setup, init, directory, cgroup, outer)
     }
 
-    fn make(
+    fn keep(
         setup: &ContainerSetup,
         init: Init,
         directory: PathBuf,
@@ -168,14 +184,22 @@ impl Container {
         let keeper_root = PathBuf::from(format!("/proc/{pid}/root"));
         let path = keeper_root.join(GUARD_SOCKET.trim_start_matches('/'));
         let listener = UnixListener::bind(&path).map_err(failed)?;
-        let mut container =
-            Container { guard: None, keeper, decoder, listener, keeper_root, init, pid_1: 0, cgroup, directory, outer };
-        container.start().map_err(failed)?;
-        Ok(container)
+        Ok(Container { guard: None, keeper, decoder, listener, keeper_root, init, pid_1: 0, cgroup, directory, outer })
+    }
+
+    /// Starts a program of ours beside the machine: in its network, but none of its processes.
+    pub(super) fn beside(&mut self, argv: &[&str], environment: &[(&str, &str)]) -> io::Result<()> {
+        let argv = argv.iter().map(|&arg| arg.to_owned()).collect();
+        let environment = environment.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        send(&mut self.keeper, &ToKeeper::Beside { argv, environment })?;
+        match receive(&mut self.keeper, &mut self.decoder)? {
+            Some(FromKeeper::Made) => Ok(()),
+            _ => Err(io::Error::other("the keeper of the machine has ended")),
+        }
     }
 
     /// Boots it, for the first time or again.
-    fn start(&mut self) -> io::Result<()> {
+    pub(super) fn start(&mut self) -> io::Result<()> {
         send(&mut self.keeper, &ToKeeper::Boot(self.init.clone()))?;
         match receive(&mut self.keeper, &mut self.decoder)? {
             Some(FromKeeper::Booted { init }) => self.pid_1 = init,

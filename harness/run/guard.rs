@@ -26,40 +26,54 @@ pub(super) struct Guard {
     ended: VecDeque<(i32, Status)>,
     next: u64,
     gone: bool,
-    /// Where the run listens: what all its processes have in their environment.
-    control: String,
+    /// The run's own directory, and the cgroup of its machine.
     directory: PathBuf,
+    cgroup: Option<PathBuf>,
 }
 
 impl Guard {
-    /// Starts a guard for the run in `directory`, which also removes `cgroup` in the end.
-    pub(super) fn start(
-        executable: &Path,
-        directory: &Path,
-        control: &Path,
-        cgroup: Option<&Path>,
-    ) -> io::Result<Guard> {
+    /// Starts a guard, who makes the run's directory: nobody who is killed meanwhile leaves one. With a cgroup, one of
+    /// the directory's name below it is the run's too.
+    pub(super) fn start(executable: &Path, cgroup: Option<&Path>) -> io::Result<Guard> {
+        let started = tempfile::Builder::new()
+            .prefix("relapse-")
+            .make(|directory| Self::start_in(executable, directory, cgroup))?;
+        let (guard, directory) = started.into_parts();
+        directory.keep()?;
+        Ok(guard)
+    }
+
+    fn start_in(executable: &Path, directory: &Path, cgroup: Option<&Path>) -> io::Result<Guard> {
         let (ours, theirs) = UnixStream::pair()?;
+        let cgroup = cgroup.zip(directory.file_name()).map(|(parent, name)| parent.join(name));
         let mut command = Command::new(executable);
         command
             .arg0(GUARD)
             .arg(directory)
-            .args(cgroup.into_iter().flat_map(|cgroup| [OsStr::new("--cgroup"), cgroup.as_os_str()]))
+            .args(cgroup.iter().flat_map(|cgroup| [OsStr::new("--cgroup"), cgroup.as_os_str()]))
             .env_clear()
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             .stderr(Stdio::inherit())
             .process_group(0);
         let child = sys::start(&mut command)?;
-        Ok(Self::new(Some(child), ours, control, directory))
+        drop(command);
+        let mut guard = Self::new(Some(child), ours, directory);
+        guard.cgroup = cgroup;
+        match guard.receive() {
+            Ok(FromGuard::Ready) => Ok(guard),
+            Ok(FromGuard::NoDirectory { errno }) => Err(io::Error::from_raw_os_error(errno)),
+            Ok(_) => Err(Self::lost()),
+            Err(error) => Err(error),
+        }
     }
 
     /// The guard within a machine, which has connected.
     pub(super) fn inside(socket: UnixStream) -> Guard {
-        Self::new(None, socket, Path::new(""), Path::new(""))
+        Self::new(None, socket, Path::new(""))
     }
 
-    fn new(child: Option<Child>, socket: UnixStream, control: &Path, directory: &Path) -> Guard {
+    fn new(child: Option<Child>, socket: UnixStream, directory: &Path) -> Guard {
         Guard {
             child,
             socket,
@@ -67,9 +81,24 @@ impl Guard {
             ended: VecDeque::new(),
             next: 0,
             gone: false,
-            control: control.to_string_lossy().into_owned(),
             directory: directory.to_owned(),
+            cgroup: None,
         }
+    }
+
+    /// The run's own directory.
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The cgroup that is the run's; it has to be made.
+    pub(super) fn cgroup(&self) -> Option<&Path> {
+        self.cgroup.as_deref()
+    }
+
+    /// Where the run listens: what all its processes have in their environment.
+    pub(super) fn control(&self) -> PathBuf {
+        self.directory.join("control")
     }
 
     pub(super) fn pid(&self) -> u32 {
@@ -198,7 +227,7 @@ impl Drop for Guard {
         }
         // Somebody killed the guard: what it guarded has lost its parent, but not its environment.
         loop {
-            let left = sys::process::with_environment(ENV_CONTROL, &self.control);
+            let left = sys::process::with_environment(ENV_CONTROL, &self.control().to_string_lossy());
             if !left.into_iter().any(|pid| sys::kill(pid, 9)) {
                 break;
             }

@@ -11,6 +11,7 @@ use super::machine::{Machinery, View};
 use super::pace::Pace;
 use super::sessions::Session;
 use super::sockets::Sockets;
+use super::stage::due;
 use super::tree::{Origin, Pending, ProcessId, Report, Start, Tree, UMASK, comm_of};
 use crate::control::{Answer as Reply, Note, Role, ServerRole, Status, Step, Welcome};
 use crate::manager::{DescriptorId, Exit, Input};
@@ -323,7 +324,7 @@ impl Incident {
         self.pace.count(self.tree.now);
         let role = match (&origin, &self.client) {
             (Origin::Client, Some(client)) => Role::Client(client.clone()),
-            _ => match self.stand_in(&argv) {
+            _ => match due(&mut self.stand_ins, &argv) {
                 Some(role) => Role::Server(Box::new(role)),
                 None => Role::Tool,
             },
@@ -349,23 +350,9 @@ impl Incident {
             mapping: self.layout.mapping.clone(),
             wall_scale: self.clock.wall_scale(),
             hostname: self.machinery.hostname().to_owned(),
+            tells_lines: false,
         };
         self.tree.welcome(id, welcome)
-    }
-
-    /// The stand-in that a command line means, with the start-up time that is due.
-    fn stand_in(&mut self, argv: &[String]) -> Option<ServerRole> {
-        let name = argv.first()?.rsplit('/').next()?;
-        let stand_in = self.stand_ins.iter_mut().find(|stand_in| {
-            stand_in.names.iter().any(|known| known == name)
-                && stand_in.words.iter().all(|word| argv[1..].iter().any(|arg| arg == word))
-        })?;
-        let mut role = stand_in.role.clone();
-        if let Some(span) = stand_in.startup.get(stand_in.starts).or(stand_in.startup.last()) {
-            role.startup = *span;
-        }
-        stand_in.starts += 1;
-        Some(role)
     }
 
     // ---- reports ----
@@ -430,15 +417,9 @@ impl Incident {
                 self.event(EventKind::Refused { unit, pid: own, address, port, errno });
             }
             Note::Request { port, status, error, by, sent } => {
-                let answer = match error.as_str() {
-                    "" => Answer::Status(status),
-                    "refused" => Answer::Refused,
-                    "timeout" => Answer::Timeout,
-                    _ => Answer::Reset,
-                };
-                self.event(EventKind::Request { port, answer, pid: by, sent });
+                self.event(EventKind::Request { port, answer: Answer::of(status, &error), pid: by, sent });
             }
-            Note::Exiting { .. } | Note::Foreign => {}
+            Note::Printed { .. } | Note::Dying { .. } | Note::Exiting { .. } | Note::Foreign => {}
         }
     }
 

@@ -94,7 +94,6 @@ impl Live {
     /// A [`Fault`] if its directory, its guard or its manager cannot begin.
     pub fn boot(setup: Setup, options: &Options) -> Result<Live, Fault> {
         let executable: PathBuf = setup::helper(options.helper.as_deref())?;
-        let directory = tempfile::Builder::new().prefix("relapse-").tempdir()?.keep();
         let mut own: Vec<String> =
             ["/etc/systemd", "/run/systemd", "/var/log", "/home"].iter().map(|&path| path.to_owned()).collect();
         own.extend(setup.directories.iter().cloned());
@@ -116,7 +115,6 @@ impl Live {
                 stall: options.stall,
                 cancel: options.cancel.clone(),
             },
-            &directory,
             executable,
         )?;
         incident.machinery.unknown_accounts = setup.unknown_accounts;

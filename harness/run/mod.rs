@@ -18,6 +18,8 @@ mod quiet;
 mod sessions;
 pub(crate) mod setup;
 mod sockets;
+mod stage;
+mod systemd;
 mod tools;
 mod tree;
 
@@ -31,10 +33,14 @@ use std::time::{Duration, Instant};
 use crate::journal::Journal;
 use crate::report::{Failure, FailureKind, Loop, Outage, Outcome, Verdict};
 use crate::scenario::{Bindings, Command, Scenario, StepKind};
-use crate::time::Span;
-use incident::Incident;
+use crate::time::{IncidentTime, Span};
+use crate::timeline::Timeline;
+use incident::{Incident, StandIn};
 use play::Played;
+use stage::Stage;
+use systemd::OnSystemd;
 
+pub use crate::sys::namespace::own_cgroup;
 pub use clock::ClockKind;
 pub use container::{Container, ContainerSetup, Unavailable};
 pub use live::{CommandId, EndedCommand, Live, Setup as LiveSetup};
@@ -66,6 +72,12 @@ pub enum Fault {
     /// The operating system refused something.
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// There can be no machine for a systemd here.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// A systemd keeps a time of its own.
+    #[error("a real systemd cannot run in lock-step; run with --clock scaled:5 or --clock real")]
+    WallClockOnly,
     /// It was asked to end.
     #[error("the run was asked to end")]
     Canceled,
@@ -111,11 +123,32 @@ pub enum Fault {
     },
 }
 
+/// Who restarts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ManagerKind {
+    /// The manager of this crate.
+    #[default]
+    Embedded,
+    /// The distribution's systemd, booted for the run in namespaces of its own.
+    Systemd,
+}
+
+impl std::fmt::Display for ManagerKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            ManagerKind::Embedded => "embedded",
+            ManagerKind::Systemd => "systemd",
+        })
+    }
+}
+
 /// How to run a scenario.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Which clock.
     pub clock: ClockKind,
+    /// Who restarts; a systemd needs a wall clock.
+    pub manager: ManagerKind,
     /// The executable that serves as helper; found by itself if this program calls [`crate::init`].
     pub helper: Option<PathBuf>,
     /// Keep artefacts below this directory, in one directory per scenario.
@@ -134,6 +167,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             clock: ClockKind::Virtual,
+            manager: ManagerKind::Embedded,
             helper: None,
             artifacts: None,
             keep: false,
@@ -189,10 +223,16 @@ impl Scenario {
     pub fn record(&self, options: &Options) -> Result<Run, Fault> {
         let begin = Instant::now();
         let executable = setup::helper(options.helper.as_deref())?;
-        let directory = tempfile::Builder::new().prefix("relapse-").tempdir()?;
-        // From here on the guard removes it, also when this process is killed.
-        let directory = directory.keep();
-        let mut incident = Incident::begin(self.setup(options), &directory, executable)?;
+        let mut run = match options.manager {
+            ManagerKind::Embedded => self.on_embedded(options, executable)?,
+            ManagerKind::Systemd => self.on_systemd(options, executable)?,
+        };
+        run.outcome.wall_us = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
+        Ok(run)
+    }
+
+    fn on_embedded(&self, options: &Options, executable: PathBuf) -> Result<Run, Fault> {
+        let mut incident = Incident::begin(self.setup(options), executable)?;
         let mut played = Played::default();
         let result = play::play(self, &mut incident, &mut played, options.update);
         let end = incident.now();
@@ -205,19 +245,62 @@ impl Scenario {
         {
             played.failures.insert(0, Failure::other(Fault::Intruder { port }.to_string(), Some(end)));
         }
-        let verdict = verdict(&result, &played, &incident);
+        let console = std::mem::take(&mut played.console);
+        let may_be_late = incident.intruder.is_some() || incident.clock.is_late();
+        let verdict = verdict(&result, &played, may_be_late);
         let timeline = std::mem::take(&mut incident.timeline);
+        let journal = std::mem::replace(&mut incident.machinery.journal, Journal::new(""));
+        let mut run = self.run_of(options, played, verdict, timeline, journal, end);
+        run.directory = options.keep.then(|| incident.layout.directory.clone());
+        if let Some(base) = &options.artifacts {
+            let kept =
+                self.keep_artifacts(base, &incident.stand_ins, |path| incident.layout.read(path), &run, &console)?;
+            run.outcome.artifacts = Some(kept.to_string_lossy().into_owned());
+        }
+        incident.end(options.keep)?;
+        Ok(run)
+    }
+
+    fn on_systemd(&self, options: &Options, executable: PathBuf) -> Result<Run, Fault> {
+        let mut stage = OnSystemd::begin(self.setup(options), self.users(), executable)?;
+        let mut played = Played::default();
+        let result = play::play(self, &mut stage, &mut played, options.update);
+        let end = Stage::now(&mut stage);
+        if let Err(fault) = &result {
+            played.failures.push(Failure::other(fault.to_string(), Some(end)));
+        }
+        let console = std::mem::take(&mut played.console);
+        let verdict = verdict(&result, &played, false);
+        let (timeline, journal) = (stage.take_timeline(), stage.take_journal());
+        let mut run = self.run_of(options, played, verdict, timeline, journal, end);
+        if let Some(base) = &options.artifacts {
+            let kept = self.keep_artifacts(base, stage.stand_ins(), |path| stage.read(path), &run, &console)?;
+            run.outcome.artifacts = Some(kept.to_string_lossy().into_owned());
+        }
+        stage.end()?;
+        Ok(run)
+    }
+
+    fn run_of(
+        &self,
+        options: &Options,
+        played: Played,
+        verdict: Verdict,
+        timeline: Timeline,
+        journal: Journal,
+        end: IncidentTime,
+    ) -> Run {
         let unit = self.unit.clone().unwrap_or_default();
-        let loop_end = played.loop_end.unwrap_or(timeline.events().len());
+        let loop_end = played.loop_end.unwrap_or(timeline.events().len()).min(timeline.events().len());
         let cycles = Some(Loop::of(&timeline.events()[..loop_end], &unit)).filter(|seen| seen.cycles > 0);
-        let mut run = Run {
+        Run {
             outcome: Outcome {
                 scenario: self.source.path().to_owned(),
                 title: self.title.clone(),
                 kind: self.kind.as_str().to_owned(),
                 verdict,
                 clock: options.clock.to_string(),
-                manager: "embedded".to_owned(),
+                manager: options.manager.to_string(),
                 profile: self.settings.profile.version().to_string(),
                 incident: end.since(self.settings.clock),
                 wall_us: 0,
@@ -230,25 +313,33 @@ impl Scenario {
                 timeline,
                 rerun: self.rerun(options),
             },
-            journal: std::mem::replace(&mut incident.machinery.journal, Journal::new("")),
+            journal,
             outputs: played.outputs,
-            directory: options.keep.then(|| directory.clone()),
-        };
-        if let Some(base) = &options.artifacts {
-            let kept = self.keep_artifacts(base, &incident, &run, &played.console)?;
-            run.outcome.artifacts = Some(kept.to_string_lossy().into_owned());
+            directory: None,
         }
-        incident.end(options.keep)?;
-        run.outcome.wall_us = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
-        Ok(run)
+    }
+
+    /// Who programs run as: the operator, and what units say.
+    fn users(&self) -> Vec<String> {
+        let mut users: BTreeSet<String> = [self.settings.user.clone()].into();
+        for unit in self.units() {
+            let named =
+                |line: &str| line.strip_prefix("User=").or_else(|| line.strip_prefix("Group=")).map(str::to_owned);
+            users.extend(unit.text().lines().filter_map(named));
+        }
+        users.into_iter().filter(|user| user.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')).collect()
     }
 
     fn rerun(&self, options: &Options) -> String {
+        let manager = match options.manager {
+            ManagerKind::Embedded => String::new(),
+            other => format!("--manager {other} "),
+        };
         let clock = match options.clock {
             ClockKind::Virtual => String::new(),
             other => format!("--clock {other} "),
         };
-        format!("relapse run {clock}{}", self.source.path())
+        format!("relapse run {manager}{clock}{}", self.source.path())
     }
 
     fn setup(&self, options: &Options) -> setup::Setup {
@@ -325,7 +416,14 @@ impl Scenario {
         ports
     }
 
-    fn keep_artifacts(&self, base: &Path, incident: &Incident, run: &Run, console: &str) -> Result<PathBuf, Fault> {
+    fn keep_artifacts(
+        &self,
+        base: &Path,
+        stand_ins: &[StandIn],
+        read: impl Fn(&str) -> Option<Vec<u8>>,
+        run: &Run,
+        console: &str,
+    ) -> Result<PathBuf, Fault> {
         let name: String = self
             .source
             .path()
@@ -343,11 +441,11 @@ impl Scenario {
         )?;
         std::fs::write(directory.join("console.log"), console)?;
         let mut logs = BTreeSet::new();
-        for stand_in in &incident.stand_ins {
+        for stand_in in stand_ins {
             logs.extend(stand_in.role.log_file.clone());
         }
         for path in logs {
-            if let (Some(bytes), Some(name)) = (incident.layout.read(&path), Path::new(&path).file_name()) {
+            if let (Some(bytes), Some(name)) = (read(&path), Path::new(&path).file_name()) {
                 std::fs::write(directory.join(name), bytes)?;
             }
         }
@@ -355,12 +453,12 @@ impl Scenario {
     }
 }
 
-fn verdict(result: &Result<(), Fault>, played: &Played, incident: &Incident) -> Verdict {
+fn verdict(result: &Result<(), Fault>, played: &Played, may_be_late: bool) -> Verdict {
     match result {
         Err(Fault::Stalled { .. } | Fault::NotInLockstep { .. } | Fault::Deadlock { .. }) => Verdict::Stalled,
         Err(_) => Verdict::Error,
         Ok(()) if played.failures.is_empty() => Verdict::Holds,
-        Ok(()) if incident.intruder.is_some() || incident.clock.is_late() => Verdict::Inconclusive,
+        Ok(()) if may_be_late => Verdict::Inconclusive,
         Ok(()) if played.failed_before_own => Verdict::SetupFailed,
         Ok(()) if played.failures.iter().any(|failure| failure.kind == FailureKind::Error) => Verdict::Error,
         Ok(()) => Verdict::Violated,

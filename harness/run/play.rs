@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::console::CommandOutcome;
 use super::incident::{Incident, Reached, StandIn};
+use super::stage::Stage;
 use super::{Fault, Output};
 use crate::control::{Notify, ServerRole, Sigterm};
 use crate::expect::{Context, Diagnostic, Monitor, Source, Verdict as ClaimVerdict, is_main_start};
@@ -12,6 +13,7 @@ use crate::program::arm_script;
 use crate::report::{ClaimOutcome, Failure, FailureKind, Loop, PhaseOutcome, PhaseState};
 use crate::scenario::{
     Bind, Bindings, Command, Console, Expect, Kind, OnTerm, Program, Says, Scenario, StepKind, When, compare,
+    compare_but_for_numbers,
 };
 use crate::time::{IncidentTime, Span};
 use crate::timeline::EventKind;
@@ -86,7 +88,7 @@ fn minor(version: &str) -> Option<u32> {
 
 struct Player<'a> {
     scenario: &'a Scenario,
-    incident: &'a mut Incident,
+    incident: &'a mut dyn Stage,
     played: &'a mut Played,
     directory: String,
     variables: Bindings,
@@ -103,7 +105,7 @@ struct Player<'a> {
 /// Plays all blocks, or up to the first that fails.
 pub(super) fn play(
     scenario: &Scenario,
-    incident: &mut Incident,
+    incident: &mut dyn Stage,
     played: &mut Played,
     update: bool,
 ) -> Result<(), Fault> {
@@ -143,7 +145,7 @@ impl Player<'_> {
         for (index, step) in scenario.steps.iter().enumerate() {
             self.inherited = index < scenario.inherited;
             if !self.inherited && self.played.loop_end.is_none() && scenario.inherited > 0 {
-                self.played.loop_end = Some(self.incident.timeline.events().len());
+                self.played.loop_end = Some(self.incident.timeline().events().len());
                 if !self.loop_is_short_enough() {
                     return Ok(());
                 }
@@ -152,24 +154,16 @@ impl Player<'_> {
             match &step.kind {
                 StepKind::Program(block) => {
                     let new = stand_in(&block.name, &block.program);
-                    let known = &mut self.incident.stand_ins;
-                    match known.iter_mut().find(|stand_in| stand_in.role.name == block.name) {
-                        // A later description of the same program goes on where the earlier one was.
-                        Some(old) => *old = StandIn { starts: old.starts, ..new },
-                        None => known.push(new),
-                    }
-                    for path in &block.program.path {
-                        self.incident.layout.install(path)?;
-                    }
+                    self.incident.describe(new, &block.program.path)?;
                 }
-                StepKind::Unit(unit) => self.incident.layout.write(&unit.path(), unit.text().as_bytes())?,
+                StepKind::Unit(unit) => self.incident.write_unit(&unit.path(), unit.text())?,
                 StepKind::File(file) => self.incident.write_file(&file.path, file.text(), file.is_shell)?,
                 StepKind::Console(console) => {
                     if !self.console(&step.location.source, console)? {
                         return Ok(());
                     }
                     if !self.inherited {
-                        last_action = Some(self.incident.timeline.events().len());
+                        last_action = Some(self.incident.timeline().events().len());
                     }
                 }
                 StepKind::Expect(expect) => {
@@ -224,7 +218,7 @@ impl Player<'_> {
             return true;
         }
         let unit = self.scenario.unit.clone().unwrap_or_default();
-        let seen = Loop::of(self.incident.timeline.events(), &unit);
+        let seen = Loop::of(self.incident.timeline().events(), &unit);
         let Some(period) = seen.period else { return true };
         match self.scenario.check_absence(period.median) {
             Ok(()) => true,
@@ -240,7 +234,7 @@ impl Player<'_> {
     fn check_cycles(&mut self, since: Option<usize>) {
         let (Some(since), Some(unit)) = (since, &self.scenario.unit) else { return };
         let starts =
-            self.incident.timeline.events().iter().skip(since).filter(|event| is_main_start(event, unit)).count();
+            self.incident.timeline().events().iter().skip(since).filter(|event| is_main_start(event, unit)).count();
         if starts < 3 {
             let last = self.scenario.steps.last().map_or(0..0, |step| step.location.span.clone());
             let message =
@@ -289,13 +283,13 @@ impl Player<'_> {
         };
         if let Some(at) = at {
             let now = self.incident.now();
-            if self.incident.clock.is_virtual()
+            if self.incident.is_virtual()
                 && let Some(error) = self.scenario.late(console, now)
             {
                 self.fail(Failure::of_error(&error, Some(now)));
                 return Ok(false);
             }
-            self.incident.run_until(at, |_| false)?;
+            self.incident.wait_until(at)?;
         }
         for command in &console.commands {
             self.commands += 1;
@@ -346,7 +340,11 @@ impl Player<'_> {
         now: IncidentTime,
     ) -> bool {
         let place = command.location.span.clone();
-        let compared = compare(&command.output, &outcome.output, &self.variables);
+        let compared = if self.incident.prints_to_the_letter() {
+            compare(&command.output, &outcome.output, &self.variables)
+        } else {
+            compare_but_for_numbers(&command.output, &outcome.output, &self.variables)
+        };
         if outcome.status != command.status {
             let mut failure = Failure::of_status(source, place, command.status, outcome.status, now);
             if let Err(mismatch) = compared {
@@ -370,13 +368,14 @@ impl Player<'_> {
 
     /// True if all claims of the block hold.
     fn expect(&mut self, expect: &Expect) -> Result<bool, Fault> {
-        let now = self.incident.now();
+        let now = self.incident.settle()?;
         let context = Context {
             unit: self.scenario.unit.clone().unwrap_or_default(),
             vars: self.variables.clone(),
             budget: self.scenario.settings.budget,
+            slack: self.incident.slack(),
         };
-        let mut monitor = match Monitor::begin(&expect.claims, context, &self.incident.timeline, now) {
+        let mut monitor = match Monitor::begin(&expect.claims, context, self.incident.timeline(), now) {
             Ok(monitor) => monitor,
             Err(diagnostic) => {
                 self.fail(Failure::of_document(&expect.source, diagnostic, Some(now)));
@@ -385,11 +384,11 @@ impl Player<'_> {
         };
         while monitor.is_open() && !monitor.is_violated() {
             let Some(deadline) = monitor.next_deadline() else { break };
-            let reached = self.incident.run_until(deadline, |incident| {
-                monitor.follow(&incident.timeline);
+            let reached = self.incident.go_on(deadline, &mut |timeline| {
+                monitor.follow(timeline);
                 !monitor.is_open() || monitor.is_violated()
             })?;
-            monitor.follow(&self.incident.timeline);
+            monitor.follow(self.incident.timeline());
             if reached == Reached::Limit {
                 let now = self.incident.now();
                 monitor.advance(now);

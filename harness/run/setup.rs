@@ -76,9 +76,11 @@ pub(super) fn helper(explicit: Option<&Path>) -> io::Result<PathBuf> {
 
 impl Incident {
     /// Makes the run's directory, leases ports, starts the guard.
-    pub(super) fn begin(setup: Setup, directory: &Path, executable: PathBuf) -> Result<Incident, Fault> {
-        let guard = Guard::start(&executable, directory, &directory.join("control"), None)?;
-        let layout = Layout::new(directory, executable, &setup.ports, setup.own_paths)?;
+    pub(super) fn begin(setup: Setup, executable: PathBuf) -> Result<Incident, Fault> {
+        // It makes the run's directory and removes it, also when this process is killed.
+        let guard = Guard::start(&executable, None)?;
+        let directory = guard.directory().to_owned();
+        let layout = Layout::new(&directory, executable, &setup.ports, setup.own_paths)?;
         for path in &setup.directories {
             layout.make_directory(path)?;
         }

@@ -36,7 +36,7 @@ use crate::expect::{Claim, Location, Source};
 pub use console::{Command, Console, Line, When};
 pub use error::Error;
 pub use load::Loader;
-pub use output::{Bindings, Mismatch, compare, update};
+pub use output::{Bindings, Mismatch, compare, compare_but_for_numbers, update};
 pub use settings::{Bind, Client, Kind, OnTerm, Program, Says, Settings, Startup};
 pub use shell::{Scan, Target, scan};
 

@@ -35,6 +35,12 @@ pub fn close<T>(descriptors: T) {
     drop(descriptors);
 }
 
+/// Microseconds of real time since 1970.
+pub fn real_time() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+}
+
 /// Sends a signal to one process; `false` if it is gone or the number is no signal. 0 only looks.
 pub fn kill(pid: i32, signal: i32) -> bool {
     if pid <= 1 {

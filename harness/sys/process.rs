@@ -122,6 +122,13 @@ pub fn argv(pid: i32) -> Vec<String> {
     bytes.split(|b| *b == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
 }
 
+/// How the process is numbered in its own namespace of PIDs (proc_pid_status(5), `NSpid`).
+pub fn innermost_pid(pid: i32) -> Option<u32> {
+    let status = read_small(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+    line.split_ascii_whitespace().next_back()?.parse().ok()
+}
+
 /// The kernel's name of a process.
 pub fn comm(pid: i32) -> String {
     read_small(format!("/proc/{pid}/comm")).unwrap_or_default().trim_end().to_owned()

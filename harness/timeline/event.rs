@@ -42,6 +42,18 @@ pub enum Answer {
     Reset,
 }
 
+impl Answer {
+    /// What a client says: an HTTP status, or in a word why there is none.
+    pub(crate) fn of(status: u16, error: &str) -> Answer {
+        match error {
+            "" => Answer::Status(status),
+            "refused" => Answer::Refused,
+            "timeout" => Answer::Timeout,
+            _ => Answer::Reset,
+        }
+    }
+}
+
 /// The kinds of events.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]

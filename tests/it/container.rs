@@ -18,6 +18,11 @@ fn boot(setup: &ContainerSetup) -> Option<Container> {
     }
 }
 
+/// Whether a machine with systemd can be booted here; panics if it must be.
+pub fn available() -> bool {
+    boot(&setup()).is_some()
+}
+
 fn setup() -> ContainerSetup {
     ContainerSetup::new(env!("CARGO_BIN_EXE_relapse").into())
 }

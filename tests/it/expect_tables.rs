@@ -111,7 +111,7 @@ pub fn event_of(text: &str) -> EventKind {
 pub fn context(budget: &str) -> Context {
     let vars = [("MANUAL", "7"), ("OTHER", "8"), ("WORD", "active")];
     let vars = vars.iter().map(|(name, word)| ((*name).to_owned(), (*word).to_owned())).collect();
-    Context { unit: UNIT.into(), vars, budget: Span::parse(budget).expect("a span") }
+    Context { unit: UNIT.into(), vars, budget: Span::parse(budget).expect("a span"), slack: Span::ZERO }
 }
 
 /// A request is sent when it is answered, unless the timeline says otherwise.

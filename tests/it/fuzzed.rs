@@ -132,7 +132,7 @@ pub fn claims(data: &[u8]) {
         }
     }
     let vars = ["PID", "A", "B", "NEW", "OLD"].iter().map(|name| ((*name).to_owned(), "100".to_owned())).collect();
-    let context = Context { unit: "a.service".into(), vars, budget: Span::from_secs(60) };
+    let context = Context { unit: "a.service".into(), vars, budget: Span::from_secs(60), slack: Span::ZERO };
     let timeline = timeline();
     let Ok(mut monitor) = Monitor::begin(&claims, context, &Timeline::default(), NOW) else { return };
     monitor.follow(&timeline);

@@ -34,6 +34,7 @@ mod manager_versions;
 mod normal;
 mod notify;
 mod notify_server;
+mod on_systemd;
 mod pid_file;
 mod recorded_types;
 mod report;

@@ -48,7 +48,8 @@ fn outcome(starts: &[u64]) -> Outcome {
     let block = DOCUMENT.find("3x").expect("a claim")..DOCUMENT.len() - "```\n".len();
     let claims = parse(DOCUMENT, block).expect("claims");
     let timeline = attempts(starts);
-    let context = Context { unit: UNIT.into(), vars: Default::default(), budget: Span::from_secs(600) };
+    let context =
+        Context { unit: UNIT.into(), vars: Default::default(), budget: Span::from_secs(600), slack: Span::ZERO };
     let mut monitor = Monitor::begin(&claims, context, &Timeline::default(), START).expect("a block");
     monitor.follow(&timeline);
     let phase = |title: &str, state, from, to, commands, claims| PhaseOutcome {

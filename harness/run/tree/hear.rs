@@ -140,7 +140,7 @@ impl Tree {
                 process.has_children = true;
                 self.untracked = true;
             }
-            ToRun::Note { note, written } => process.notes.push((note, written)),
+            ToRun::Note { note, written, .. } => process.notes.push((note, written)),
             // What it said before its end is heard after it: it does nothing any more.
             _ if process.end.is_some() => {}
             ToRun::Wait { seq, deadline, cpu, connections, .. } => {
