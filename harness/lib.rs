@@ -30,6 +30,7 @@
 //! never by polling. [`report`] shows what came of it.
 
 pub mod cli;
+pub mod conform;
 pub mod control;
 pub mod ctl;
 pub mod expect;

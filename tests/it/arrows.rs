@@ -20,6 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sys", &[]),
     // What a machine is made of is said to its keeper.
     ("control", &["sys"]),
+    ("conform", &["run", "sys", "unit", "manager", "journal", "control"]),
 ];
 
 const PURE: &[&str] =

@@ -31,7 +31,6 @@ mod manager_shell;
 mod manager_sockets;
 mod manager_tables;
 mod manager_versions;
-mod normal;
 mod notify;
 mod notify_server;
 mod on_systemd;

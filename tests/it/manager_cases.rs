@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use relapse::conform::{Answer, Said, compare, hear};
 use relapse::manager::{Config, JobMode, JobVerb, KillWhom, Message, Reply, Request, RequestErrorKind, Spawn};
 use relapse::time::Span;
 use relapse::unit::{FileEntry, Files, Profile, signal};
 use relapse::world::{Act, Happened, Launch, Machine, World};
 use serde_json::Value;
 
-use crate::cases::{self, DIR, Said, text};
+use crate::cases::{self, DIR, text};
 use crate::manager::BOOT;
 use crate::manager_shell::{launch, shell};
 
@@ -295,15 +296,20 @@ impl<'a> Run<'a> {
             .map(|(at, message)| Said {
                 at_ms: *at,
                 priority: message.priority,
-                unit: self.unit.clone(),
+                units: vec![self.unit.clone()],
                 text: message.text.clone(),
                 message_id: message.message_id.map(str::to_owned),
-                invocation: message.invocation_id.as_deref().map(str::to_owned),
+                invocations: message.invocation_id.iter().map(|id| id.to_string()).collect(),
                 fields: message.fields.iter().map(|(name, value)| ((*name).to_owned(), value.to_string())).collect(),
                 by_child: message.child.is_some(),
             })
             .collect();
-        cases::compare_messages(self.case, &said, &mut self.wrong);
+        let recording = cases::recording(self.case);
+        let (messages, child_messages) = hear(&recording.case, said);
+        let ours = Answer { messages, child_messages, ..Answer::default() };
+        let mut wrong = Vec::new();
+        compare::compare_messages(&recording.expected, &ours, &mut wrong);
+        self.wrong.extend(wrong.iter().map(ToString::to_string));
     }
 }
 

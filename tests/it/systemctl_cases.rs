@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use relapse::conform::{Ended, TOLERANCE_MS, Times, compare};
 use relapse::ctl::systemctl::{Step, Systemctl};
 use relapse::ctl::{JobInfo, Output, UnitProcess, View};
 use relapse::journal::{Journal, Machine, ManagerLine};
@@ -13,7 +14,7 @@ use relapse::unit::{FileEntry, Files, Profile};
 use relapse::world::{Act, Happened, Launch, Reaction, World};
 use serde_json::Value;
 
-use crate::cases::{self, DIR, TOLERANCE_MS, text};
+use crate::cases::{self, DIR, text};
 use crate::manager::BOOT;
 use crate::manager_cases::{program, script_marker};
 use crate::manager_shell::launch;
@@ -239,18 +240,19 @@ impl<'a> Run<'a> {
         }
         let last = commands.iter().filter_map(|command| command["end_ms"][1].as_u64()).max().unwrap_or(0);
         self.advance(self.origin + Span::from_millis(last + 2 * TOLERANCE_MS));
+        let expected = cases::recording(self.case).expected;
         let mut wrong = Vec::new();
         for typed in &self.typed {
-            let (line, command) = (text(&actions[typed.index], "cmd"), &commands[typed.index]);
-            let output = typed.output.as_ref().map(|(at_ms, output)| cases::Printed {
-                at_ms: *at_ms,
-                code: output.code,
-                stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-                stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            let ours = typed.output.as_ref().map_or_else(Ended::default, |(at_ms, output)| Ended {
+                rc: Some(output.code),
+                out: String::from_utf8_lossy(&output.stdout).into_owned(),
+                err: String::from_utf8_lossy(&output.stderr).into_owned(),
+                end_ms: Some(Times::at(*at_ms)),
             });
-            cases::compare_command(line, command, output.as_ref(), &mut wrong);
+            let line = text(&actions[typed.index], "cmd");
+            compare::compare_command(line, &expected.commands[typed.index], &ours, &mut wrong);
         }
-        wrong
+        wrong.iter().map(ToString::to_string).collect()
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is taken out of a text because it is another in every run: PIDs, moments, numbers of jobs.
 //!
-//! `fixtures/systemd/record/normal.py` does the same to what systemd printed.
+//! `fixtures/systemd/record/normal.py` does the same to what systemd printed for the recordings.
 
 use std::sync::LazyLock;
 
