@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand.
 
 mod analyze;
+mod conform;
 mod run;
 
 use std::process::ExitCode;
@@ -26,6 +27,8 @@ enum Command {
     /// Look at unit files, time spans and exit statuses as systemd-analyze does
     #[command(subcommand)]
     Analyze(analyze::Command),
+    /// Run generated units on the embedded manager and on a real systemd, and compare
+    Conform(conform::Args),
 }
 
 /// Reads the command line and does what it says.
@@ -42,5 +45,6 @@ pub fn main() -> ExitCode {
     ExitCode::from(match cli.command {
         Command::Run(args) => run::main(&args),
         Command::Analyze(command) => analyze::main(&command),
+        Command::Conform(args) => conform::main(&args),
     })
 }

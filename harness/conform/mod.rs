@@ -8,6 +8,7 @@
 mod case;
 pub mod compare;
 pub mod embedded;
+pub mod generate;
 pub mod normal;
 mod said;
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::invocation::InvocationId;
 use super::text::Text;
 use crate::time::{IncidentTime, Span};
-use crate::unit::{Files, Profile, Socket, Syslog};
+use crate::unit::{Context, Files, Profile, Socket, Syslog};
 
 pub use request::*;
 
@@ -86,6 +86,10 @@ pub trait Host {
     fn has_account(&self, name: &str) -> bool {
         let _ = name;
         true
+    }
+    /// What `%`-specifiers in unit files say of the machine.
+    fn specifiers(&self) -> Context {
+        Context::default()
     }
 }
 

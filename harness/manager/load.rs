@@ -13,9 +13,7 @@ use super::step::Step;
 use super::text::Text;
 use super::{Manager, builtin};
 use crate::time::IncidentTime;
-use crate::unit::{
-    CollectMode, ExecCommand, FileEntry, Files, Index, LoadState, Loader, Profile, SEARCH_PATH, Service, Unit,
-};
+use crate::unit::{CollectMode, ExecCommand, FileEntry, Files, Index, LoadState, Loader, SEARCH_PATH, Service, Unit};
 
 /// The commands of one list.
 pub(super) fn commands(config: &Service, role: ExecRole) -> &[ExecCommand] {
@@ -31,8 +29,8 @@ pub(super) fn commands(config: &Service, role: ExecRole) -> &[ExecCommand] {
 }
 
 /// Reads a unit from the unit directories, or from what the distribution ships.
-fn definition(files: &Files, index: &Index, name: &str, profile: Profile) -> Unit {
-    let unit = Loader::new(profile).load_from(files, index, name);
+fn definition(files: &Files, index: &Index, name: &str, loader: &Loader) -> Unit {
+    let unit = loader.load_from(files, index, name);
     // A slice needs no file to be there.
     let has_files = unit.fragment_path.is_some() || !unit.drop_in_paths.is_empty();
     if unit.load_state != LoadState::NotFound && (has_files || !name.ends_with(".slice")) {
@@ -113,7 +111,7 @@ impl Manager {
         }
         // Only a unit that loaded well is searched for drop-ins; to the others every drop-in they had looks gone.
         let now = if unit.is_loaded() {
-            definition(files, &Index::of(files), &unit.name, self.config.profile).drop_in_paths
+            definition(files, &Index::of(files), &unit.name, &Loader::new(self.config.profile)).drop_in_paths
         } else {
             Vec::new()
         };
@@ -172,9 +170,14 @@ impl Step<'_> {
         wanted
     }
 
+    /// Reads units as this version does on this machine.
+    fn loader(&self) -> Loader {
+        Loader::new(self.m.config.profile).context(self.host.specifiers())
+    }
+
     /// Reads one unit's file and makes it present, without what it refers to.
     fn read(&mut self, index: &Index, name: &str) -> UnitId {
-        let def = definition(self.host.unit_files(), index, name, self.m.config.profile);
+        let def = definition(self.host.unit_files(), index, name, &self.loader());
         let unit = self.slot(&def.name);
         for alias in def.aliases.iter().map(String::as_str).chain([name]) {
             self.m.names.insert(alias.into(), unit);
@@ -320,10 +323,10 @@ impl Step<'_> {
             .map(|index| UnitId(u32::try_from(index).unwrap_or(u32::MAX)))
             .filter(|u| self.unit(*u).present)
             .collect();
-        let index = Index::of(self.host.unit_files());
+        let (index, loader) = (Index::of(self.host.unit_files()), self.loader());
         for &unit in &present {
             let name = self.unit(unit).name.clone();
-            let mut def = definition(self.host.unit_files(), &index, &name, self.m.config.profile);
+            let mut def = definition(self.host.unit_files(), &index, &name, &loader);
             // An alias that now leads elsewhere does not rename what runs.
             def.name = name.to_string();
             self.define(unit, def);

@@ -217,8 +217,14 @@ impl Step<'_> {
         if let Some(message) = missing {
             return Err(error(RequestErrorKind::Failed, message));
         }
-        let processes = self.host.processes(&self.unit(unit).name.clone());
-        let comm = |pid| processes.iter().find(|p| p.pid == pid).map_or("n/a", |p| p.comm.as_str());
+        let name = self.unit(unit).name.clone();
+        let (processes, waiting) = (self.host.processes(&name), self.m.waiting_children(&name));
+        let comm = |pid| {
+            // A child that has not become its program calls itself after it.
+            let child = waiting.iter().find(|(child, _)| *child == pid).map(|(_, comm)| comm);
+            let comm = processes.iter().find(|p| p.pid == pid).map(|p| &p.comm).or(child);
+            comm.map_or("n/a", String::as_str)
+        };
         let word = crate::unit::signal::name(signal);
         for (pid, role) in [(control, "control"), (main, "main")] {
             let wanted = match whom {

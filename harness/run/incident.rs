@@ -110,6 +110,7 @@ impl Incident {
             spent: &self.machinery.spent,
             next_pid: &self.next_pid,
             unknown_accounts: &self.machinery.unknown_accounts,
+            machine: &self.machinery.machine,
         }
     }
 
@@ -192,7 +193,7 @@ impl Incident {
                 self.tree.settle()?;
                 // Of those who talk to each other, one may have been woken and not have said so: what it does now
                 // belongs to what they have done, whoever is quicker.
-                if self.tree.somebody_talks() && !self.tree.confirm()? {
+                if self.tree.somebody_talks() && !self.tree.confirm()? || !self.tree.signals_noticed()? {
                     continue;
                 }
             } else {

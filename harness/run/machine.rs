@@ -18,7 +18,7 @@ use crate::manager::{
 use crate::program::{PASS_ON, arm_shell};
 use crate::time::{IncidentTime, Span};
 use crate::timeline::EventKind;
-use crate::unit::{Files, Profile, Syslog};
+use crate::unit::{Context, Files, Profile, Syslog};
 
 /// Properties that change all the time or say what other events say: they are not part of the timeline.
 fn is_noise(name: &str) -> bool {
@@ -172,6 +172,7 @@ pub(super) struct View<'a> {
     pub(super) spent: &'a HashMap<String, Span>,
     pub(super) next_pid: &'a Cell<u32>,
     pub(super) unknown_accounts: &'a BTreeSet<String>,
+    pub(super) machine: &'a Machine,
 }
 
 impl Host for View<'_> {
@@ -229,6 +230,11 @@ impl Host for View<'_> {
         // Whoever is named in User= or Group= is there, if nothing else is said: the host's accounts do not count.
         !self.unknown_accounts.contains(name)
     }
+
+    fn specifiers(&self) -> Context {
+        let Machine { hostname, machine_id, boot_id, .. } = self.machine.clone();
+        Context { host_name: hostname, machine_id, boot_id, ..Context::default() }
+    }
 }
 
 impl Incident {
@@ -258,6 +264,7 @@ impl Incident {
                 spent: &self.machinery.spent,
                 next_pid: &self.next_pid,
                 unknown_accounts: &self.machinery.unknown_accounts,
+                machine: &self.machinery.machine,
             };
             // What changes without any effect is what clients and notifications set.
             let silent = matches!(input, Input::Request { .. } | Input::Notify { .. } | Input::Boot);

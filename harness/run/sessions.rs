@@ -197,6 +197,7 @@ impl Incident {
                         spent: &self.machinery.spent,
                         next_pid: &self.next_pid,
                         unknown_accounts: &self.machinery.unknown_accounts,
+                        machine: &self.machinery.machine,
                     },
                 }),
             };

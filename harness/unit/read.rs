@@ -235,6 +235,10 @@ impl<'a> Draft<'a> {
         match stop {
             Stop::BadSetting => {
                 self.log_unit(5, "Unit configuration has fatal error, unit will not be started.");
+                if let Some(service) = &mut self.unit.service {
+                    service.service_type = self.service_type.unwrap_or_default();
+                    service.is_untyped = self.service_type.is_none();
+                }
                 self.refuse_load();
             }
             Stop::Error(errno) => {

@@ -13,6 +13,9 @@ use crate::time::Span;
 #[expect(missing_docs, reason = "each field is the key of the same name")]
 pub struct Service {
     pub service_type: ServiceType,
+    /// Nobody has said what type it is: reading stopped at a fatal error before Type=, and systemd makes one up only for
+    /// units that it could read.
+    pub is_untyped: bool,
     pub exit_type: ExitType,
     pub restart: Restart,
     pub restart_mode: RestartMode,
@@ -92,6 +95,7 @@ impl Default for Service {
     fn default() -> Self {
         Self {
             service_type: ServiceType::Simple,
+            is_untyped: false,
             exit_type: ExitType::Main,
             restart: Restart::No,
             restart_mode: RestartMode::Normal,

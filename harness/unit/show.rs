@@ -271,7 +271,7 @@ impl Lines {
 }
 
 fn service_lines(service: &Service, profile: Profile, out: &mut Lines) {
-    out.add("Type", service.service_type);
+    out.add("Type", if service.is_untyped { "" } else { service.service_type.as_str() });
     out.add("ExitType", service.exit_type);
     out.add("Restart", service.restart);
     out.add("PIDFile", service.pid_file.as_deref().unwrap_or_default());

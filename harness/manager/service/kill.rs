@@ -78,7 +78,11 @@ impl Step<'_> {
         if main == 0 && control == 0 && !everyone {
             return false;
         }
-        let processes = self.host.processes(&self.unit(unit).name);
+        let name = self.unit(unit).name.clone();
+        let mut processes = self.host.processes(&name);
+        // Children that have not become their programs call themselves after them.
+        let waiting = self.m.waiting_children(&name).into_iter();
+        processes.extend(waiting.map(|(pid, comm)| Process { pid, comm, parent: 1 }));
         let mut wait = false;
         for pid in [main, control] {
             if pid != 0 {

@@ -215,6 +215,8 @@ pub(in crate::run) struct Tree {
     cancel: Cancel,
     /// Somebody listens in another's place: who connects need not wait for an answer.
     connections_expected: bool,
+    /// Whether a signal was sent that somebody who waits may not have noticed yet.
+    signalled: bool,
     pub(in crate::run) now: IncidentTime,
     /// The file of our `kill`, and one with the shell function that calls it.
     kill_command: String,
@@ -259,6 +261,7 @@ impl Tree {
             looked: None,
             cancel,
             connections_expected: false,
+            signalled: false,
             now,
             kill_command,
             kill_function,
@@ -414,6 +417,7 @@ impl Tree {
             // The signal must be pending before anything is decided on.
             self.guard.sync()?;
             self.foreign.disturbed();
+            self.signalled = true;
             if signal == SIGKILL
                 && let Some(process) = self.processes.get_mut(&id)
             {

@@ -191,6 +191,14 @@ impl Tree {
         Ok(!flight.is_some_and(|flight| self.foreign.in_flight(flight)))
     }
 
+    /// Has everybody noticed what was sent to them? Of several who were sent a signal at once, one may have ended before
+    /// another has so much as woken up; who is left must not depend on it. False if somebody runs again.
+    pub(in crate::run) fn signals_noticed(&mut self) -> Result<bool, Fault> {
+        let noticed = !self.signalled || self.confirm()?;
+        self.signalled &= !noticed;
+        Ok(noticed)
+    }
+
     /// Asks everybody who waits whether anything is pending. False if somebody runs again.
     pub(in crate::run) fn confirm(&mut self) -> Result<bool, Fault> {
         self.generation += 1;
