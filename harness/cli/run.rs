@@ -223,13 +223,13 @@ fn not_begun(scenario: &Scenario, fault: &Fault, args: &Args) -> Outcome {
 }
 
 /// Machine formats go to standard output.
-fn say(text: &str) {
+pub(super) fn say(text: &str) {
     let mut out = io::stdout().lock();
     // A reader that went away is not our error.
     let _ = writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush());
 }
 
-fn complain(text: &str) {
+pub(super) fn complain(text: &str) {
     let _ = writeln!(io::stderr(), "{}", text.trim_end());
 }
 
@@ -272,7 +272,7 @@ fn walk(directory: &Path, found: &mut Vec<PathBuf>) -> Result<(), String> {
 static SIGNAL: LazyLock<Arc<AtomicUsize>> = LazyLock::new(Arc::default);
 
 /// SIGINT, SIGTERM and SIGHUP end the runs in good order: the processes of every run are gone before we are.
-fn watch_signals(cancel: &Cancel) {
+pub(super) fn watch_signals(cancel: &Cancel) {
     for signal in [Signal::SIGHUP, Signal::SIGTERM, Signal::SIGINT] {
         let number = signal as usize;
         // Only a signal that the kernel does not know could be refused.

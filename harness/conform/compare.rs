@@ -23,6 +23,8 @@ pub enum Kind {
     End,
     /// How often the program ran.
     Runs,
+    /// The embedded manager's run did not come to its end.
+    Fault,
 }
 
 /// A difference: theirs is what systemd did, ours what the embedded manager does.
@@ -34,6 +36,18 @@ pub struct Difference {
     pub subject: String,
     /// All of it.
     pub text: String,
+}
+
+impl Difference {
+    /// There is no answer of ours.
+    pub(super) fn fault(text: &str) -> Self {
+        Self { kind: Kind::Fault, subject: String::new(), text: format!("the run of the embedded manager: {text}") }
+    }
+
+    /// Whether it is the same thing that went wrong, if perhaps at another moment.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.subject == other.subject
+    }
 }
 
 impl fmt::Display for Difference {
@@ -137,8 +151,7 @@ pub fn compare_command(line: &str, theirs: &Ended, ours: &Ended, wrong: &mut Vec
     };
     for (theirs, ours) in [(&theirs.out, &ours.out), (&theirs.err, &ours.err)] {
         // Those of a recording are normal but for the blanks of JSON.
-        let theirs = normal::printed(line, theirs);
-        let ours = normal::printed(line, &ours.replace(DIR, "@DIR@"));
+        let (theirs, ours) = (visible(line, theirs), visible(line, ours));
         if ours.trim_end() != theirs.trim_end() {
             let verb = line.split(" -p ").next().unwrap_or(line);
             let text = format!("{verb}: (- we, + systemd)\n{}", differing_lines(&ours, &theirs));
@@ -148,6 +161,11 @@ pub fn compare_command(line: &str, theirs: &Ended, ours: &Ended, wrong: &mut Vec
     if !theirs_end.near(ours_end, TOLERANCE_MS) {
         differs(Kind::End, format!("{line}: ends at {ours_end} ms, not {theirs_end}"));
     }
+}
+
+/// What a command printed as it is compared.
+pub(super) fn visible(line: &str, text: &str) -> String {
+    normal::printed(line, &text.replace(DIR, "@DIR@"))
 }
 
 /// A message in one line, without its moment.

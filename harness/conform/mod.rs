@@ -5,12 +5,19 @@
 //! hold nothing that is another in every run ([`normal`]), so that two takes of a case, and the two managers, can be
 //! compared word by word. The recordings in `fixtures/systemd/cases*.jsonl` are such cases and answers.
 
+pub mod agree;
 mod case;
 pub mod compare;
 pub mod embedded;
 pub mod generate;
+mod known;
+pub mod machine;
 pub mod normal;
 mod said;
+pub mod session;
+pub mod show;
+pub mod shrink;
+pub mod table;
 
 pub use case::{Act, Action, Answer, Case, Ended, Message, Recording, Recordings, Times};
 pub use compare::{Difference, Kind};

@@ -57,7 +57,7 @@ pub(crate) fn can_be_helper() {
 
 /// The executable that serves as helper: an explicit one, this program if it called `init`, or the binary that cargo
 /// has built beside the tests.
-pub(super) fn helper(explicit: Option<&Path>) -> io::Result<PathBuf> {
+pub(crate) fn helper(explicit: Option<&Path>) -> io::Result<PathBuf> {
     if let Some(path) = explicit {
         return path.canonicalize();
     }

@@ -75,6 +75,12 @@ pub fn case(seed: u64, number: u64) -> Case {
     maker.case(family, format!("{seed}/{number}"))
 }
 
+/// The case of this name.
+pub fn named(id: &str) -> Option<Case> {
+    let (seed, number) = id.strip_prefix('g')?.split_once('n')?;
+    Some(case(seed.parse().ok()?, number.parse().ok()?)).filter(|case| case.id == id)
+}
+
 /// Makes cases of one kind.
 type Family = fn(&mut Maker);
 
