@@ -234,7 +234,7 @@ pub(super) fn complain(text: &str) {
 }
 
 /// Scenario files in a stable order: what is named, and every `.md` but README.md below directories.
-fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
+pub(super) fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
     let mut found = Vec::new();
     for path in paths {
         if path.is_dir() {

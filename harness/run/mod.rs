@@ -270,7 +270,7 @@ impl Scenario {
             played.failures.push(Failure::other(fault.to_string(), Some(end)));
         }
         let console = std::mem::take(&mut played.console);
-        let verdict = verdict(&result, &played, false);
+        let verdict = verdict(&result, &played, stage.is_late());
         let (timeline, journal) = (stage.take_timeline(), stage.take_journal());
         let mut run = self.run_of(options, played, verdict, timeline, journal, end);
         if let Some(base) = &options.artifacts {

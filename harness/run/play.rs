@@ -250,11 +250,12 @@ impl Player<'_> {
     fn check_answers(&mut self) {
         let mut first: BTreeMap<&str, &str> = BTreeMap::new();
         let (mut repeated, mut differs) = (false, false);
+        let to_the_letter = self.incident.prints_to_the_letter() || !self.scenario.settings.cannot_tell;
         for (command, answer) in &self.answers {
             match first.get(command.as_str()) {
                 Some(before) => {
                     repeated = true;
-                    differs |= before != answer;
+                    differs |= if to_the_letter { before != answer } else { is_other(before, answer) };
                 }
                 None => {
                     first.insert(command, answer);
@@ -405,6 +406,12 @@ impl Player<'_> {
         }
         Ok(!monitor.is_violated())
     }
+}
+
+/// Whether answers differ in more than their numbers.
+fn is_other(one: &str, other: &str) -> bool {
+    let words = |text: &str| text.split(|c: char| c.is_ascii_digit() || c.is_whitespace()).collect::<String>();
+    words(one) != words(other)
 }
 
 impl Incident {

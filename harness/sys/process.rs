@@ -129,6 +129,17 @@ pub fn innermost_pid(pid: i32) -> Option<u32> {
     line.split_ascii_whitespace().next_back()?.parse().ok()
 }
 
+/// When a process was begun, in microseconds of real time since 1970. The kernel knows it to the hundredth of a second;
+/// this is the middle of that.
+pub fn born(pid: i32) -> Option<u64> {
+    let ticks = look(pid)?.start;
+    let up = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).ok()?;
+    let up = u64::try_from(up.tv_sec()).ok()? * 1_000_000 + u64::try_from(up.tv_nsec()).ok()? / 1000;
+    // proc_pid_stat(5): in clock ticks since the boot, of which a second has a hundred wherever Linux runs.
+    let age = up.saturating_sub(ticks * 10_000 + 5_000);
+    Some(super::real_time().saturating_sub(age))
+}
+
 /// The kernel's name of a process.
 pub fn comm(pid: i32) -> String {
     read_small(format!("/proc/{pid}/comm")).unwrap_or_default().trim_end().to_owned()

@@ -262,6 +262,9 @@ impl OnSystemd {
             }
         }
         let now = self.clock.now();
+        if let Some(deadline) = self.links.deadline().filter(|deadline| *deadline <= now) {
+            self.clock.reach(deadline);
+        }
         self.links.wake(now);
         for (link, said) in self.links.hear(now)? {
             self.said(link, said)?;
@@ -373,7 +376,8 @@ impl OnSystemd {
             self.hold(at, event);
         }
         self.processes.insert(link, Process { pid, unit, server, end: None });
-        let now = self.clock.now();
+        // What the machine took to start it is no time of the incident's.
+        let now = self.incident_time(crate::sys::process::born(host).unwrap_or(at).clamp(self.begin, at));
         self.links.welcome(
             link,
             Welcome {
@@ -517,6 +521,11 @@ impl OnSystemd {
     /// The content of one of the machine's files.
     pub(super) fn read(&self, path: &str) -> Option<Vec<u8>> {
         fs::read(self.below(path)).ok()
+    }
+
+    /// Whether this host was too slow for what did not come to mean anything.
+    pub(super) fn is_late(&self) -> bool {
+        self.clock.is_late()
     }
 
     pub(super) fn stand_ins(&self) -> &[StandIn] {

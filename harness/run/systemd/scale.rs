@@ -1,4 +1,5 @@
-//! Durations of units on a clock that runs N times as fast: a drop-in for each unit that sets any, and the defaults.
+//! What a machine cannot do as a unit says, in a drop-in for each: durations on a clock that runs N times as fast, and
+//! users where there is but one.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -32,11 +33,13 @@ pub(super) fn manager(factor: u64) -> Vec<String> {
 pub(super) struct Scale {
     factor: u64,
     profile: Profile,
+    /// Whether the machine knows users. In a user namespace of somebody without privileges there is but one.
+    users: bool,
 }
 
 impl Scale {
     pub(super) fn new(factor: u64, profile: Profile) -> Scale {
-        Scale { factor, profile }
+        Scale { factor, profile, users: nix::unistd::geteuid().is_root() }
     }
 
     /// The unit as its files say, without the drop-ins of ours.
@@ -46,7 +49,7 @@ impl Scale {
 
     /// Writes the drop-ins anew where the files say something else now.
     pub(super) fn write(&self, root: &Path) -> io::Result<()> {
-        if self.factor == 1 {
+        if self.factor == 1 && self.users {
             return Ok(());
         }
         let files = files(root)?;
@@ -69,7 +72,7 @@ impl Scale {
     /// Every duration that is not the default one, N times as fast.
     fn drop_in(&self, unit: &Unit) -> String {
         let scaled = |name: &str, span: Span, default: Span| {
-            let says = span != default && !span.is_infinite() && !span.is_zero();
+            let says = self.factor > 1 && span != default && !span.is_infinite() && !span.is_zero();
             if says { format!("{name}={}us\n", span.as_micros() / self.factor) } else { String::new() }
         };
         let limit = unit.start_limit_interval_sec.unwrap_or(Span::ZERO);
@@ -98,6 +101,7 @@ impl Scale {
         ]
         .map(|(name, span, default)| scaled(name, span, default))
         .concat()
+            + if self.users || service.user.is_none() && service.group.is_none() { "" } else { "User=\nGroup=\n" }
     }
 }
 

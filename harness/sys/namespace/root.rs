@@ -137,6 +137,12 @@ pub fn mount_proc() -> io::Result<()> {
     bind(Path::new("/proc/sys"), Path::new("/proc/sys"), true)
 }
 
+/// user_namespaces(7): there all IDs are what they are.
+fn is_initial_user_namespace() -> bool {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    map.split_ascii_whitespace().eq(["0", "0", "4294967295"])
+}
+
 fn kernel(top: &Path) -> io::Result<()> {
     let sys = top.join("sys");
     let plain = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
@@ -148,6 +154,10 @@ fn kernel(top: &Path) -> io::Result<()> {
         let device = top.join("dev").join(name);
         fs::write(&device, "")?;
         bind(&Path::new("/dev").join(name), &device, false)?;
+    }
+    if !is_initial_user_namespace() {
+        // A user namespace may mount /proc only where it can see one: PID 1 covers this one with its own.
+        bind(Path::new("/proc"), &top.join("proc"), false)?;
     }
     for (name, target) in DEVICE_LINKS {
         symlink(target, top.join("dev").join(name))?;

@@ -1,5 +1,7 @@
 //! `relapse conform`: the embedded manager beside a real systemd.
 
+mod scenarios;
+
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -9,7 +11,7 @@ use super::USAGE;
 use super::run::{complain, say, watch_signals};
 use crate::conform::session::{self, Differs, Outcome, Plan, Verdict};
 use crate::conform::{Case, Recording, Recordings, generate, show, shrink, table};
-use crate::run::{Cancel, ContainerSetup};
+use crate::run::{Cancel, ClockKind, ContainerSetup};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -28,6 +30,15 @@ pub(super) struct Args {
     /// How often systemd is asked
     #[arg(long, value_name = "T", default_value_t = 2)]
     takes: usize,
+    /// In place of units these scenario files, or directories of them
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    scenarios: Vec<PathBuf>,
+    /// The clock of scenarios on systemd
+    #[arg(long, value_name = "CLOCK", default_value = "scaled:5")]
+    clock: ClockKind,
+    /// Write the table of scenarios anew in this document
+    #[arg(long, value_name = "FILE")]
+    write: Option<PathBuf>,
     /// These alone, by the names that were printed
     #[arg(long, value_name = "ID", num_args = 1..)]
     only: Vec<String>,
@@ -51,6 +62,17 @@ const UNAVAILABLE: u8 = 3;
 const SHOWN: usize = 5;
 
 pub(super) fn main(args: &Args) -> u8 {
+    if !args.scenarios.is_empty() {
+        let cancel = Cancel::default();
+        watch_signals(&cancel);
+        return scenarios::main(&scenarios::Plan {
+            paths: &args.scenarios,
+            clock: args.clock,
+            jobs: if args.jobs == 0 { 4 } else { args.jobs },
+            write: args.write.as_deref(),
+            cancel,
+        });
+    }
     let (cases, wanted) = match cases(args) {
         Ok(cases) => cases,
         Err(message) => {
