@@ -6,7 +6,7 @@ use super::case::{Case, Message, Times};
 use super::{DIR, normal};
 
 /// Fields of the manager's records that were not recorded everywhere: numbers and files of that machine.
-pub(super) const NOT_COMPARED: &[&str] = &["JOB_ID", "CONFIG_FILE", "CONFIG_LINE", "ERRNO"];
+pub(super) const NOT_COMPARED: &[&str] = &["JOB_ID", "CONFIG_FILE", "CONFIG_LINE"];
 
 /// Fields that are in every record: who logged it and where.
 const EVERY: &[&str] =

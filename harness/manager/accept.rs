@@ -12,7 +12,7 @@ use super::socket::NO_JOB;
 use super::states::{SocketResult, SocketState};
 use super::step::Step;
 use crate::time::Span;
-use crate::unit::{NameKind, Profile};
+use crate::unit::{Errno, NameKind, Profile};
 
 impl Step<'_> {
     /// A connection has been accepted: a service is made for it, or it is closed again.
@@ -52,7 +52,7 @@ impl Step<'_> {
         let run = &mut self.unit_mut(unit).socket;
         run.n_accepted = run.n_accepted.saturating_add(1);
         let started = match service {
-            None => Err("Invalid argument".to_owned()),
+            None => Err(Errno::EINVAL.to_string()),
             Some(service) => {
                 run.n_connections = run.n_connections.saturating_add(1);
                 if let Some(source) = source {

@@ -25,7 +25,7 @@ impl Step<'_> {
             let refusal = outcome.stderr.iter().rev().find_map(|line| line.strip_prefix(&prefix));
             let message = refusal.or(outcome.stderr.last().map(String::as_str)).unwrap_or("Input/output error");
             let message = message.to_owned();
-            return Reply::Error(RequestError { kind: RequestErrorKind::Failed, message });
+            return Reply::Error(RequestError::new(RequestErrorKind::Failed, message));
         }
         // What systemctl finds out by itself it says by itself: units that do not exist.
         let lines = outcome.stderr.into_iter().filter(|line| !line.ends_with(" does not exist, proceeding anyway."));

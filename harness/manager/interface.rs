@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::invocation::InvocationId;
 use super::text::Text;
 use crate::time::{IncidentTime, Span};
-use crate::unit::{Context, Files, Profile, Socket, Syslog};
+use crate::unit::{Context, Errno, Files, Profile, Socket, Syslog};
 
 pub use request::*;
 
@@ -156,16 +156,16 @@ impl ExecRole {
 /// Why a forked child never became its program: the step, as in `Failed at step EXEC` (SPEC 10).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExecFailure {
-    /// The program cannot be found or run; errno text such as `No such file or directory`.
-    Exec(String),
+    /// The program cannot be found or run.
+    Exec(Errno),
     /// The working directory.
-    Chdir(String),
+    Chdir(Errno),
     /// The user.
     User,
     /// The group.
     Group,
-    /// Anything else: step name and errno text.
-    Other(String, String),
+    /// Anything else, by the step's name.
+    Other(String, Errno),
 }
 
 /// A connection on a socket with Accept=yes, which has been accepted in the manager's name.
@@ -275,10 +275,10 @@ pub enum Input {
     Listening {
         /// The socket unit.
         unit: String,
-        /// `Err(address, errno text)` if an address could not be bound.
-        result: Result<(), (String, String)>,
-        /// The links of Symlinks= that could not be made, and errno texts.
-        links: Vec<(String, String)>,
+        /// `Err(address, why)` if an address could not be bound.
+        result: Result<(), (String, Errno)>,
+        /// The links of Symlinks= that could not be made, and why.
+        links: Vec<(String, Errno)>,
     },
     /// A client asks for something.
     Request {

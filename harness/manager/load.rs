@@ -9,11 +9,13 @@ use super::interface::{Effect, ExecRole, Host, Message};
 use super::job::JobType;
 use super::loaded::{Kind, Loaded, ROLES, Relation, Timer, UnitId, role_index};
 use super::states::{ActiveState, ServiceState, SocketState};
-use super::step::Step;
+use super::step::{Step, errno_field};
 use super::text::Text;
 use super::{Manager, builtin};
 use crate::time::IncidentTime;
-use crate::unit::{CollectMode, ExecCommand, FileEntry, Files, Index, LoadState, Loader, SEARCH_PATH, Service, Unit};
+use crate::unit::{
+    CollectMode, ExecCommand, FileEntry, Files, Index, LoadState, Loader, Profile, SEARCH_PATH, Service, Unit, Warning,
+};
 
 /// The commands of one list.
 pub(super) fn commands(config: &Service, role: ExecRole) -> &[ExecCommand] {
@@ -211,13 +213,7 @@ impl Step<'_> {
                 text: warning.message(),
                 message_id: id,
                 invocation_id: None,
-                fields: match warning.line {
-                    Some(line) => vec![
-                        ("CONFIG_FILE", warning.subject.as_str().into()),
-                        ("CONFIG_LINE", Text::number(line as u64)),
-                    ],
-                    None => Vec::new(),
-                },
+                fields: config_fields(warning),
                 child: None,
             }));
         }
@@ -519,4 +515,12 @@ impl Step<'_> {
             .map(|(index, unit)| (unit.name.clone(), UnitId(u32::try_from(index).unwrap_or(u32::MAX))))
             .collect()
     }
+}
+
+/// What the journal has of a line that was complained of.
+fn config_fields(warning: &Warning) -> Vec<(&'static str, Text)> {
+    let line = warning
+        .line
+        .map(|line| [("CONFIG_FILE", warning.subject.as_str().into()), ("CONFIG_LINE", Text::number(line as u64))]);
+    line.into_iter().flatten().chain(warning.errno.map(errno_field)).collect()
 }

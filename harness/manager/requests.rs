@@ -13,7 +13,7 @@ use crate::unit::signal::SIGKILL;
 use crate::unit::{LoadState, NameKind, name as unit_name};
 
 fn error(kind: RequestErrorKind, message: String) -> RequestError {
-    RequestError { kind, message }
+    RequestError::new(kind, message)
 }
 
 fn not_loaded(name: &str) -> RequestError {

@@ -8,10 +8,10 @@ use super::interface::{Effect, Message};
 use super::job::{JobType, Started};
 use super::loaded::{Kind, Relation, Timer, UnitId};
 use super::states::{ServiceState, SocketResult, SocketState};
-use super::step::{Refusal, Step};
+use super::step::{Refusal, Step, errno_field};
 use super::text::Text;
 use crate::time::Span;
-use crate::unit::{Listen, ListenKind};
+use crate::unit::{Errno, Listen, ListenKind};
 
 /// What is said when a service cannot be started for a connection, up to what kind of unit was looked for.
 pub(super) const NO_JOB: &str = "Failed to queue service startup job (Maybe the service file is missing or not a";
@@ -67,7 +67,7 @@ impl Step<'_> {
     }
 
     /// The answer to a request to listen.
-    pub(super) fn listening(&mut self, name: &str, result: Result<(), (String, String)>, links: &[(String, String)]) {
+    pub(super) fn listening(&mut self, name: &str, result: Result<(), (String, Errno)>, links: &[(String, Errno)]) {
         let Some(unit) = self.m.id(name) else { return };
         if !std::mem::take(&mut self.unit_mut(unit).socket.opening) {
             // It was stopped in the meantime.
@@ -83,7 +83,7 @@ impl Step<'_> {
                 for (link, reason) in links {
                     let path = path.unwrap_or_default();
                     let text = format!("Failed to create symlink {path} → {link}, ignoring: {reason}");
-                    self.log(unit, level::WARNING, &text);
+                    self.log_errno(unit, level::WARNING, *reason, &text);
                 }
                 self.enter_listening(unit);
             }
@@ -95,8 +95,8 @@ impl Step<'_> {
                     true => format!("Failed to open FIFO {address}: {reason}"),
                     false => format!("Failed to create listening socket ({address}): {reason}"),
                 };
-                self.log(unit, level::ERR, &text);
-                self.log(unit, level::WARNING, &format!("Failed to listen on sockets: {reason}"));
+                self.log_errno(unit, level::ERR, reason, &text);
+                self.log_errno(unit, level::WARNING, reason, &format!("Failed to listen on sockets: {reason}"));
                 self.socket_dead(unit, SocketResult::Resources);
             }
             Err((address, reason)) => {
@@ -108,13 +108,14 @@ impl Step<'_> {
                     text: format!("{}: Failed to create listening socket ({address}): {reason}", this.name),
                     message_id: None,
                     invocation_id: this.invocation,
-                    fields: Vec::new(),
+                    fields: vec![errno_field(reason)],
                     child: Some((self.host.fork(), "(sd-listen)".to_owned())),
                 };
                 self.out.push(Effect::Journal(child));
-                let text = format!("Failed to receive listening socket ({address}): Input/output error");
-                self.log(unit, level::ERR, &text);
-                self.log(unit, level::WARNING, "Failed to listen on sockets: Input/output error");
+                let lost = Errno::EIO;
+                let text = format!("Failed to receive listening socket ({address}): {lost}");
+                self.log_errno(unit, level::ERR, lost, &text);
+                self.log_errno(unit, level::WARNING, lost, &format!("Failed to listen on sockets: {lost}"));
                 self.socket_dead(unit, SocketResult::Resources);
             }
         }

@@ -10,7 +10,7 @@ use super::loaded::{Kind, Loaded, Relation, Timer, UnitId};
 use super::states::{ActiveState, ServiceState};
 use super::text::{Text, concat};
 use crate::time::{IncidentTime, Span};
-use crate::unit::{EmergencyAction, LoadState, Service};
+use crate::unit::{EmergencyAction, Errno, LoadState, Service};
 
 /// Why an order was not carried out, as the job engine distinguishes it.
 pub(super) enum Refusal {
@@ -44,6 +44,11 @@ const CONCERNED: &[Relation] = &[
     Relation::BindsTo,
     Relation::Upholds,
 ];
+
+/// The journal's field of an error.
+pub(super) fn errno_field(errno: Errno) -> (&'static str, Text) {
+    ("ERRNO", Text::number(errno.number().unsigned_abs().into()))
+}
 
 /// The manager while it handles one input.
 pub(super) struct Step<'a> {
@@ -174,6 +179,12 @@ impl Step<'_> {
     pub(super) fn log(&mut self, unit: UnitId, priority: u8, text: &str) {
         let text = concat([&self.unit(unit).name, ": ", text]);
         self.log_full(unit, priority, text, None, Vec::new());
+    }
+
+    /// Logs `UNIT: TEXT` with the error behind it.
+    pub(super) fn log_errno(&mut self, unit: UnitId, priority: u8, errno: Errno, text: &str) {
+        let text = concat([&self.unit(unit).name, ": ", text]);
+        self.log_full(unit, priority, text, None, vec![errno_field(errno)]);
     }
 
     /// Logs a whole text with fields about a unit.

@@ -3,8 +3,6 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use nix::errno::Errno;
-
 use super::Fault;
 use super::incident::Incident;
 use super::layout::Layout;
@@ -18,7 +16,7 @@ use crate::manager::{
 use crate::program::{PASS_ON, arm_shell};
 use crate::time::{IncidentTime, Span};
 use crate::timeline::EventKind;
-use crate::unit::{Context, Files, Profile, Syslog};
+use crate::unit::{Context, Errno, Files, Profile, Syslog};
 
 /// Properties that change all the time or say what other events say: they are not part of the timeline.
 fn is_noise(name: &str) -> bool {
@@ -349,7 +347,7 @@ impl Incident {
         }
         let program = match self.layout.executable(path) {
             Ok(program) => program,
-            Err(errno) => return self.stillborn(pid, unit, ExecFailure::Exec(errno.desc().to_owned())),
+            Err(errno) => return self.stillborn(pid, unit, ExecFailure::Exec(Errno::new(errno as i32))),
         };
         let ours = self.layout.is_ours(&program);
         // What another program is to be told must be said in its terms.
@@ -411,12 +409,12 @@ impl Incident {
                 self.inputs.push_back(Input::Executed { pid });
             }
             Err((step, errno)) => {
-                let text = Errno::from_raw(errno).desc().to_owned();
+                let errno = Errno::new(errno);
                 let failure = match step {
-                    Step::Exec => ExecFailure::Exec(text),
-                    Step::Chdir => ExecFailure::Chdir(text),
-                    Step::Stdout => ExecFailure::Other("STDOUT".to_owned(), text),
-                    Step::Stderr => ExecFailure::Other("STDERR".to_owned(), text),
+                    Step::Exec => ExecFailure::Exec(errno),
+                    Step::Chdir => ExecFailure::Chdir(errno),
+                    Step::Stdout => ExecFailure::Other("STDOUT".to_owned(), errno),
+                    Step::Stderr => ExecFailure::Other("STDERR".to_owned(), errno),
                 };
                 self.stillborn(pid, unit, failure)?;
             }

@@ -232,7 +232,7 @@ impl Incident {
         let result = match refused {
             Some((address, errno)) => {
                 self.refused(&name, &address, errno);
-                Err((address, errno.desc().to_owned()))
+                Err((address, crate::unit::Errno::new(errno as i32)))
             }
             None => {
                 links = self.make_links(socket, &mut unit);

@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::ExecCommand;
 use super::words::{self, Syntax};
+use super::{Errno, ExecCommand};
 
 /// Whether this can be the name of a variable: letters, digits and `_`, no digit first.
 pub fn is_valid_name(name: &str) -> bool {
@@ -64,6 +64,17 @@ pub enum FileError {
     /// A NUL byte in the middle.
     #[error("Bad message")]
     Nul,
+}
+
+impl FileError {
+    /// The error's number.
+    pub const fn errno(self) -> Errno {
+        match self {
+            FileError::Utf8 => Errno::EINVAL,
+            FileError::TooBig => Errno::E2BIG,
+            FileError::Nul => Errno::EBADMSG,
+        }
+    }
 }
 
 /// What an environment file says, and what was wrong with it.

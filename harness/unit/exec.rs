@@ -1,6 +1,7 @@
 //! `Exec…=` lines (systemd.service(5), "Command Lines"; SPEC 1.3).
 
-use super::number::{BLANKS, Errno};
+use super::Errno;
+use super::number::BLANKS;
 use super::path;
 use super::read::{Draft, Place, Stop};
 use super::specifier::Scope;
@@ -25,8 +26,8 @@ impl Draft<'_> {
             }
             let (mut command, separate, program) = prefixes(&first, self.profile);
             let ignore = command.ignore_failure;
-            if let Err(text) = self.exec_program(&mut command, program, shown) {
-                return self.exec_refused(at, ignore, &text);
+            if let Err((errno, text)) = self.exec_program(&mut command, program, shown) {
+                return self.exec_refused(at, ignore, errno, text);
             }
             if !separate {
                 command.argv.push(command.path.clone());
@@ -57,14 +58,14 @@ impl Draft<'_> {
                         let ignoring = if ignore { ", ignoring" } else { "" };
                         let text =
                             format!("Failed to resolve unit specifiers in {quote}{word}{quote}{ignoring}: {errno}");
-                        return self.exec_refused(at, ignore, &text);
+                        return self.exec_refused(at, ignore, Some(errno), text);
                     }
                 }
             }
             if command.argv.is_empty() {
                 let ignoring = if ignore { ", ignoring" } else { "" };
                 let text = format!("Empty executable name or zeroeth argument{ignoring}: {shown}");
-                return self.exec_refused(at, ignore, &text);
+                return self.exec_refused(at, ignore, None, text);
             }
             list.push(command);
             shown = rest;
@@ -74,32 +75,42 @@ impl Draft<'_> {
         }
     }
 
-    fn exec_refused(&mut self, at: &Place<'_>, ignore: bool, text: &str) -> Result<(), Stop> {
-        self.log(at, if ignore { 4 } else { 3 }, text.to_owned());
+    fn exec_refused(&mut self, at: &Place<'_>, ignore: bool, errno: Option<Errno>, text: String) -> Result<(), Stop> {
+        let priority = if ignore { 4 } else { 3 };
+        match errno {
+            Some(errno) => self.log_errno(at, priority, errno, text),
+            None => self.log(at, priority, text),
+        }
         if ignore { Ok(()) } else { Err(Stop::BadSetting) }
     }
 
     /// Checks the program's name and puts it into the command.
-    fn exec_program(&self, command: &mut ExecCommand, program: &str, shown: &str) -> Result<(), String> {
+    fn exec_program(
+        &self,
+        command: &mut ExecCommand,
+        program: &str,
+        shown: &str,
+    ) -> Result<(), (Option<Errno>, String)> {
         let new = self.profile >= Profile::V257;
         let ignoring = if command.ignore_failure { ", ignoring" } else { "" };
-        let path = self
-            .expand(program, Scope::Full)
-            .map_err(|errno| format!("Failed to resolve unit specifiers in '{program}'{ignoring}: {errno}"))?;
+        let path = self.expand(program, Scope::Full).map_err(|errno| {
+            (Some(errno), format!("Failed to resolve unit specifiers in '{program}'{ignoring}: {errno}"))
+        })?;
+        let refused = |text: String| Err((None, text));
         let quote = if new { "" } else { "'" };
         if path.is_empty() {
-            return Err(format!("Empty path in command line{ignoring}: {quote}{shown}{quote}"));
+            return refused(format!("Empty path in command line{ignoring}: {quote}{shown}{quote}"));
         }
         if !path::is_safe(&path) {
             let what = if new { "path" } else { "name" };
-            return Err(format!("Executable {what} contains special characters{ignoring}: {path}"));
+            return refused(format!("Executable {what} contains special characters{ignoring}: {path}"));
         }
         let dots = matches!(path.rsplit('/').next(), Some("." | ".."));
         if path.ends_with('/') || (new && dots) {
-            return Err(format!("Executable path specifies a directory{ignoring}: {path}"));
+            return refused(format!("Executable path specifies a directory{ignoring}: {path}"));
         }
         if !(if path.starts_with('/') { path::is_valid(&path) } else { path::is_file_name(&path) }) {
-            return Err(format!("Neither a valid executable name nor an absolute path{ignoring}: {path}"));
+            return refused(format!("Neither a valid executable name nor an absolute path{ignoring}: {path}"));
         }
         command.path = path;
         Ok(())
@@ -107,18 +118,19 @@ impl Draft<'_> {
 
     /// One word, with systemd's second try that keeps unknown escapes.
     fn exec_word(&mut self, at: &Place<'_>, rest: &mut &str, shown: &str) -> Result<Option<String>, Errno> {
-        if let Ok(word) = words::first_word(rest, Syntax::COMMAND) {
-            return Ok(word);
-        }
+        let unknown = match words::first_word(rest, Syntax::COMMAND) {
+            Ok(word) => return Ok(word),
+            Err(errno) => errno,
+        };
         let relaxed = Syntax { keep_unknown_escapes: true, ..Syntax::COMMAND };
         match words::first_word(rest, relaxed) {
             Ok(word) => {
                 let text = format!("Ignoring unknown escape sequences: \"{}\"", word.as_deref().unwrap_or_default());
-                self.log(at, 4, text);
+                self.log_errno(at, 4, unknown, text);
                 Ok(word)
             }
             Err(errno) => {
-                self.log(at, 3, format!("Unbalanced quoting, ignoring: \"{shown}\""));
+                self.log_errno(at, 3, errno, format!("Unbalanced quoting, ignoring: \"{shown}\""));
                 Err(errno)
             }
         }

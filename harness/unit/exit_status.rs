@@ -1,8 +1,8 @@
 //! Exit statuses: names, classes and how systemd prints them (systemd.exec(5), "Process Exit Codes"; SPEC 10).
 
-use super::ExitStatusSet;
 use super::number;
 use super::signal;
+use super::{Errno, ExitStatusSet};
 
 /// Where the meaning of an exit status comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -151,9 +151,13 @@ pub fn status_code(status: u8) -> String {
 }
 
 impl ExitStatusSet {
-    /// Adds what a word of `SuccessExitStatus=` or its siblings names, and says whether it names anything. Numbers are
-    /// exit codes, never signals.
-    pub fn insert(&mut self, word: &str) -> bool {
+    /// Adds what a word of `SuccessExitStatus=` or its siblings names, if it names anything. Numbers are exit codes,
+    /// never signals.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it as a signal, which is what is tried last.
+    pub fn insert(&mut self, word: &str) -> Result<(), Errno> {
         fn add<T: Ord>(sorted: &mut Vec<T>, value: T) {
             if let Err(place) = sorted.binary_search(&value) {
                 sorted.insert(place, value);
@@ -164,9 +168,9 @@ impl ExitStatusSet {
         } else if let Some(number) = signal::from_name(word) {
             add(&mut self.signals, number);
         } else {
-            return false;
+            return signal::parse(word).map(drop);
         }
-        true
+        Ok(())
     }
 
     /// Whether nothing is in it.

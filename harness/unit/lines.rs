@@ -1,6 +1,7 @@
 //! From the bytes of a unit file to logical lines (systemd.syntax(7), SPEC 1.1).
 
-use super::number::{BLANKS, Errno};
+use super::Errno;
+use super::number::BLANKS;
 
 /// The longest physical line, and the longest logical one.
 const LONGEST: usize = 1024 * 1024;
@@ -46,7 +47,7 @@ impl<'a> Lines<'a> {
             end += 1;
         }
         self.rest = &self.rest[end..];
-        Some(if length > LONGEST { Err(Errno::NoBuffers) } else { Ok(line) })
+        Some(if length > LONGEST { Err(Errno::ENOBUFS) } else { Ok(line) })
     }
 }
 
@@ -86,7 +87,7 @@ impl Iterator for Lines<'_> {
             let bytes = joined.get_or_insert_default();
             if bytes.len() + line.len() > LONGEST {
                 self.rest = &[];
-                return Some(Err(Errno::NoBuffers));
+                return Some(Err(Errno::ENOBUFS));
             }
             bytes.extend_from_slice(line);
             if !continues {

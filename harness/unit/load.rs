@@ -7,7 +7,7 @@ use super::name::{self, NameKind, UnitType};
 use super::path;
 use super::read::{Draft, unread_service};
 use super::specifier::Context;
-use super::{FileEntry, Files, LoadState, Profile, Unit};
+use super::{Errno, FileEntry, Files, LoadState, Profile, Unit};
 
 /// Where the system manager looks for units, highest priority first.
 pub const SEARCH_PATH: [&str; 12] = [
@@ -106,7 +106,8 @@ impl Loader {
                     subject: name.to_owned(),
                     line: None,
                     priority: 5,
-                    text: format!("Failed to open {path}: No such file or directory"),
+                    errno: Some(Errno::ENOENT),
+                    text: format!("Failed to open {path}: {}", Errno::ENOENT),
                 });
                 unit
             }

@@ -5,6 +5,7 @@
 
 mod disk;
 pub mod environment;
+mod errno;
 mod exec;
 pub mod exit_status;
 pub mod install;
@@ -29,6 +30,7 @@ mod types;
 mod words;
 
 pub use environment::{expand, parse_environment_file};
+pub use errno::Errno;
 pub use install::{UnitFileState, unit_file_state};
 pub use keys::{all as known_keys, since as key_since};
 pub use load::{Index, Loader, SEARCH_PATH, load};

@@ -1,36 +1,6 @@
 //! Integers and truth values as systemd's parsers take them (`safe_atou`, `parse_boolean`, `parse_mode`).
 
-use std::fmt;
-
-/// The error numbers whose texts stand in systemd's messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Errno {
-    /// EINVAL
-    Invalid,
-    /// ERANGE
-    Range,
-    /// EBADMSG
-    BadMessage,
-    /// EBADSLT: a specifier that does not exist
-    BadSlot,
-    /// ENOBUFS: a line that is too long
-    NoBuffers,
-    /// ENAMETOOLONG
-    NameTooLong,
-}
-
-impl fmt::Display for Errno {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Errno::Invalid => "Invalid argument",
-            Errno::Range => "Numerical result out of range",
-            Errno::BadMessage => "Bad message",
-            Errno::BadSlot => "Invalid slot",
-            Errno::NoBuffers => "No buffer space available",
-            Errno::NameTooLong => "File name too long",
-        })
-    }
-}
+use super::Errno;
 
 /// systemd's WHITESPACE: what separates words and is stripped from lines.
 pub(crate) const BLANKS: [char; 4] = [' ', '\t', '\n', '\r'];
@@ -43,7 +13,7 @@ pub(crate) fn boolean(text: &str) -> Result<bool, Errno> {
     } else if is(&["0", "no", "n", "false", "f", "off"]) {
         Ok(false)
     } else {
-        Err(Errno::Invalid)
+        Err(Errno::EINVAL)
     }
 }
 
@@ -61,15 +31,15 @@ fn magnitude(text: &str, base: u32) -> Result<u64, Errno> {
         base => (text, base),
     };
     if digits.is_empty() || !digits.chars().all(|c| c.is_digit(base)) {
-        return Err(Errno::Invalid);
+        return Err(Errno::EINVAL);
     }
-    u64::from_str_radix(digits, base).map_err(|_| Errno::Range)
+    u64::from_str_radix(digits, base).map_err(|_| Errno::ERANGE)
 }
 
 /// An unsigned 32-bit integer; `-1` is out of range, not malformed.
 pub(crate) fn unsigned(text: &str) -> Result<u32, Errno> {
     let value = long_unsigned(text)?;
-    u32::try_from(value).map_err(|_| Errno::Range)
+    u32::try_from(value).map_err(|_| Errno::ERANGE)
 }
 
 /// An unsigned 64-bit integer.
@@ -80,7 +50,7 @@ pub(crate) fn long_unsigned(text: &str) -> Result<u64, Errno> {
         None => (false, text.strip_prefix('+').unwrap_or(text)),
     };
     match magnitude(digits, 0)? {
-        value if negative && value != 0 => Err(Errno::Range),
+        value if negative && value != 0 => Err(Errno::ERANGE),
         value => Ok(value),
     }
 }
@@ -92,15 +62,15 @@ pub(crate) fn signed(text: &str) -> Result<i32, Errno> {
         Some(rest) => (true, rest),
         None => (false, text.strip_prefix('+').unwrap_or(text)),
     };
-    let value = i64::try_from(magnitude(digits, 0)?).map_err(|_| Errno::Range)?;
-    i32::try_from(if negative { -value } else { value }).map_err(|_| Errno::Range)
+    let value = i64::try_from(magnitude(digits, 0)?).map_err(|_| Errno::ERANGE)?;
+    i32::try_from(if negative { -value } else { value }).map_err(|_| Errno::ERANGE)
 }
 
 /// An access mode: octal, no sign, at most 07777.
 pub(crate) fn mode(text: &str) -> Result<u32, Errno> {
     match magnitude(text.trim_start_matches(BLANKS), 8)? {
-        value if value > 0o7777 => Err(Errno::Range),
-        value => u32::try_from(value).map_err(|_| Errno::Range),
+        value if value > 0o7777 => Err(Errno::ERANGE),
+        value => u32::try_from(value).map_err(|_| Errno::ERANGE),
     }
 }
 
@@ -110,7 +80,7 @@ pub(crate) fn size(text: &str) -> Result<u64, Errno> {
         [("E", 60), ("P", 50), ("T", 40), ("G", 30), ("M", 20), ("K", 10), ("B", 0), ("", 0)];
     let mut rest = text.trim_matches(BLANKS);
     if rest.is_empty() {
-        return Err(Errno::Invalid);
+        return Err(Errno::EINVAL);
     }
     let mut total: u64 = 0;
     let mut last = u32::MAX;
@@ -119,12 +89,12 @@ pub(crate) fn size(text: &str) -> Result<u64, Errno> {
         rest = rest.strip_prefix(['+', '-']).unwrap_or(rest);
         let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         if digits == 0 {
-            return Err(Errno::Invalid);
+            return Err(Errno::EINVAL);
         }
         if negative {
-            return Err(Errno::Range);
+            return Err(Errno::ERANGE);
         }
-        let whole: u64 = rest[..digits].parse().map_err(|_| Errno::Range)?;
+        let whole: u64 = rest[..digits].parse().map_err(|_| Errno::ERANGE)?;
         rest = &rest[digits..];
         let mut fraction = "";
         if let Some(after) = rest.strip_prefix('.') {
@@ -133,18 +103,18 @@ pub(crate) fn size(text: &str) -> Result<u64, Errno> {
             rest = &after[count..];
         }
         rest = rest.trim_start_matches(BLANKS);
-        let (suffix, shift) = SUFFIXES.iter().find(|(name, _)| rest.starts_with(name)).ok_or(Errno::Invalid)?;
+        let (suffix, shift) = SUFFIXES.iter().find(|(name, _)| rest.starts_with(name)).ok_or(Errno::EINVAL)?;
         // Units must come in falling order, each once; a bare number ends the text.
         if *shift >= last || (suffix.is_empty() && !rest.is_empty()) {
-            return Err(Errno::Invalid);
+            return Err(Errno::EINVAL);
         }
         last = if suffix.is_empty() { 0 } else { *shift };
         rest = rest[suffix.len()..].trim_start_matches(BLANKS);
         let unit = 1u64 << shift;
-        total = whole.checked_mul(unit).and_then(|term| total.checked_add(term)).ok_or(Errno::Range)?;
+        total = whole.checked_mul(unit).and_then(|term| total.checked_add(term)).ok_or(Errno::ERANGE)?;
         let mut place = unit / 10;
         for digit in fraction.bytes() {
-            total = total.checked_add(u64::from(digit - b'0') * place).ok_or(Errno::Range)?;
+            total = total.checked_add(u64::from(digit - b'0') * place).ok_or(Errno::ERANGE)?;
             place /= 10;
         }
     }

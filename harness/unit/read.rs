@@ -2,11 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::Errno;
 use super::environment::Places;
 use super::keys;
 use super::lines::Lines;
 use super::name::UnitType;
-use super::number::Errno;
 use super::specifier::{Context, Scope, Specifiers};
 use super::{LoadState, OomPolicy, Profile, Service, ServiceType, Socket, Unit, Warning};
 
@@ -99,23 +99,28 @@ impl<'a> Draft<'a> {
 
     /// Logs a message about an assignment.
     pub(super) fn log(&mut self, at: &Place<'_>, priority: u8, text: String) {
-        self.log_line(at.file, at.line, priority, text);
+        self.log_line(at.file, at.line, priority, None, text);
     }
 
-    fn log_line(&mut self, file: &str, line: u32, priority: u8, mut text: String) {
+    /// Logs a message about an assignment that has an error behind it.
+    pub(super) fn log_errno(&mut self, at: &Place<'_>, priority: u8, errno: Errno, text: String) {
+        self.log_line(at.file, at.line, priority, Some(errno), text);
+    }
+
+    fn log_line(&mut self, file: &str, line: u32, priority: u8, errno: Option<Errno>, mut text: String) {
         // systemd writes such messages into a buffer of this size.
         let mut end = text.len().min(LONGEST_MESSAGE);
         while !text.is_char_boundary(end) {
             end -= 1;
         }
         text.truncate(end);
-        self.unit.warnings.push(Warning { subject: file.to_owned(), line: Some(line), priority, text });
+        self.unit.warnings.push(Warning { subject: file.to_owned(), line: Some(line), priority, errno, text });
     }
 
     /// Logs a message about the unit as a whole.
-    pub(super) fn log_unit(&mut self, priority: u8, text: impl Into<String>) {
+    pub(super) fn log_unit(&mut self, priority: u8, errno: Option<Errno>, text: impl Into<String>) {
         let subject = self.unit.name.clone();
-        self.unit.warnings.push(Warning { subject, line: None, priority, text: text.into() });
+        self.unit.warnings.push(Warning { subject, line: None, priority, errno, text: text.into() });
     }
 
     /// The text with its specifiers expanded.
@@ -143,8 +148,8 @@ impl<'a> Draft<'a> {
                 Ok(text) => text,
                 Err(text) => {
                     let text = format!("String is not UTF-8 clean, ignoring assignment: {text}");
-                    self.log_line(file, line.number, 4, text);
-                    return Err(Stop::Error(Errno::Invalid));
+                    self.log_line(file, line.number, 4, None, text);
+                    return Err(Stop::Error(Errno::EINVAL));
                 }
             };
             if text.starts_with('[') {
@@ -154,14 +159,14 @@ impl<'a> Draft<'a> {
             }
             let Some(section) = &section else {
                 if !ignored {
-                    self.log_line(file, line.number, 4, "Assignment outside of section. Ignoring.".into());
+                    self.log_line(file, line.number, 4, None, "Assignment outside of section. Ignoring.".into());
                 }
                 continue;
             };
             match text.split_once('=') {
-                None => self.log_line(file, line.number, 4, "Missing '=', ignoring line.".into()),
+                None => self.log_line(file, line.number, 4, None, "Missing '=', ignoring line.".into()),
                 Some(("", _)) => {
-                    self.log_line(file, line.number, 4, "Missing key name before '=', ignoring line.".into());
+                    self.log_line(file, line.number, 4, None, "Missing key name before '=', ignoring line.".into());
                 }
                 Some((key, value)) => {
                     let (key, value) =
@@ -176,18 +181,18 @@ impl<'a> Draft<'a> {
     /// A section header; `None` if the section is to be skipped.
     fn section(&mut self, file: &str, line: u32, text: &str) -> Result<Option<String>, Stop> {
         let Some(name) = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) else {
-            self.log_line(file, line, 3, format!("Invalid section header '{text}'"));
-            return Err(Stop::Error(Errno::BadMessage));
+            self.log_line(file, line, 3, None, format!("Invalid section header '{text}'"));
+            return Err(Stop::Error(Errno::EBADMSG));
         };
         if !super::path::is_safe(name) {
-            self.log_line(file, line, 3, format!("Bad characters in section header '{text}'"));
-            return Err(Stop::Error(Errno::BadMessage));
+            self.log_line(file, line, 3, None, format!("Bad characters in section header '{text}'"));
+            return Err(Stop::Error(Errno::EBADMSG));
         }
         if keys::has_section(self.kind, name) {
             return Ok(Some(name.to_owned()));
         }
         if !name.starts_with("X-") {
-            self.log_line(file, line, 4, format!("Unknown section '{name}'. Ignoring."));
+            self.log_line(file, line, 4, None, format!("Unknown section '{name}'. Ignoring."));
         }
         Ok(None)
     }
@@ -234,7 +239,7 @@ impl<'a> Draft<'a> {
         let name = &self.unit.name;
         match stop {
             Stop::BadSetting => {
-                self.log_unit(5, "Unit configuration has fatal error, unit will not be started.");
+                self.log_unit(5, Some(Errno::ENOEXEC), "Unit configuration has fatal error, unit will not be started.");
                 if let Some(service) = &mut self.unit.service {
                     service.service_type = self.service_type.unwrap_or_default();
                     service.is_untyped = self.service_type.is_none();
@@ -242,6 +247,7 @@ impl<'a> Draft<'a> {
                 self.refuse_load();
             }
             Stop::Error(errno) => {
+                self.unit.load_errno = Some(errno);
                 self.unit.load_error = Some(format!(
                     "Unit {name} failed to load properly, please adjust/correct and reload service manager: {errno}"
                 ));
@@ -252,6 +258,7 @@ impl<'a> Draft<'a> {
     }
 
     pub(super) fn refuse_load(&mut self) {
+        self.unit.load_errno = Some(Errno::ENOEXEC);
         self.unit.load_error = Some(format!("Unit {} has a bad unit file setting.", self.unit.name));
         self.unit.load_state = LoadState::BadSetting;
     }

@@ -22,7 +22,7 @@ impl Draft<'_> {
             _ => None,
         };
         if let Some(text) = refused {
-            self.log_unit(3, text);
+            self.log_unit(3, None, text);
             self.refuse_load();
         }
         self.unit
@@ -94,7 +94,7 @@ impl Draft<'_> {
             self.service(|service| service.restart_sec = max);
         }
         for text in warnings {
-            self.log_unit(4, text);
+            self.log_unit(4, None, text);
         }
         None
     }

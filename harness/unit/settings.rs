@@ -6,8 +6,9 @@ mod relations;
 
 use process::is_bus_name;
 
+use super::Errno;
 use super::keys::Kind;
-use super::number::{self, Errno};
+use super::number;
 use super::path;
 use super::read::{Draft, Place, Stop};
 use super::signal;
@@ -21,8 +22,8 @@ const ERROR: u8 = 3;
 
 fn span(text: &str) -> Result<Span, Errno> {
     Span::parse(text).map_err(|error| match error {
-        SpanError::Overflow | SpanError::Negative => Errno::Range,
-        SpanError::Empty | SpanError::Number | SpanError::Unit => Errno::Invalid,
+        SpanError::Overflow | SpanError::Negative => Errno::ERANGE,
+        SpanError::Empty | SpanError::Number | SpanError::Unit => Errno::EINVAL,
     })
 }
 
@@ -42,7 +43,7 @@ impl Draft<'_> {
                 } else {
                     format!("Failed to parse {what}, ignoring: {}", at.value)
                 };
-                self.log(at, WARNING, text);
+                self.log_errno(at, WARNING, errno, text);
                 None
             }
         }
@@ -55,7 +56,7 @@ impl Draft<'_> {
             Err(errno) => {
                 let quote = if quoted { "'" } else { "" };
                 let text = format!("Failed to resolve unit specifiers in {quote}{text}{quote}, ignoring: {errno}");
-                self.log(at, WARNING, text);
+                self.log_errno(at, WARNING, errno, text);
                 None
             }
         }
@@ -95,7 +96,7 @@ impl Draft<'_> {
                     } else {
                         format!("Failed to parse boolean value: {}", at.value)
                     };
-                    self.log(at, ERROR, text);
+                    self.log_errno(at, ERROR, errno, text);
                     return Err(Stop::BadSetting);
                 }
             }
@@ -139,7 +140,12 @@ impl Draft<'_> {
                 let value = number::size(at.value);
                 match value {
                     Err(errno) if self.profile < Profile::V257 => {
-                        self.log(at, WARNING, format!("Failed to parse size value '{}', ignoring: {errno}", at.value));
+                        self.log_errno(
+                            at,
+                            WARNING,
+                            errno,
+                            format!("Failed to parse size value '{}', ignoring: {errno}", at.value),
+                        );
                     }
                     value => drop(self.checked(at, "size value", value)),
                 }
@@ -180,7 +186,12 @@ impl Draft<'_> {
             }
             Kind::FatalPath => match self.expand(at.value, Scope::Full) {
                 Err(errno) => {
-                    self.log(at, ERROR, format!("Failed to resolve unit specifiers in '{}': {errno}", at.value));
+                    self.log_errno(
+                        at,
+                        ERROR,
+                        errno,
+                        format!("Failed to resolve unit specifiers in '{}': {errno}", at.value),
+                    );
                     return Err(Stop::BadSetting);
                 }
                 Ok(path) if path.is_empty() || self.absolute(at, &path, true).is_some() => {}
@@ -214,7 +225,12 @@ impl Draft<'_> {
                     "SuccessAction" => self.unit.success_action = action,
                     _ => {}
                 },
-                None => self.log(at, WARNING, format!("Failed to parse {}=, ignoring: {}", at.key, at.value)),
+                None => self.log_errno(
+                    at,
+                    WARNING,
+                    Errno::EINVAL,
+                    format!("Failed to parse {}=, ignoring: {}", at.key, at.value),
+                ),
             },
             Kind::StartTimeout => match span_or_infinity(at.value) {
                 Ok(value) => {
@@ -226,14 +242,22 @@ impl Draft<'_> {
                         }
                     });
                 }
-                Err(_) => {
-                    self.log(at, WARNING, format!("Failed to parse {}= parameter, ignoring: {}", at.key, at.value))
-                }
+                Err(errno) => self.log_errno(
+                    at,
+                    WARNING,
+                    errno,
+                    format!("Failed to parse {}= parameter, ignoring: {}", at.key, at.value),
+                ),
             },
             Kind::AbortTimeout => match span(at.value) {
                 _ if at.value.is_empty() => self.service(|service| service.timeout_abort_sec = None),
                 Ok(value) => self.service(|service| service.timeout_abort_sec = Some(value)),
-                Err(_) => self.log(at, WARNING, format!("Failed to parse {}= setting, ignoring: {}", at.key, at.value)),
+                Err(errno) => self.log_errno(
+                    at,
+                    WARNING,
+                    errno,
+                    format!("Failed to parse {}= setting, ignoring: {}", at.key, at.value),
+                ),
             },
             Kind::JobTimeout => match span_or_infinity(at.value) {
                 Ok(value) if at.key == "JobRunningTimeoutSec" => {
@@ -246,17 +270,25 @@ impl Draft<'_> {
                         self.unit.job_running_timeout_sec = value;
                     }
                 }
-                Err(_) => {
-                    self.log(at, WARNING, format!("Failed to parse {}= parameter, ignoring: {}", at.key, at.value))
-                }
+                Err(errno) => self.log_errno(
+                    at,
+                    WARNING,
+                    errno,
+                    format!("Failed to parse {}= parameter, ignoring: {}", at.key, at.value),
+                ),
             },
             Kind::ExitStatusSet => self.exit_status_set(at),
             Kind::ExitStatus => {
-                let value = number::unsigned(at.value).and_then(|value| u8::try_from(value).map_err(|_| Errno::Range));
+                let value = number::unsigned(at.value).and_then(|value| u8::try_from(value).map_err(|_| Errno::ERANGE));
                 if let Err(errno) = value
                     && !at.value.is_empty()
                 {
-                    self.log(at, WARNING, format!("Failed to parse exit status '{}', ignoring: {errno}", at.value));
+                    self.log_errno(
+                        at,
+                        WARNING,
+                        errno,
+                        format!("Failed to parse exit status '{}', ignoring: {errno}", at.value),
+                    );
                 }
             }
             Kind::Environment => self.environment(at),
@@ -286,12 +318,17 @@ impl Draft<'_> {
                     self.service(|service| service.oom_score_adjust = Some(value));
                 }
                 _ if at.value.is_empty() => self.service(|service| service.oom_score_adjust = None),
-                Ok(_) | Err(Errno::Range) => {
-                    self.log(at, WARNING, format!("OOM score adjust value out of range, ignoring: {}", at.value));
+                Ok(_) | Err(Errno::ERANGE) => {
+                    self.log_errno(
+                        at,
+                        WARNING,
+                        Errno::ERANGE,
+                        format!("OOM score adjust value out of range, ignoring: {}", at.value),
+                    );
                 }
                 Err(errno) => {
                     let text = format!("Failed to parse the OOM score adjust value '{}', ignoring: {errno}", at.value);
-                    self.log(at, WARNING, text);
+                    self.log_errno(at, WARNING, errno, text);
                 }
             },
             Kind::PidFile => self.pid_file(at)?,
@@ -321,7 +358,12 @@ impl Draft<'_> {
                     self.service(|service| service.kill_mode = mode);
                 }
                 None => {
-                    self.log(at, WARNING, format!("Failed to parse kill mode specification, ignoring: {}", at.value));
+                    self.log_errno(
+                        at,
+                        WARNING,
+                        Errno::EINVAL,
+                        format!("Failed to parse kill mode specification, ignoring: {}", at.value),
+                    );
                 }
             },
             Kind::Listen => self.listen(at),

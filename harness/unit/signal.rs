@@ -1,6 +1,7 @@
 //! Signal names and numbers of x86-64 Linux (signal(7)), spelled as systemd spells them.
 
-use super::number::{self, Errno};
+use super::Errno;
+use super::number;
 
 /// Index = number; without the `SIG` prefix, as systemd prints them.
 const NAMES: [&str; 32] = [
@@ -43,25 +44,25 @@ pub fn from_name(text: &str) -> Option<i32> {
 /// As [`from_name`], with the error number that ends up in a message.
 pub(crate) fn parse(text: &str) -> Result<i32, Errno> {
     if let Ok(number) = number::signed(text) {
-        return if (1..=RTMAX).contains(&number) { Ok(number) } else { Err(Errno::Range) };
+        return if (1..=RTMAX).contains(&number) { Ok(number) } else { Err(Errno::ERANGE) };
     }
     let text = text.strip_prefix("SIG").unwrap_or(text);
     if let Some(index) = NAMES.iter().position(|name| !name.is_empty() && *name == text) {
-        return i32::try_from(index).map_err(|_| Errno::Range);
+        return i32::try_from(index).map_err(|_| Errno::ERANGE);
     }
     let offset = |rest: &str, sign: char| match rest {
         "" => Ok(0),
         rest if rest.starts_with(sign) => match number::signed(&rest[1..])? {
             offset if (0..=RTMAX - RTMIN).contains(&offset) => Ok(offset),
-            _ => Err(Errno::Range),
+            _ => Err(Errno::ERANGE),
         },
-        _ => Err(Errno::Invalid),
+        _ => Err(Errno::EINVAL),
     };
     if let Some(rest) = text.strip_prefix("RTMIN") {
         Ok(RTMIN + offset(rest, '+')?)
     } else if let Some(rest) = text.strip_prefix("RTMAX") {
         Ok(RTMAX - offset(rest, '-')?)
     } else {
-        Err(Errno::Invalid)
+        Err(Errno::EINVAL)
     }
 }

@@ -1,8 +1,8 @@
 //! `%`-specifiers (systemd.unit(5), "Specifiers") and the machine they speak of.
 
+use super::Errno;
 use super::Profile;
 use super::name::{self, NameError};
-use super::number::Errno;
 
 /// What specifiers say about the incident's machine. The default is a Debian virtual machine called `vm`, and the
 /// system manager, which runs as root.
@@ -80,7 +80,7 @@ impl Specifiers<'_> {
     ///
     /// # Errors
     ///
-    /// [`Errno::BadSlot`] for a letter or digit that is no specifier, [`Errno::NameTooLong`] for too long a result.
+    /// [`Errno::EBADSLT`] for a letter or digit that is no specifier, [`Errno::ENAMETOOLONG`] for too long a result.
     pub(crate) fn expand(&self, text: &str, scope: Scope) -> Result<String, Errno> {
         let longest = if scope == Scope::Name { LONGEST_NAME } else { LONGEST_TEXT };
         let mut out = String::with_capacity(text.len());
@@ -88,7 +88,7 @@ impl Specifiers<'_> {
         while let Some((before, after)) = rest.split_once('%') {
             out.push_str(before);
             if out.len() > longest {
-                return Err(Errno::NameTooLong);
+                return Err(Errno::ENAMETOOLONG);
             }
             let Some(letter) = after.chars().next() else {
                 out.push('%');
@@ -99,14 +99,14 @@ impl Specifiers<'_> {
             match letter {
                 '%' => out.push('%'),
                 letter if letter.is_ascii_alphanumeric() => {
-                    out.push_str(&self.value(letter, scope)?.ok_or(Errno::BadSlot)?);
+                    out.push_str(&self.value(letter, scope)?.ok_or(Errno::EBADSLT)?);
                 }
                 letter => out.extend(['%', letter]),
             }
         }
         out.push_str(rest);
         if out.len() > longest {
-            return Err(Errno::NameTooLong);
+            return Err(Errno::ENAMETOOLONG);
         }
         Ok(out)
     }
@@ -115,7 +115,7 @@ impl Specifiers<'_> {
         let context = self.context;
         let prefix = name::prefix(self.unit);
         let instance = name::instance(self.unit).unwrap_or("");
-        let invalid = |_: NameError| Errno::Invalid;
+        let invalid = |_: NameError| Errno::EINVAL;
         let common = match letter {
             'n' => self.unit.to_owned(),
             'N' => name::stem(self.unit).to_owned(),

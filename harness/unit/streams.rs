@@ -3,8 +3,9 @@
 // The address types alone; nothing here touches the network.
 use core::net::{Ipv4Addr, Ipv6Addr};
 
+use super::Errno;
 use super::name;
-use super::number::{self, Errno};
+use super::number;
 use super::read::{Draft, Place};
 use super::specifier::Scope;
 use super::words::{Syntax, first_word};
@@ -23,7 +24,12 @@ impl Draft<'_> {
         } else if at.value == "fd" || WORDS.contains(&at.value) {
             Some(at.value.to_owned())
         } else {
-            self.log(at, WARNING, format!("Failed to parse input specifier, ignoring: {}", at.value));
+            self.log_errno(
+                at,
+                WARNING,
+                Errno::EINVAL,
+                format!("Failed to parse input specifier, ignoring: {}", at.value),
+            );
             None
         };
         if let Some(value) = value {
@@ -57,7 +63,12 @@ impl Draft<'_> {
         } else if WORDS.contains(&at.value) {
             Some(at.value.to_owned())
         } else {
-            self.log(at, WARNING, format!("Failed to parse output specifier, ignoring: {}", at.value));
+            self.log_errno(
+                at,
+                WARNING,
+                Errno::EINVAL,
+                format!("Failed to parse output specifier, ignoring: {}", at.value),
+            );
             None
         };
         if let Some(value) = value {
@@ -74,7 +85,7 @@ impl Draft<'_> {
             Err(errno) => {
                 let quote = if quoted { "'" } else { "" };
                 let text = format!("Failed to resolve unit specifiers in {quote}{path}{quote}, ignoring: {errno}");
-                self.log(at, WARNING, text);
+                self.log_errno(at, WARNING, errno, text);
                 None
             }
         }
@@ -93,14 +104,14 @@ impl Draft<'_> {
     pub(super) fn limit(&mut self, at: &Place<'_>) {
         let one = |text: &str| limit_value(at.key, text);
         let value = match at.value.split_once(':') {
-            _ if at.value.is_empty() => Err(Errno::Invalid),
+            _ if at.value.is_empty() => Err(Errno::EINVAL),
             None => one(at.value).map(|value| (value, value)),
             Some((soft, hard)) => one(soft).and_then(|soft| Ok((soft, one(hard)?))),
         };
         match value {
             Ok((soft, hard)) if soft > hard => {
                 let text = format!("Soft resource limit chosen higher than hard limit, ignoring: {}", at.value);
-                self.log(at, WARNING, text);
+                self.log_errno(at, WARNING, Errno::EILSEQ, text);
             }
             value => {
                 if let Some(pair) = self.checked(at, "resource value", value) {
@@ -125,7 +136,7 @@ impl Draft<'_> {
             Ok(text) => text,
             Err(errno) => {
                 let text = format!("Failed to resolve unit specifiers in '{}', ignoring: {errno}", at.value);
-                self.log(at, WARNING, text);
+                self.log_errno(at, WARNING, errno, text);
                 return;
             }
         };
@@ -137,14 +148,24 @@ impl Draft<'_> {
                 }
                 Ok(address) => address,
                 Err(errno) => {
-                    self.log(at, WARNING, format!("Failed to parse address value in '{text}', ignoring: {errno}"));
+                    self.log_errno(
+                        at,
+                        WARNING,
+                        errno,
+                        format!("Failed to parse address value in '{text}', ignoring: {errno}"),
+                    );
                     return;
                 }
             },
             "ListenNetlink" => match netlink(&text) {
                 Ok(()) => text,
                 Err(errno) => {
-                    self.log(at, WARNING, format!("Failed to parse address value in '{text}', ignoring: {errno}"));
+                    self.log_errno(
+                        at,
+                        WARNING,
+                        errno,
+                        format!("Failed to parse address value in '{text}', ignoring: {errno}"),
+                    );
                     return;
                 }
             },
@@ -163,7 +184,7 @@ impl Draft<'_> {
             Ok(name) => name,
             Err(errno) => {
                 let text = format!("Failed to resolve unit specifiers in '{}', ignoring: {errno}", at.value);
-                self.log(at, WARNING, text);
+                self.log_errno(at, WARNING, errno, text);
                 return;
             }
         };
@@ -188,8 +209,8 @@ impl Draft<'_> {
                 Ok(Some(word)) => word,
                 Ok(None) => return,
                 Err(errno) => {
-                    let text = format!("Failed to parse socket symlink list, ignoring: {errno}");
-                    return self.log(at, WARNING, text);
+                    let text = format!("Invalid syntax, ignoring: {}", at.value);
+                    return self.log_errno(at, WARNING, errno, text);
                 }
             };
             match self.expand(&word, Scope::Full) {
@@ -201,8 +222,8 @@ impl Draft<'_> {
                     }
                 }
                 Err(errno) => {
-                    let text = format!("Failed to resolve unit specifiers in \"{word}\", ignoring: {errno}");
-                    self.log(at, WARNING, text);
+                    let text = format!("Failed to resolve unit specifiers in '{word}', ignoring: {errno}");
+                    self.log_errno(at, WARNING, errno, text);
                 }
             }
         }
@@ -212,8 +233,13 @@ impl Draft<'_> {
     pub(super) fn socket_service(&mut self, at: &Place<'_>) {
         let value = at.value;
         let text = match self.expand(value, Scope::Name) {
-            Err(errno) => format!("Failed to resolve unit specifiers in {value}, ignoring: {errno}"),
-            Ok(name) if !name.ends_with(".service") => format!("Unit must be of type service, ignoring: {value}"),
+            Err(errno) => {
+                let text = format!("Failed to resolve unit specifiers in {value}, ignoring: {errno}");
+                return self.log_errno(at, WARNING, errno, text);
+            }
+            Ok(name) if !name.ends_with(".service") => {
+                return self.log(at, WARNING, format!("Unit must be of type service, ignoring: {value}"));
+            }
             Ok(name) => match name::kind(&name) {
                 Some(name::NameKind::Plain | name::NameKind::Instance) => {
                     if let Some(socket) = &mut self.unit.socket {
@@ -227,7 +253,7 @@ impl Draft<'_> {
                 None => format!("Failed to load unit {value}, ignoring: Unit name {name} is not valid."),
             },
         };
-        self.log(at, WARNING, text);
+        self.log_errno(at, WARNING, Errno::EINVAL, text);
     }
 }
 
@@ -239,7 +265,7 @@ fn limit_value(key: &str, text: &str) -> Result<u64, Errno> {
     let in_units = |unit: Span, divisor: u64| match Span::parse_with_unit(text, unit) {
         Ok(span) if span.is_infinite() => Ok(u64::MAX),
         Ok(span) => Ok(span.as_micros().div_ceil(divisor)),
-        Err(_) => Err(Errno::Invalid),
+        Err(_) => Err(Errno::EINVAL),
     };
     match key {
         "LimitCPU" => in_units(Span::from_secs(1), 1_000_000),
@@ -247,10 +273,12 @@ fn limit_value(key: &str, text: &str) -> Result<u64, Errno> {
         "LimitNOFILE" | "LimitNPROC" | "LimitLOCKS" | "LimitSIGPENDING" | "LimitRTPRIO" => number::long_unsigned(text),
         // A nice level, with its sign, or the raw value 20 - level.
         "LimitNICE" => match text.strip_prefix('+').map(number::long_unsigned) {
-            Some(level) => level.and_then(|level| if level < 20 { Ok(20 - level) } else { Err(Errno::Range) }),
+            Some(level) => level.and_then(|level| if level < 20 { Ok(20 - level) } else { Err(Errno::ERANGE) }),
             None => match text.strip_prefix('-').map(number::long_unsigned) {
-                Some(level) => level.and_then(|level| if level <= 20 { Ok(20 + level) } else { Err(Errno::Range) }),
-                None => number::long_unsigned(text).and_then(|raw| if raw <= 40 { Ok(raw) } else { Err(Errno::Range) }),
+                Some(level) => level.and_then(|level| if level <= 20 { Ok(20 + level) } else { Err(Errno::ERANGE) }),
+                None => {
+                    number::long_unsigned(text).and_then(|raw| if raw <= 40 { Ok(raw) } else { Err(Errno::ERANGE) })
+                }
             },
         },
         _ => number::size(text),
@@ -267,29 +295,29 @@ fn address(text: &str) -> Result<String, Errno> {
     const LONGEST_UNIX_PATH: usize = 107;
     if text.starts_with(['/', '@']) {
         return match text.len() {
-            1 => Err(Errno::Invalid),
-            length if length > LONGEST_UNIX_PATH => Err(Errno::Invalid),
+            1 => Err(Errno::EINVAL),
+            length if length > LONGEST_UNIX_PATH => Err(Errno::EINVAL),
             _ => Ok(text.to_owned()),
         };
     }
     if let Some(rest) = text.strip_prefix("vsock:") {
-        let (cid, port) = rest.split_once(':').ok_or(Errno::Invalid)?;
+        let (cid, port) = rest.split_once(':').ok_or(Errno::EINVAL)?;
         let cid = if cid.is_empty() { u32::MAX } else { number::unsigned(cid)? };
         return Ok(format!("vsock:{cid}:{}", number::unsigned(port)?));
     }
     match port(text) {
         Ok(port) => return Ok(format!("[::]:{port}")),
-        Err(Errno::Range) => return Err(Errno::Range),
+        Err(Errno::ERANGE) => return Err(Errno::ERANGE),
         Err(_) => {}
     }
-    let (host, port_text) = text.rsplit_once(':').ok_or(Errno::Invalid)?;
+    let (host, port_text) = text.rsplit_once(':').ok_or(Errno::EINVAL)?;
     if let Some(host) = host.strip_prefix('[') {
-        let host = host.strip_suffix(']').ok_or(Errno::Invalid)?;
+        let host = host.strip_suffix(']').ok_or(Errno::EINVAL)?;
         let port = port(port_text)?;
-        let address: Ipv6Addr = host.parse().map_err(|_| Errno::Invalid)?;
+        let address: Ipv6Addr = host.parse().map_err(|_| Errno::EINVAL)?;
         return Ok(format!("[{address}]:{port}"));
     }
-    let address: Ipv4Addr = host.parse().map_err(|_| Errno::Invalid)?;
+    let address: Ipv4Addr = host.parse().map_err(|_| Errno::EINVAL)?;
     Ok(format!("{address}:{}", port(port_text)?))
 }
 
@@ -299,18 +327,18 @@ fn netlink(text: &str) -> Result<(), Errno> {
                             dnrtmsg kobject-uevent generic scsitransport ecryptfs rdma";
     let (family, group) = text.split_once(number::BLANKS).unwrap_or((text, ""));
     if !FAMILIES.split(' ').any(|known| known == family) && number::unsigned(family).is_err() {
-        return Err(Errno::Invalid);
+        return Err(Errno::EINVAL);
     }
     if group.is_empty() { Ok(()) } else { number::unsigned(group).map(|_| ()) }
 }
 
 fn port(text: &str) -> Result<u16, Errno> {
     if text.starts_with(number::BLANKS) {
-        return Err(Errno::Invalid);
+        return Err(Errno::EINVAL);
     }
     match u16::try_from(number::unsigned(text)?) {
-        Ok(0) => Err(Errno::Invalid),
+        Ok(0) => Err(Errno::EINVAL),
         Ok(port) => Ok(port),
-        Err(_) => Err(Errno::Range),
+        Err(_) => Err(Errno::ERANGE),
     }
 }

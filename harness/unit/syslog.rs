@@ -1,6 +1,7 @@
 //! How a unit is logged, and the names of syslog's levels and facilities (syslog(3), journalctl(1)).
 
-use super::number::{self, Errno};
+use super::Errno;
+use super::number;
 
 /// How lines of output and messages about the unit are logged (systemd.exec(5), "Logging and Standard Input/Output").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,10 +43,10 @@ const MOST: i32 = 127;
 
 fn find(text: &str, names: &[&str], most: i32) -> Result<u8, Errno> {
     if let Some(place) = names.iter().position(|name| !name.is_empty() && *name == text) {
-        return u8::try_from(place).map_err(|_| Errno::Range);
+        return u8::try_from(place).map_err(|_| Errno::ERANGE);
     }
-    let number = number::signed(text).map_err(|_| Errno::Invalid)?;
-    u8::try_from(number).ok().filter(|_| number <= most).ok_or(Errno::Invalid)
+    let number = number::signed(text).map_err(|_| Errno::EINVAL)?;
+    u8::try_from(number).ok().filter(|_| number <= most).ok_or(Errno::EINVAL)
 }
 
 /// The level of this name or number.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::time::Span;
 
+use super::errno::Errno;
 use super::service::Service;
 use super::socket::Socket;
 
@@ -103,6 +104,8 @@ pub struct Warning {
     pub line: Option<u32>,
     /// syslog priority: 3 error, 4 warning, 5 notice, 6 info.
     pub priority: u8,
+    /// The error behind it, `ERRNO=` in the journal.
+    pub errno: Option<Errno>,
     /// The text after `FILE:LINE: ` or `UNIT: `.
     pub text: String,
 }
@@ -342,6 +345,8 @@ pub struct Unit {
     pub load_state: LoadState,
     /// Text of LoadError for BadSetting and Error.
     pub load_error: Option<String>,
+    /// What keeps the unit from being loaded, by number.
+    pub load_errno: Option<Errno>,
     pub fragment_path: Option<String>,
     pub drop_in_paths: Vec<String>,
     /// Other names of the unit (aliases), without `name`.
@@ -401,6 +406,7 @@ impl Default for Unit {
             profile: Profile::V252,
             load_state: LoadState::Loaded,
             load_error: None,
+            load_errno: None,
             fragment_path: None,
             drop_in_paths: Vec::new(),
             aliases: Vec::new(),

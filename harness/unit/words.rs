@@ -1,6 +1,7 @@
 //! The word splitter: blanks, quotes and escapes (systemd.syntax(7), "Quoting"; SPEC 1.3).
 
-use super::number::{BLANKS, Errno};
+use super::Errno;
+use super::number::BLANKS;
 
 /// What the splitter does besides separating words at blanks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,7 +52,7 @@ const fn is_blank(byte: u8) -> bool {
 ///
 /// # Errors
 ///
-/// [`Errno::Invalid`] for a quote that is not closed, an unknown escape, a backslash at the end. `rest` is then as it was.
+/// [`Errno::EINVAL`] for a quote that is not closed, an unknown escape, a backslash at the end. `rest` is then as it was.
 pub(crate) fn first_word(rest: &mut &str, syntax: Syntax) -> Result<Option<String>, Errno> {
     let text = rest.trim_start_matches(BLANKS);
     if text.is_empty() {
@@ -65,7 +66,7 @@ pub(crate) fn first_word(rest: &mut &str, syntax: Syntax) -> Result<Option<Strin
     loop {
         let Some(&byte) = bytes.get(at) else {
             if quote.is_some() && !syntax.relaxed {
-                return Err(Errno::Invalid);
+                return Err(Errno::EINVAL);
             }
             break;
         };
@@ -75,7 +76,7 @@ pub(crate) fn first_word(rest: &mut &str, syntax: Syntax) -> Result<Option<Strin
                 // A backslash as the very last character.
                 None if syntax.keep_unknown_escapes && (quote.is_none() || syntax.relaxed) => word.push(b'\\'),
                 None if syntax.relaxed => {}
-                None => return Err(Errno::Invalid),
+                None => return Err(Errno::EINVAL),
                 Some(&escaped) => {
                     if !syntax.unescape {
                         word.push(escaped);
@@ -87,7 +88,7 @@ pub(crate) fn first_word(rest: &mut &str, syntax: Syntax) -> Result<Option<Strin
                         word.extend([b'\\', escaped]);
                         at += 1;
                     } else {
-                        return Err(Errno::Invalid);
+                        return Err(Errno::EINVAL);
                     }
                 }
             },

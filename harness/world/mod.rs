@@ -17,7 +17,7 @@ use crate::manager::{
     Request, RequestId, Spawn,
 };
 use crate::time::{IncidentTime, Span};
-use crate::unit::{FileEntry, Files, Listen, ListenKind};
+use crate::unit::{Errno, FileEntry, Files, Listen, ListenKind};
 use machine::{Delivered, Doing, Moment};
 
 /// Says what becomes of a process that the manager starts.
@@ -441,7 +441,7 @@ impl World {
                     |listen: &Listen| listen.address.rsplit(':').next().and_then(|port| port.parse::<u16>().ok());
                 let taken = |listen: &&Listen| port(listen).is_some_and(|p| self.machine.ports.contains_key(&p));
                 let result = match addresses().find(taken) {
-                    Some(listen) => Err((listen.address.clone(), "Address already in use".to_owned())),
+                    Some(listen) => Err((listen.address.clone(), Errno::EADDRINUSE)),
                     None => {
                         let ports: Vec<u16> = addresses().filter_map(port).collect();
                         self.machine.ports.extend(ports.iter().map(|port| (*port, MANAGER)));

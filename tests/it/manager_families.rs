@@ -14,7 +14,7 @@ use relapse::manager::{
     Peer, Pid, Reply, Request, Spawn,
 };
 use relapse::time::Span;
-use relapse::unit::{FileEntry, Files, Profile};
+use relapse::unit::{Errno, FileEntry, Files, Profile};
 use relapse::world::{Happened, Launch, World};
 
 use crate::manager::BOOT;
@@ -119,7 +119,7 @@ fn inputs() -> impl Strategy<Value = Input> {
         6 => Just(Input::Elapsed),
         6 => (pids(), exits()).prop_map(|(pid, exit)| Input::Exited { pid, exit }),
         2 => pids().prop_map(|pid| Input::Executed { pid }),
-        2 => pids().prop_map(|pid| Input::ExecFailed { pid, failure: ExecFailure::Other("FDS".into(), "?".into()) }),
+        2 => pids().prop_map(|pid| Input::ExecFailed { pid, failure: ExecFailure::Other("FDS".into(), Errno::EIO) }),
         2 => names().prop_map(|unit| Input::CgroupEmpty { unit }),
         2 => (pids(), proptest::option::of(names()), text)
             .prop_map(|(pid, unit, text)| Input::Notify { pid, unit, text: text.as_bytes().to_vec(), descriptors: Vec::new() }),
@@ -139,7 +139,7 @@ fn inputs() -> impl Strategy<Value = Input> {
         }),
         1 => (0..9u64).prop_map(|id| Input::HungUp { id }),
         1 => (names(), any::<bool>()).prop_map(|(unit, good)| {
-            let result = if good { Ok(()) } else { Err(("0.0.0.0:8000".into(), "Address already in use".into())) };
+            let result = if good { Ok(()) } else { Err(("0.0.0.0:8000".into(), Errno::EADDRINUSE)) };
             Input::Listening { unit, result, links: Vec::new() }
         }),
         1 => Just(Input::Boot),

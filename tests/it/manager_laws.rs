@@ -20,7 +20,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{TestCaseError, TestCaseResult};
 use relapse::manager::{Config, ExecFailure, ExecRole, Exit, JobId, JobMode, JobVerb, KillWhom, Pid, Reply, Request};
 use relapse::time::{IncidentTime, Span};
-use relapse::unit::{FileEntry, Files, Profile};
+use relapse::unit::{Errno, FileEntry, Files, Profile};
 use relapse::world::{Act, Happened, Launch, Program, Reaction, World};
 
 use crate::manager::BOOT;
@@ -90,8 +90,8 @@ pub(crate) fn behaviours() -> impl Strategy<Value = Behaviour> {
         1 => Just(Behaviour::Stubborn),
         2 => (0u64..3000).prop_map(Behaviour::SaysReady),
         2 => (0u64..3000).prop_map(Behaviour::LeavesChild),
-        1 => Just(Behaviour::Fails(ExecFailure::Exec("No such file or directory".into()))),
-        1 => Just(Behaviour::Fails(ExecFailure::Chdir("No such file or directory".into()))),
+        1 => Just(Behaviour::Fails(ExecFailure::Exec(Errno::ENOENT))),
+        1 => Just(Behaviour::Fails(ExecFailure::Chdir(Errno::ENOENT))),
     ]
 }
 
@@ -430,7 +430,7 @@ fn time_goes_on_though_a_service_fails_and_comes_back_at_once_for_ever() {
         behaviours,
         deeds: Vec::new(),
     };
-    let missing = Behaviour::Fails(ExecFailure::Exec("No such file or directory".into()));
+    let missing = Behaviour::Fails(ExecFailure::Exec(Errno::ENOENT));
     let ends = Behaviour::Ends(0, Exit::Code(1));
     for (profile, phase) in [(Profile::V252, 0), (Profile::V252, 7), (Profile::V257, 0), (Profile::V260, 100_001)] {
         for (user, behaviour) in [("nobodyknows", &ends), ("root", &missing), ("root", &ends)] {

@@ -541,7 +541,7 @@ const ROWS: &[Row] = &[
         settings: "EnvironmentFile=/no/such/env\nExecStart=/bin/sleep 1000\n",
         steps: "start",
         journal: &[
-            "<4> U: Failed to load environment files: No such file or directory",
+            "<3> U: Failed to load environment files: No such file or directory",
             "<4> U: Failed to run 'start' task: No such file or directory",
             "<4> U: Failed with result 'resources'.",
             FAILED_TO_START,

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use relapse::manager::{ExecFailure, Exit, Spawn};
 use relapse::time::Span;
-use relapse::unit::signal;
+use relapse::unit::{Errno, signal};
 use relapse::world::{Act, Launch, Program, Reaction};
 
 const SIGINT: i32 = 2;
@@ -32,13 +32,13 @@ fn span(text: &str) -> Span {
 
 /// What a command line of a unit becomes: programs that every machine has, and shell scripts.
 pub(crate) fn launch(spawn: &Spawn) -> Launch {
-    let fails = |reason: &str| Launch::Fails(ExecFailure::Exec(reason.to_owned()));
+    let fails = |errno| Launch::Fails(ExecFailure::Exec(errno));
     let exits = |comm: &str, code| Launch::Runs(Program::ends(comm, Span::ZERO, Exit::Code(code)));
     if let Some((directory, missing_ok)) = &spawn.program.working_directory {
         match directory.as_str() {
-            "/etc/passwd" => return Launch::Fails(ExecFailure::Chdir("Not a directory".into())),
+            "/etc/passwd" => return Launch::Fails(ExecFailure::Chdir(Errno::ENOTDIR)),
             path if path.starts_with("/nonexistent") && !missing_ok => {
-                return Launch::Fails(ExecFailure::Chdir("No such file or directory".into()));
+                return Launch::Fails(ExecFailure::Chdir(Errno::ENOENT));
             }
             _ => {}
         }
@@ -50,9 +50,9 @@ pub(crate) fn launch(spawn: &Spawn) -> Launch {
         ("/bin/kill", Some("-HUP")) => exits("kill", 0),
         ("/bin/sleep", Some(time)) => Launch::Runs(sleep(time)),
         ("/bin/sh", Some("-c")) => Launch::Runs(shell(&spawn.argv[2], true)),
-        ("/usr/bin", _) => fails("Is a directory"),
-        ("/etc/passwd", _) => fails("Permission denied"),
-        _ => fails("No such file or directory"),
+        ("/usr/bin", _) => fails(Errno::EISDIR),
+        ("/etc/passwd", _) => fails(Errno::EACCES),
+        _ => fails(Errno::ENOENT),
     }
 }
 

@@ -13,7 +13,7 @@ const INCIDENT_257: &str = include_str!("../../fixtures/systemd/recorded/inciden
 const DEPS_252: &str = include_str!("../../fixtures/systemd/recorded/deps_reload_journalctl_252.txt");
 
 fn error(kind: RequestErrorKind, message: &str) -> Reply {
-    Reply::Error(RequestError { kind, message: message.to_owned() })
+    Reply::Error(RequestError::new(kind, message))
 }
 
 fn lines(lines: &[&str]) -> Reply {

@@ -238,7 +238,7 @@ impl Stage {
     /// The next request that can be refused is.
     #[must_use]
     pub fn refuses(self, kind: RequestErrorKind, message: &str) -> Self {
-        self.replies([Reply::Error(RequestError { kind, message: message.to_owned() })])
+        self.replies([Reply::Error(RequestError::new(kind, message))])
     }
 
     #[must_use]

@@ -306,8 +306,7 @@ fn showing_a_recorded_unit_gives_the_recording_back() {
 
 #[test]
 fn a_refused_unit_file_change_does_not_reload_or_start_anything() {
-    let refusal =
-        RequestError { kind: RequestErrorKind::Failed, message: "Unit file x.service does not exist.".to_owned() };
+    let refusal = RequestError::new(RequestErrorKind::Failed, "Unit file x.service does not exist.");
     let mut stage = unknown().replies([Reply::Error(refusal)]);
     let (output, requests) = stage.run("systemctl enable --now x", V252);
     assert_eq!(requests.len(), 1, "{requests:?}");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use relapse::unit::{LoadState, Profile, Restart, Unit, Warning};
+use relapse::unit::{Errno, LoadState, Profile, Restart, Unit, Warning};
 use serde_json::Value;
 
 pub(crate) fn table(name: &str) -> Value {
@@ -66,6 +66,54 @@ fn every_recorded_unit_file_gives_the_properties_and_messages_systemd_gave() {
             failures.push(format!("{id}: journal: wanted {wanted:#?}, got {got:#?}"));
         }
     }
+    report(&failures, rows.len());
+}
+
+/// Settings of the table whose values nothing here depends on, and which are not all checked.
+const OPAQUE: &[&str] = &[
+    "CPUWeight=",
+    "MemoryMax=",
+    "ReadWritePaths=",
+    "CoredumpFilter=",
+    "IOSchedulingClass=",
+    "IOSchedulingPriority=",
+    "CPUSchedulingPolicy=",
+    "CPUSchedulingPriority=",
+    "CPUAffinity=",
+    "TimerSlackNSec=",
+    "RuntimeDirectory=",
+    "StateDirectory=",
+    "Delegate=",
+    "TasksMax=",
+    "RequiresMountsFor=",
+    "OnFailureIsolate=",
+    "IPTOS=",
+    "SocketProtocol=",
+    "Timestamping=",
+];
+
+#[test]
+fn what_is_said_of_a_unit_has_the_error_number_that_systemd_gave_it() {
+    let table = table("errno_252");
+    let rows = table["cases"].as_array().expect("cases");
+    let mut failures = Vec::new();
+    let mut numbers = BTreeSet::new();
+    for row in rows {
+        let unit = Unit::parse(text(row, "name"), text(row, "text"), Profile::V252);
+        let said = row["said"].as_array().expect("what was said");
+        for warning in &unit.warnings {
+            let number = warning.errno.map_or(0, Errno::number);
+            numbers.insert(number);
+            if !said.iter().any(|pair| pair[0] == number && pair[1] == warning.text) {
+                failures.push(format!("{row}: {number} {}", warning.text));
+            }
+        }
+        let opaque = OPAQUE.iter().any(|key| text(row, "text").contains(key));
+        if unit.warnings.is_empty() != (said.is_empty() || opaque) {
+            failures.push(format!("{row}: wanted {said:?}, got {:?}", unit.warnings));
+        }
+    }
+    assert_eq!(numbers, [0, 8, 22, 34, 57, 84].into(), "every number of the table is met");
     report(&failures, rows.len());
 }
 

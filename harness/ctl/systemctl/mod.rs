@@ -4,7 +4,6 @@
 //! asked for its [`Step`] again and again.
 
 mod dependencies;
-mod errno;
 mod glyphs;
 mod jobs;
 mod list;

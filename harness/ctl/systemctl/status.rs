@@ -6,9 +6,8 @@ use crate::ctl::journalctl::unit_log;
 use crate::ctl::{Output, UnitProcess, View};
 use crate::journal::{Style, format_bytes, format_relative, format_timestamp};
 use crate::time::{IncidentTime, Span};
-use crate::unit::{exit_status, signal};
+use crate::unit::{Errno, exit_status, signal};
 
-use super::errno::strerror;
 use super::glyphs::Glyphs;
 use super::list;
 use super::options::Options;
@@ -59,7 +58,8 @@ pub(super) fn write(out: &mut Vec<u8>, unit: &Properties, options: &Options, ver
         line(&mut text, "Status", &format!("\"{status}\""));
     }
     if let Some(errno) = unit.number("StatusErrno").filter(|errno| *errno > 0) {
-        line(&mut text, "Error", &format!("{errno} ({})", strerror(errno)));
+        let errno = Errno::new(i32::try_from(errno).unwrap_or(i32::MAX));
+        line(&mut text, "Error", &format!("{} ({errno})", errno.number()));
     }
     resources(&mut text, unit);
     if let Some(group) = unit.some("ControlGroup").filter(|_| !processes.is_empty()) {

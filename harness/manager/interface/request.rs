@@ -1,6 +1,7 @@
 //! What clients ask of the manager, and what they are told (org.freedesktop.systemd1(5)).
 
 use super::JobId;
+use crate::unit::Errno;
 use crate::unit::install::PresetMode;
 
 /// Which job a client asks for.
@@ -146,8 +147,25 @@ pub enum Reply {
 pub struct RequestError {
     /// Which kind.
     pub kind: RequestErrorKind,
+    /// The error number that goes with it.
+    pub errno: Errno,
     /// The error message of the bus, such as `Unit x.service not found.`
     pub message: String,
+}
+
+impl RequestError {
+    /// A refusal with the error number of its kind.
+    pub fn new(kind: RequestErrorKind, message: impl Into<String>) -> Self {
+        let errno = match kind {
+            RequestErrorKind::NoSuchUnit => Errno::ENOENT,
+            RequestErrorKind::LoadFailed => Errno::ENOEXEC,
+            RequestErrorKind::Masked => Errno::ERFKILL,
+            RequestErrorKind::TransactionIsDestructive | RequestErrorKind::Failed => Errno::EDEADLK,
+            RequestErrorKind::JobTypeNotApplicable => Errno::EBADR,
+            RequestErrorKind::OnlyByDependency | RequestErrorKind::NotActive => Errno::EINVAL,
+        };
+        Self { kind, errno, message: message.into() }
+    }
 }
 
 /// Kinds of refusal.

@@ -5,10 +5,10 @@ use super::super::interface::{Effect, ExecFailure, ExecRole, Exit, Message, Pid}
 use super::super::load::commands;
 use super::super::loaded::{ExecStatus, UnitId};
 use super::super::states::{ServiceResult, ServiceState};
-use super::super::step::Step;
+use super::super::step::{Step, errno_field};
 use super::super::text::{Text, concat};
 use crate::unit::signal::{SIGHUP, SIGINT, SIGPIPE, SIGTERM};
-use crate::unit::{ExitType, NotifyAccess, Service, ServiceType};
+use crate::unit::{Errno, ExitType, NotifyAccess, Service, ServiceType};
 
 /// Whether an end counts as success (systemd.service(5), SuccessExitStatus=). The four signals with which one stops
 /// a daemon are clean for daemons alone.
@@ -52,63 +52,66 @@ impl Step<'_> {
         let new_words = self.m.rules.new_words;
         let invocation = self.unit(unit).invocation;
         let mut said = Vec::new();
-        let mut say = |priority: u8, text: String, identified: bool| {
+        let mut say = |priority: u8, errno: Errno, text: String, identified: bool| {
+            let mut fields = vec![errno_field(errno)];
+            if identified {
+                fields.push(("EXECUTABLE", path.as_str().into()));
+            }
             let message = Message {
                 unit: Some((&name).into()),
                 priority,
                 text: format!("{name}: {text}"),
                 message_id: identified.then_some(catalog::SPAWN_FAILED),
                 invocation_id: invocation,
-                fields: if identified { vec![("EXECUTABLE", path.as_str().into())] } else { Vec::new() },
+                fields,
                 child: child.clone(),
             };
             said.push(Effect::Journal(message));
         };
         let (step, reason) = match failure {
-            ExecFailure::Exec(reason) => {
-                let missing = matches!(
-                    reason.as_str(),
-                    "No such file or directory" | "Permission denied" | "Is a directory" | "Not a directory"
-                );
+            &ExecFailure::Exec(reason) => {
+                let missing = matches!(reason, Errno::ENOENT | Errno::EACCES | Errno::EISDIR | Errno::ENOTDIR);
                 if forgiving && missing {
-                    say(level::INFO, format!("Executable {path} missing, skipping: {reason}"), true);
+                    say(level::INFO, reason, format!("Executable {path} missing, skipping: {reason}"), true);
                     self.out.append(&mut said);
                     return self.exited(pid, Exit::Code(0));
                 }
                 if !missing {
-                    say(level::ERR, format!("Failed to execute {path}: {reason}"), false);
+                    say(level::ERR, reason, format!("Failed to execute {path}: {reason}"), false);
                 } else if new_words {
-                    say(level::NOTICE, format!("Unable to locate executable '{path}': {reason}"), true);
+                    say(level::NOTICE, reason, format!("Unable to locate executable '{path}': {reason}"), true);
                 } else {
-                    say(level::INFO, format!("Failed to locate executable {path}: {reason}"), true);
+                    say(level::INFO, reason, format!("Failed to locate executable {path}: {reason}"), true);
                 }
-                ("EXEC", reason.as_str())
+                ("EXEC", reason)
             }
-            ExecFailure::Chdir(reason) => {
-                say(level::ERR, format!("Changing to the requested working directory failed: {reason}"), false);
-                ("CHDIR", reason.as_str())
+            &ExecFailure::Chdir(reason) => {
+                say(level::ERR, reason, format!("Changing to the requested working directory failed: {reason}"), false);
+                ("CHDIR", reason)
             }
             ExecFailure::User => {
-                say(level::ERR, "Failed to determine user credentials: No such process".into(), false);
-                ("USER", "No such process")
+                let reason = Errno::ESRCH;
+                say(level::ERR, reason, format!("Failed to determine user credentials: {reason}"), false);
+                ("USER", reason)
             }
             ExecFailure::Group => {
-                say(level::ERR, "Failed to determine group credentials: No such process".into(), false);
-                ("GROUP", "No such process")
+                let reason = Errno::ESRCH;
+                say(level::ERR, reason, format!("Failed to determine group credentials: {reason}"), false);
+                ("GROUP", reason)
             }
-            ExecFailure::Other(step, reason) => {
+            &ExecFailure::Other(ref step, reason) => {
                 let what = match step.as_str() {
                     "STDOUT" => Some("standard output"),
                     "STDERR" => Some("standard error output"),
                     _ => None,
                 };
                 if let Some(what) = what {
-                    say(level::ERR, format!("Failed to set up {what}: {reason}"), false);
+                    say(level::ERR, reason, format!("Failed to set up {what}: {reason}"), false);
                 }
-                (step.as_str(), reason.as_str())
+                (step.as_str(), reason)
             }
         };
-        say(level::ERR, format!("Failed at step {step} spawning {path}: {reason}"), true);
+        say(level::ERR, reason, format!("Failed at step {step} spawning {path}: {reason}"), true);
         self.out.append(&mut said);
         self.exited(pid, Exit::Code(step_status(step)));
     }

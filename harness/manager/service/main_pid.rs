@@ -5,7 +5,7 @@ use super::super::interface::Pid;
 use super::super::loaded::UnitId;
 use super::super::states::{ServiceResult, ServiceState};
 use super::super::step::Step;
-use crate::unit::Service;
+use crate::unit::{Errno, Service};
 
 impl Step<'_> {
     /// The starter of a forking service has ended well.
@@ -81,22 +81,24 @@ impl Step<'_> {
         let config = self.config(unit);
         let Some(path) = config.pid_file.as_deref() else { return Err(()) };
         let state = self.state(unit).as_str();
-        let complain = |step: &mut Self, text: String| {
-            if warn {
-                step.log(unit, level::INFO, &text);
+        let complain = |step: &mut Self, errno: Option<Errno>, text: String| {
+            match errno {
+                _ if !warn => {}
+                Some(errno) => step.log_errno(unit, level::INFO, errno, &text),
+                None => step.log(unit, level::INFO, &text),
             }
             Err(())
         };
         let Some(bytes) = self.host.read_pid_file(&self.unit(unit).name, path) else {
-            return complain(
-                self,
-                format!("Can't open PID file {path} (yet?) after {state}: No such file or directory"),
-            );
+            let errno = Errno::ENOENT;
+            let text = format!("Can't open PID file {path} (yet?) after {state}: {errno}");
+            return complain(self, Some(errno), text);
         };
         let text = String::from_utf8_lossy(&bytes);
         let line = text.lines().next().unwrap_or_default().trim();
         let Some(pid) = parse_pid(line) else {
-            return complain(self, format!("Failed to parse PID from file {path}: Invalid argument"));
+            let errno = Errno::EINVAL;
+            return complain(self, Some(errno), format!("Failed to parse PID from file {path}: {errno}"));
         };
         let run = &self.unit(unit).service;
         if run.main_pid_known && run.main_pid == pid {
@@ -104,7 +106,7 @@ impl Step<'_> {
         }
         // One that is not the service's own is taken because the file is root's, as all files are here.
         match self.refuse_main_pid(unit, pid) {
-            Some(refusal) => complain(self, refusal),
+            Some(refusal) => complain(self, None, refusal),
             None => {
                 self.adopt_main_pid(unit, pid);
                 Ok(true)

@@ -7,7 +7,7 @@ use super::super::states::{ServiceResult, ServiceState};
 use super::super::step::Step;
 use super::main_pid::parse_pid;
 use crate::time::Span;
-use crate::unit::{NotifyAccess, ServiceType};
+use crate::unit::{Errno, NotifyAccess, ServiceType};
 
 impl Step<'_> {
     /// A datagram has come from a process, which is known by its PID or by its control group.
@@ -41,8 +41,14 @@ impl Step<'_> {
                 }
             }
         }
-        if let Some(error) = value("ERRNO").and_then(|error| error.parse().ok()).filter(|error: &i32| *error >= 0) {
-            self.unit_mut(unit).service.status_errno = error;
+        if let Some(word) = value("ERRNO") {
+            match Errno::parse(word) {
+                Ok(errno) => self.unit_mut(unit).service.status_errno = errno.number(),
+                Err(errno) => {
+                    let text = format!("Failed to parse ERRNO= field value '{word}' in notification message: {errno}");
+                    self.log_errno(unit, level::WARNING, errno, &text);
+                }
+            }
         }
         if let Some(span) = value("EXTEND_TIMEOUT_USEC").and_then(|usec| usec.parse().ok()) {
             self.extend_timeout(unit, Span::from_micros(span));

@@ -7,10 +7,10 @@ use super::super::loaded::{NotifyState, Timer, UnitId};
 use super::super::states::{ServiceResult, ServiceState};
 use super::super::step::Step;
 use crate::time::{IncidentTime, Span};
-use crate::unit::{ExitType, KillMode, Service, ServiceType};
+use crate::unit::{Errno, ExitType, KillMode, Service, ServiceType};
 
 /// Why a service does not start next to processes that are left.
-const BUSY: &str = "Device or resource busy";
+const BUSY: Errno = Errno::EBUSY;
 
 impl Step<'_> {
     /// ExecCondition=.
@@ -26,7 +26,7 @@ impl Step<'_> {
         match started {
             Ok(()) => self.set_state(unit, ServiceState::Condition),
             Err(reason) => {
-                self.log(unit, level::WARNING, &format!("Failed to run 'exec-condition' task: {reason}"));
+                self.not_run(unit, "'exec-condition'", reason);
                 self.enter_dead(unit, ServiceResult::Resources, true);
             }
         }
@@ -45,7 +45,7 @@ impl Step<'_> {
         match started {
             Ok(()) => self.set_state(unit, ServiceState::StartPre),
             Err(reason) => {
-                self.log(unit, level::WARNING, &format!("Failed to run 'start-pre' task: {reason}"));
+                self.not_run(unit, "'start-pre'", reason);
                 self.enter_dead(unit, ServiceResult::Resources, true);
             }
         }
@@ -59,16 +59,16 @@ impl Step<'_> {
         if let Err(reason) = started {
             // 257 has said already why processes that are left are in the way.
             if !(self.m.rules.new_words && reason == BUSY) {
-                self.log(unit, level::WARNING, &format!("Failed to run 'start' task: {reason}"));
+                self.not_run(unit, "'start'", reason);
             }
             self.enter_signal(unit, ServiceState::StopSigterm, ServiceResult::Resources);
         }
     }
 
-    fn start_main(&mut self, unit: UnitId, config: &Service) -> Result<(), String> {
+    fn start_main(&mut self, unit: UnitId, config: &Service) -> Result<(), Errno> {
         if config.exec_start.is_empty() {
             if config.service_type != ServiceType::Oneshot {
-                return Err("No such device or address".into());
+                return Err(Errno::ENXIO);
             }
             // Nobody must see the unit go from inactive to active without activating in between.
             self.set_state(unit, ServiceState::Start);
@@ -108,7 +108,7 @@ impl Step<'_> {
         match self.run_control(unit, ExecRole::StartPost, 0, config.timeout_start_sec) {
             Ok(()) => self.set_state(unit, ServiceState::StartPost),
             Err(reason) => {
-                self.log(unit, level::WARNING, &format!("Failed to run 'start-post' task: {reason}"));
+                self.not_run(unit, "'start-post'", reason);
                 self.enter_stop(unit, ServiceResult::Resources);
             }
         }
@@ -175,7 +175,7 @@ impl Step<'_> {
         match self.run_control(unit, ExecRole::Reload, 0, config.timeout_start_sec) {
             Ok(()) => self.set_state(unit, ServiceState::Reload),
             Err(reason) => {
-                self.log(unit, level::WARNING, &format!("Failed to run 'reload' task: {reason}"));
+                self.not_run(unit, "'reload'", reason);
                 self.unit_mut(unit).service.reload_result = ServiceResult::Resources;
                 self.enter_running(unit, ServiceResult::Success);
             }
@@ -193,7 +193,7 @@ impl Step<'_> {
         match self.run_control(unit, ExecRole::Stop, 0, config.timeout_stop_sec) {
             Ok(()) => self.set_state(unit, ServiceState::Stop),
             Err(reason) => {
-                self.log(unit, level::WARNING, &format!("Failed to run 'stop' task: {reason}"));
+                self.not_run(unit, "'stop'", reason);
                 self.enter_signal(unit, ServiceState::StopSigterm, ServiceResult::Resources);
             }
         }
@@ -210,7 +210,7 @@ impl Step<'_> {
         match self.run_control(unit, ExecRole::StopPost, 0, config.timeout_stop_sec) {
             Ok(()) => self.set_state(unit, ServiceState::StopPost),
             Err(reason) => {
-                self.log(unit, level::WARNING, &format!("Failed to run 'stop-post' task: {reason}"));
+                self.not_run(unit, "'stop-post'", reason);
                 self.enter_signal(unit, ServiceState::FinalSigterm, ServiceResult::Resources);
             }
         }
@@ -227,7 +227,7 @@ impl Step<'_> {
             config.timeout_stop_sec
         };
         let Err(reason) = self.run_control(unit, role, index, timeout) else { return };
-        self.log(unit, level::WARNING, &format!("Failed to run next control task: {reason}"));
+        self.not_run(unit, "next control", reason);
         match state {
             ServiceState::Condition | ServiceState::StartPre | ServiceState::StartPost | ServiceState::Stop => {
                 self.enter_signal(unit, ServiceState::StopSigterm, ServiceResult::Resources);
@@ -245,9 +245,13 @@ impl Step<'_> {
     pub(super) fn run_next_main(&mut self, unit: UnitId, index: usize) {
         let timeout = self.unit(unit).config.timeout_start_sec;
         if let Err(reason) = self.run_main(unit, index, timeout) {
-            self.log(unit, level::WARNING, &format!("Failed to run next main task: {reason}"));
+            self.not_run(unit, "next main", reason);
             self.enter_stop(unit, ServiceResult::Resources);
         }
+    }
+
+    fn not_run(&mut self, unit: UnitId, task: &str, reason: Errno) {
+        self.log_errno(unit, level::WARNING, reason, &format!("Failed to run {task} task: {reason}"));
     }
 
     /// Whether the list has a command with this index.
@@ -256,7 +260,7 @@ impl Step<'_> {
     }
 
     /// Names what a run before left behind; refuses to start next to it where SIGKILL is not allowed.
-    fn tolerates_leftovers(&mut self, unit: UnitId, config: &Service) -> Result<(), String> {
+    fn tolerates_leftovers(&mut self, unit: UnitId, config: &Service) -> Result<(), Errno> {
         let name = self.unit(unit).name.clone();
         let mut found = false;
         for process in self.host.processes(&name) {
@@ -282,7 +286,7 @@ impl Step<'_> {
             let text = "Will not start SendSIGKILL=no service of type KillMode=control-group or mixed while \
                         processes exist";
             self.log(unit, level::ERR, text);
-            return Err(BUSY.into());
+            return Err(BUSY);
         }
         Ok(())
     }

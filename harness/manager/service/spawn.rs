@@ -13,7 +13,7 @@ use super::super::text::Text;
 use super::exit_words;
 use crate::time::Span;
 use crate::unit::environment;
-use crate::unit::{ExecCommand, NotifyAccess, Service, ServiceType};
+use crate::unit::{Errno, ExecCommand, NotifyAccess, Service, ServiceType};
 
 /// What every process gets from the manager, on Debian.
 pub const MANAGER_ENVIRONMENT: &[(&str, &str)] =
@@ -32,14 +32,14 @@ impl Step<'_> {
     ///
     /// # Errors
     ///
-    /// The errno text of what made it impossible before a process existed.
+    /// What made it impossible before a process existed.
     pub(super) fn run_control(
         &mut self,
         unit: UnitId,
         role: ExecRole,
         index: usize,
         timeout: Span,
-    ) -> Result<(), String> {
+    ) -> Result<(), Errno> {
         self.unit_mut(unit).service.control_command = Some((role, index));
         let spawn = self.prepare(unit, role, index, true)?;
         self.arm_after(unit, Timer::Phase, timeout);
@@ -56,7 +56,7 @@ impl Step<'_> {
     /// # Errors
     ///
     /// As [`Step::run_control`].
-    pub(super) fn run_main(&mut self, unit: UnitId, index: usize, timeout: Span) -> Result<(), String> {
+    pub(super) fn run_main(&mut self, unit: UnitId, index: usize, timeout: Span) -> Result<(), Errno> {
         let run = &mut self.unit_mut(unit).service;
         run.main_command = Some(index);
         run.control_command = None;
@@ -133,10 +133,10 @@ impl Step<'_> {
     }
 
     /// Everything that the process needs, with a PID.
-    fn prepare(&mut self, unit: UnitId, role: ExecRole, index: usize, control: bool) -> Result<Box<Spawn>, String> {
+    fn prepare(&mut self, unit: UnitId, role: ExecRole, index: usize, control: bool) -> Result<Box<Spawn>, Errno> {
         let config = self.config(unit);
         let Some(command) = commands(&config, role).get(index) else {
-            return Err("No such device or address".into());
+            return Err(Errno::ENXIO);
         };
         let prepared = self.prepared(unit, role, index, command);
         let has_socket = prepared.program.has_socket();
@@ -149,7 +149,7 @@ impl Step<'_> {
         if has_socket && sockets.len() != 1 {
             let text = if sockets.is_empty() { "Got no socket." } else { "Got more than one socket." };
             self.log(unit, level::ERR, text);
-            return Err("Invalid argument".to_owned());
+            return Err(Errno::EINVAL);
         }
         let files = self.environment_files(unit, &config)?;
         let notify = match self.notify_access(unit) {
@@ -204,7 +204,7 @@ impl Step<'_> {
     }
 
     /// The variables of EnvironmentFile=, read anew for every process.
-    fn environment_files(&mut self, unit: UnitId, config: &Service) -> Result<Vec<(String, String)>, String> {
+    fn environment_files(&mut self, unit: UnitId, config: &Service) -> Result<Vec<(String, String)>, Errno> {
         let mut variables = Vec::new();
         let mut places = environment::Places::default();
         for (pattern, optional) in &config.environment_file {
@@ -217,26 +217,26 @@ impl Step<'_> {
                     Ok(file) => {
                         for word in file.ignored {
                             let text = format!("Ignoring invalid environment assignment '{word}': {path}");
-                            self.log(unit, level::WARNING, &text);
+                            self.log(unit, level::ERR, &text);
                         }
                         for (name, value) in &file.variables {
                             places.set(&mut variables, name, value);
                         }
                     }
                     Err(_) if *optional => {}
-                    Err(error) => return self.no_environment(unit, &error.to_string()),
+                    Err(error) => return self.no_environment(unit, error.errno()),
                 }
             }
             if !found && !optional {
-                return self.no_environment(unit, "No such file or directory");
+                return self.no_environment(unit, Errno::ENOENT);
             }
         }
         Ok(variables)
     }
 
-    fn no_environment<T>(&mut self, unit: UnitId, reason: &str) -> Result<T, String> {
-        self.log(unit, level::WARNING, &format!("Failed to load environment files: {reason}"));
-        Err(reason.to_owned())
+    fn no_environment<T>(&mut self, unit: UnitId, reason: Errno) -> Result<T, Errno> {
+        self.log_errno(unit, level::ERR, reason, &format!("Failed to load environment files: {reason}"));
+        Err(reason)
     }
 
     /// The whole environment of a process, in systemd's order of precedence.

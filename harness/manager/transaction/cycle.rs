@@ -43,10 +43,8 @@ impl Step<'_> {
             self.log_cycle(&cycle, texts);
 
             let Some(victim) = victim else {
-                return Err(RequestError {
-                    kind: RequestErrorKind::Failed,
-                    message: "Transaction order is cyclic. See system logs for details.".into(),
-                });
+                let message = "Transaction order is cyclic. See system logs for details.";
+                return Err(RequestError::new(RequestErrorKind::Failed, message));
             };
             plan.delete_unit(victim);
             plan.collect_garbage();

@@ -158,7 +158,7 @@ impl Step<'_> {
                     present.as_str(),
                     new.as_str()
                 );
-                return Err(RequestError { kind: RequestErrorKind::TransactionIsDestructive, message });
+                return Err(RequestError::new(RequestErrorKind::TransactionIsDestructive, message));
             }
         }
         Ok(())
@@ -195,14 +195,13 @@ impl Step<'_> {
                 LoadState::Masked => (Some(RequestErrorKind::Masked), format!("Unit {name} is masked.")),
             };
             if let Some(kind) = error {
-                return Some(RequestError { kind, message });
+                let error = RequestError::new(kind, message);
+                return Some(RequestError { errno: this.def.load_errno.unwrap_or(error.errno), ..error });
             }
         }
         if matches!(kind, JobType::Reload) && !self.can_reload(unit) {
-            return Some(RequestError {
-                kind: RequestErrorKind::JobTypeNotApplicable,
-                message: format!("Job type {} is not applicable for unit {name}.", kind.as_str()),
-            });
+            let message = format!("Job type {} is not applicable for unit {name}.", kind.as_str());
+            return Some(RequestError::new(RequestErrorKind::JobTypeNotApplicable, message));
         }
         None
     }
@@ -239,7 +238,7 @@ impl Step<'_> {
         for other in targets {
             if let Err(error) = self.add_job_in(other, JobType::Start, mode) {
                 let text = format!("Failed to enqueue {key} job, ignoring: {}", error.message);
-                self.log(unit, level::WARNING, &text);
+                self.log_errno(unit, level::WARNING, error.errno, &text);
             }
         }
     }

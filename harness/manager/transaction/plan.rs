@@ -243,7 +243,7 @@ impl Step<'_> {
                         one.kind.as_str(),
                         self.unit(unit).name
                     );
-                    return Err(RequestError { kind: RequestErrorKind::Failed, message });
+                    return Err(RequestError::new(RequestErrorKind::Failed, message));
                 };
                 plan.delete(lesser, true);
                 plan.collect_garbage();
@@ -323,7 +323,7 @@ impl Step<'_> {
     fn say_ignored(&mut self, unit: UnitId, error: &RequestError) {
         if error.kind == RequestErrorKind::LoadFailed {
             let text = format!("Cannot add dependency job, ignoring: {}", error.message);
-            self.log(unit, level::WARNING, &text);
+            self.log_errno(unit, level::WARNING, error.errno, &text);
         }
     }
 

@@ -31,7 +31,7 @@ impl From<Errno> for Refusal {
 
 impl Incident {
     /// Makes the links of Symlinks= to the unit's one path; those that cannot be made, and why.
-    pub(super) fn make_links(&self, socket: &Socket, unit: &mut Unit) -> Vec<(String, String)> {
+    pub(super) fn make_links(&self, socket: &Socket, unit: &mut Unit) -> Vec<(String, crate::unit::Errno)> {
         let Some(target) = socket.listen.iter().find_map(Listen::node) else { return Vec::new() };
         let target = self.layout.below(target);
         let mut failed = Vec::new();
@@ -47,7 +47,7 @@ impl Incident {
             });
             match made {
                 Ok(()) => {}
-                Err(errno) => failed.push((name.clone(), errno.desc().to_owned())),
+                Err(errno) => failed.push((name.clone(), crate::unit::Errno::new(errno as i32))),
             }
             unit.links.push(link);
         }

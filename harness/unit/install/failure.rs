@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use crate::unit::Errno;
 use crate::unit::Profile;
-use crate::unit::number::Errno;
 
 /// The error numbers unit file operations end with; what each means there stands beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,12 +49,12 @@ pub enum Failure {
 impl From<Errno> for Failure {
     fn from(errno: Errno) -> Self {
         match errno {
-            Errno::Invalid => Failure::Invalid,
-            Errno::Range => Failure::Range,
-            Errno::BadMessage => Failure::BadMessage,
-            Errno::BadSlot => Failure::Specifier,
-            Errno::NoBuffers => Failure::NoBuffers,
-            Errno::NameTooLong => Failure::NameTooLong,
+            Errno::ERANGE => Failure::Range,
+            Errno::EBADMSG => Failure::BadMessage,
+            Errno::EBADSLT => Failure::Specifier,
+            Errno::ENOBUFS => Failure::NoBuffers,
+            Errno::ENAMETOOLONG => Failure::NameTooLong,
+            _ => Failure::Invalid,
         }
     }
 }

@@ -316,7 +316,7 @@ impl<'a> Finder<'a> {
     }
 
     fn warn(&mut self, file: &str, line: u32, priority: u8, text: String) {
-        self.warnings.push(Warning { subject: file.to_owned(), line: Some(line), priority, text });
+        self.warnings.push(Warning { subject: file.to_owned(), line: Some(line), priority, errno: None, text });
     }
 
     fn assign(&mut self, name: &str, file: &str, line: u32, key: &str, value: &str) -> Result<(), Failure> {

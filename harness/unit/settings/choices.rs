@@ -1,7 +1,8 @@
 //! Settings that take one word of a list.
 
+use crate::unit::Errno;
 use crate::unit::keys::Choice;
-use crate::unit::number::{self, Errno};
+use crate::unit::number;
 use crate::unit::read::{Draft, Place};
 use crate::unit::{
     CollectMode, ExitType, NotifyAccess, OomPolicy, Profile, Restart, RestartMode, ServiceType, TimeoutFailureMode,
@@ -14,7 +15,7 @@ impl Draft<'_> {
         choice: Choice,
         from_word: fn(&str) -> Option<T>,
     ) -> Option<T> {
-        self.checked(at, what(choice), from_word(at.value).ok_or(Errno::Invalid))
+        self.checked(at, what(choice), from_word(at.value).ok_or(Errno::EINVAL))
     }
 
     pub(in crate::unit) fn choose(&mut self, at: &Place<'_>, choice: Choice) {
@@ -108,7 +109,7 @@ impl Draft<'_> {
 
     pub(in crate::unit) fn one_of(&mut self, at: &Place<'_>, choice: Choice, words: &[&str], or_boolean: bool) {
         let good = words.contains(&at.value) || (or_boolean && number::boolean(at.value).is_ok());
-        self.checked(at, what(choice), if good { Ok(()) } else { Err(Errno::Invalid) });
+        self.checked(at, what(choice), if good { Ok(()) } else { Err(Errno::EINVAL) });
     }
 }
 

@@ -1,9 +1,10 @@
 //! What surrounds a service's processes: environment, directory, accounts, exit statuses, PID file.
 
 use super::{ERROR, WARNING};
+use crate::unit::Errno;
 use crate::unit::ExitStatusSet;
 use crate::unit::environment;
-use crate::unit::number::{self, Errno};
+use crate::unit::number;
 use crate::unit::read::{Draft, Place, Stop};
 use crate::unit::specifier::Scope;
 use crate::unit::words::{self, Syntax};
@@ -18,14 +19,19 @@ impl Draft<'_> {
             match words::first_word(&mut words, Syntax::PLAIN) {
                 Ok(None) => return,
                 Ok(Some(word)) => {
-                    let mut known = true;
+                    let mut known = Ok(());
                     self.exit_statuses(at, |set| known = set.insert(&word));
-                    if !known {
-                        self.log(at, WARNING, format!("Failed to parse value, ignoring: {word}"));
+                    if let Err(errno) = known {
+                        self.log_errno(at, WARNING, errno, format!("Failed to parse value, ignoring: {word}"));
                     }
                 }
                 Err(errno) => {
-                    self.log(at, WARNING, format!("Failed to parse {}={}, ignoring: {errno}", at.key, at.value));
+                    self.log_errno(
+                        at,
+                        WARNING,
+                        errno,
+                        format!("Failed to parse {}={}, ignoring: {errno}", at.key, at.value),
+                    );
                     return;
                 }
             }
@@ -53,15 +59,18 @@ impl Draft<'_> {
             let word = match words::first_word(&mut rest, Syntax::COMMAND) {
                 Ok(None) => return,
                 Ok(Some(word)) => word,
-                Err(_) => {
-                    self.log(at, WARNING, format!("Invalid syntax, ignoring: {}", at.value));
+                Err(errno) => {
+                    self.log_errno(at, WARNING, errno, format!("Invalid syntax, ignoring: {}", at.value));
                     return;
                 }
             };
             match self.expand(&word, Scope::Full) {
-                Err(errno) => {
-                    self.log(at, WARNING, format!("Failed to resolve specifiers in {word}, ignoring: {errno}"))
-                }
+                Err(errno) => self.log_errno(
+                    at,
+                    WARNING,
+                    errno,
+                    format!("Failed to resolve specifiers in {word}, ignoring: {errno}"),
+                ),
                 Ok(text) => match environment::assignment(&text) {
                     Some((name, value)) => {
                         if let Some(service) = &mut self.unit.service {
@@ -100,8 +109,13 @@ impl Draft<'_> {
             let word = match words::first_word(&mut rest, syntax) {
                 Ok(None) => return,
                 Ok(Some(word)) => word,
-                Err(_) => {
-                    self.log(at, WARNING, format!("Trailing garbage in {}, ignoring: {}", at.key, at.value));
+                Err(errno) => {
+                    self.log_errno(
+                        at,
+                        WARNING,
+                        errno,
+                        format!("Trailing garbage in {}, ignoring: {}", at.key, at.value),
+                    );
                     return;
                 }
             };
@@ -109,7 +123,12 @@ impl Draft<'_> {
                 Ok(name) => name,
                 Err(errno) => {
                     let kind = if unset { "unit specifiers" } else { "specifiers" };
-                    self.log(at, WARNING, format!("Failed to resolve {kind} in {word}, ignoring: {errno}"));
+                    self.log_errno(
+                        at,
+                        WARNING,
+                        errno,
+                        format!("Failed to resolve {kind} in {word}, ignoring: {errno}"),
+                    );
                     continue;
                 }
             };
@@ -145,7 +164,7 @@ impl Draft<'_> {
                     let text = format!(
                         "Failed to resolve unit specifiers in working directory path '{text}'{ignoring}: {errno}"
                     );
-                    self.log(at, if missing_ok { WARNING } else { ERROR }, text);
+                    self.log_errno(at, if missing_ok { WARNING } else { ERROR }, errno, text);
                     return refused;
                 }
             };
@@ -169,7 +188,12 @@ impl Draft<'_> {
             let account = match self.expand(at.value, Scope::Full) {
                 Ok(account) => account,
                 Err(errno) => {
-                    self.log(at, ERROR, format!("Failed to resolve unit specifiers in {}: {errno}", at.value));
+                    self.log_errno(
+                        at,
+                        ERROR,
+                        errno,
+                        format!("Failed to resolve unit specifiers in {}: {errno}", at.value),
+                    );
                     return Err(Stop::BadSetting);
                 }
             };
@@ -191,11 +215,21 @@ impl Draft<'_> {
         match number::signed(at.value) {
             Ok(value) if (-20..=19).contains(&value) => self.service(|service| service.nice = value),
             _ if at.value.is_empty() => self.service(|service| service.nice = 0),
-            Ok(_) | Err(Errno::Range) => {
-                self.log(at, WARNING, format!("Nice priority out of range, ignoring: {}", at.value));
+            Ok(_) | Err(Errno::ERANGE) => {
+                self.log_errno(
+                    at,
+                    WARNING,
+                    Errno::ERANGE,
+                    format!("Nice priority out of range, ignoring: {}", at.value),
+                );
             }
             Err(errno) => {
-                self.log(at, WARNING, format!("Failed to parse nice priority '{}', ignoring: {errno}", at.value));
+                self.log_errno(
+                    at,
+                    WARNING,
+                    errno,
+                    format!("Failed to parse nice priority '{}', ignoring: {errno}", at.value),
+                );
             }
         }
     }
@@ -208,7 +242,7 @@ impl Draft<'_> {
         let Some(text) = self.resolved(at, at.value, true) else { return Ok(()) };
         let text = if text.starts_with('/') { text } else { format!("/run/{text}") };
         // Although it says "ignoring", systemd refuses the whole file.
-        let mut path = self.absolute(at, &text, false).ok_or(Stop::Error(Errno::Invalid))?;
+        let mut path = self.absolute(at, &text, false).ok_or(Stop::Error(Errno::EINVAL))?;
         // The legacy directory is a symlink to the other; the remark about it is for the debug log.
         if let Some(rest) = path.strip_prefix("/var/run/") {
             path = format!("/run/{rest}");

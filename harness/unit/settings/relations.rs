@@ -1,8 +1,9 @@
 //! How a unit stands to others: dependencies, conditions, sockets, slices, `[Install]`, and where it is documented.
 
 use super::WARNING;
+use crate::unit::Errno;
 use crate::unit::name::{self, NameKind};
-use crate::unit::number::{self, Errno};
+use crate::unit::number;
 use crate::unit::read::{Draft, Place};
 use crate::unit::specifier::Scope;
 use crate::unit::words::{self, Syntax};
@@ -27,7 +28,7 @@ impl Draft<'_> {
                     } else {
                         format!("Invalid syntax, ignoring: {text}")
                     };
-                    self.log(at, WARNING, text);
+                    self.log_errno(at, WARNING, errno, text);
                     break;
                 }
             }
@@ -41,23 +42,26 @@ impl Draft<'_> {
                 Ok(name) => name,
                 Err(errno) => {
                     let text = format!("Failed to resolve unit specifiers in '{word}', ignoring: {errno}");
-                    self.log(at, WARNING, text);
+                    self.log_errno(at, WARNING, errno, text);
                     continue;
                 }
             };
             let Some(full) = self.instantiated(&name) else {
-                let text = format!("Failed to add dependency on {name}, ignoring: Invalid argument");
-                self.log(at, WARNING, text);
+                self.not_added(at, &name);
                 continue;
             };
             if full == self.unit.name {
                 if matches!(key, "Conflicts" | "Before" | "After" | "OnSuccess" | "OnFailure") {
-                    self.log_unit(WARNING, format!("Dependency {key}={full} is dropped."));
+                    self.log_unit(WARNING, None, format!("Dependency {key}={full} is dropped."));
                 }
                 continue;
             }
             if key == "Before" && full.ends_with(".device") {
-                self.log_unit(WARNING, format!("Dependency Before={full} ignored (.device units cannot be delayed)"));
+                self.log_unit(
+                    WARNING,
+                    None,
+                    format!("Dependency Before={full} ignored (.device units cannot be delayed)"),
+                );
                 continue;
             }
             if self.is_new(modern(key), &full)
@@ -66,6 +70,11 @@ impl Draft<'_> {
                 list.push(full);
             }
         }
+    }
+
+    fn not_added(&mut self, at: &Place<'_>, name: &str) {
+        let errno = Errno::EINVAL;
+        self.log_errno(at, WARNING, errno, format!("Failed to add dependency on {name}, ignoring: {errno}"));
     }
 
     /// A name a dependency may have: a template is taken for the unit's own instance, or for its prefix.
@@ -108,15 +117,15 @@ impl Draft<'_> {
             let word = match words::first_word(&mut rest, Syntax::PLAIN) {
                 Ok(None) => return,
                 Ok(Some(word)) => word,
-                Err(_) => {
-                    self.log(at, WARNING, format!("Trailing garbage in sockets, ignoring: {}", at.value));
+                Err(errno) => {
+                    self.log_errno(at, WARNING, errno, format!("Trailing garbage in sockets, ignoring: {}", at.value));
                     return;
                 }
             };
             match self.expand(&word, Scope::Name) {
                 Err(errno) => {
                     let text = format!("Failed to resolve unit specifiers in '{word}', ignoring: {errno}");
-                    self.log(at, WARNING, text);
+                    self.log_errno(at, WARNING, errno, text);
                 }
                 Ok(name) if !name.ends_with(".socket") => {
                     self.log(at, WARNING, format!("Unit must be of type socket, ignoring: {name}"));
@@ -130,8 +139,7 @@ impl Draft<'_> {
                     // Logged for the pull-in and for the trigger.
                     None => {
                         for _ in 0..2 {
-                            let text = format!("Failed to add dependency on {name}, ignoring: Invalid argument");
-                            self.log(at, WARNING, text);
+                            self.not_added(at, &name);
                         }
                     }
                 },
@@ -141,26 +149,24 @@ impl Draft<'_> {
 
     pub(in crate::unit) fn slice(&mut self, at: &Place<'_>) {
         let Ok(name) = self.expand(at.value, Scope::Name) else {
-            self.log(
-                at,
-                WARNING,
-                format!("Failed to resolve unit specifiers in {}, ignoring: {}", at.value, Errno::BadSlot),
-            );
-            return;
+            let errno = Errno::EBADSLT;
+            let text = format!("Failed to resolve unit specifiers in {}, ignoring: {errno}", at.value);
+            return self.log_errno(at, WARNING, errno, text);
         };
         match name::kind(&name) {
             Some(NameKind::Plain) if name.ends_with(".slice") => self.service(|service| service.slice = Some(name)),
             Some(NameKind::Plain | NameKind::Instance) => {
-                let text =
-                    format!("Failed to assign slice {name} to unit {}, ignoring: Invalid argument", self.unit.name);
-                self.log(at, WARNING, text);
+                let errno = Errno::EINVAL;
+                let text = format!("Failed to assign slice {name} to unit {}, ignoring: {errno}", self.unit.name);
+                self.log_errno(at, WARNING, errno, text);
             }
             kind => {
                 let reason = match kind {
                     Some(_) => format!("Unit name {name} is missing the instance name."),
                     None => format!("Unit name {name} is not valid."),
                 };
-                self.log(at, WARNING, format!("Failed to load slice unit {name}, ignoring: {reason}"));
+                let text = format!("Failed to load slice unit {name}, ignoring: {reason}");
+                self.log_errno(at, WARNING, Errno::EINVAL, text);
             }
         }
     }
