@@ -9,11 +9,11 @@ pub(super) struct Mangled {
 }
 
 /// Makes a unit name, or a pattern of such, of a word; `None` if that cannot be done.
-pub(super) fn mangle(word: &str) -> Option<Mangled> {
+pub(super) fn mangle(word: &str, suffix: &str) -> Option<Mangled> {
     let pattern_byte = |b: u8| b.is_ascii_alphanumeric() || b":-_.\\@*?[]!^".contains(&b);
     if name::is_glob(word) && word.bytes().all(pattern_byte) {
         return Some(Mangled { name: word.to_owned(), hint: None });
     }
-    let mangled = name::mangle(word, ".service").ok()?;
+    let mangled = name::mangle(word, suffix).ok()?;
     Some(Mangled { name: mangled.name, hint: mangled.hint })
 }

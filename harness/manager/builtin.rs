@@ -66,6 +66,10 @@ const ALWAYS_UP: &[&str] = &[
     "dbus.socket",
 ];
 
+/// Targets that one may isolate.
+const ISOLATED: &[&str] =
+    &["graphical.target", "multi-user.target", "rescue.target", "emergency.target", "reboot.target", "poweroff.target"];
+
 /// What the machine boots into (Debian's choice).
 pub(crate) const DEFAULT_TARGET: &str = "graphical.target";
 
@@ -85,6 +89,8 @@ pub(super) fn unit(name: &str) -> Option<Unit> {
         requires: list(requires),
         wants: list(wants),
         after: list(after),
+        allow_isolate: ISOLATED.contains(name),
+        ignore_on_isolate: is_always_up(name),
         ..Unit::default()
     })
 }

@@ -134,6 +134,7 @@ pub enum ExecRole {
     Start,
     StartPost,
     Reload,
+    ReloadPost,
     Stop,
     StopPost,
 }
@@ -147,6 +148,7 @@ impl ExecRole {
             ExecRole::Start => "ExecStart",
             ExecRole::StartPost => "ExecStartPost",
             ExecRole::Reload => "ExecReload",
+            ExecRole::ReloadPost => "ExecReloadPost",
             ExecRole::Stop => "ExecStop",
             ExecRole::StopPost => "ExecStopPost",
         }

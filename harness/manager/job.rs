@@ -89,6 +89,8 @@ pub(super) struct Job {
     pub running: bool,
     pub queued: bool,
     pub ignore_order: bool,
+    /// No job replaces it.
+    pub irreversible: bool,
 }
 
 /// A step of ending jobs.
@@ -129,7 +131,8 @@ impl Step<'_> {
                 }
             }
         }
-        self.unit_mut(unit).job = Some(Job { id, kind, running: false, queued: false, ignore_order });
+        self.unit_mut(unit).job =
+            Some(Job { id, kind, running: false, queued: false, ignore_order, irreversible: false });
         self.m.job_count += 1;
         let timeout = self.unit(unit).def.job_timeout_sec;
         if !timeout.is_zero() && !timeout.is_infinite() {

@@ -25,6 +25,7 @@ pub(super) fn commands(config: &Service, role: ExecRole) -> &[ExecCommand] {
         ExecRole::Start => &config.exec_start,
         ExecRole::StartPost => &config.exec_start_post,
         ExecRole::Reload => &config.exec_reload,
+        ExecRole::ReloadPost => &config.exec_reload_post,
         ExecRole::Stop => &config.exec_stop,
         ExecRole::StopPost => &config.exec_stop_post,
     }
@@ -370,9 +371,8 @@ impl Step<'_> {
             {
                 return;
             }
-            ServiceState::Start | ServiceState::Reload | ServiceState::ReloadSignal | ServiceState::ReloadNotify => {
-                config.timeout_start_sec
-            }
+            ServiceState::Start => config.timeout_start_sec,
+            state if state.is_reloading() => config.timeout_start_sec,
             ServiceState::Running => config.runtime_max_sec,
             ServiceState::StopWatchdog | ServiceState::FinalWatchdog => {
                 config.timeout_abort_sec.unwrap_or(config.timeout_stop_sec)

@@ -213,7 +213,7 @@ pub(super) struct ServiceRun {
     pub control_command: Option<(ExecRole, usize)>,
     pub main_status: ExecStatus,
     /// One entry a command, per list, in the order of [`role_index`].
-    pub statuses: [Vec<ExecStatus>; 7],
+    pub statuses: [Vec<ExecStatus>; 8],
     pub n_restarts: u32,
     /// The next start zeroes the counter (rule of 252).
     pub flush_n_restarts: bool,
@@ -290,7 +290,7 @@ pub(super) struct Loaded {
     /// `def.service`, or the defaults where the file has gone.
     pub config: Arc<Service>,
     /// What of its commands is the same in every run, as far as they have run.
-    pub programs: [Vec<Option<Arc<Prepared>>>; 7],
+    pub programs: [Vec<Option<Arc<Prepared>>>; 8],
     /// What Environment= gives every process, each variable once.
     pub assignments: Vec<(Text, Text)>,
     /// Dependencies that this unit's own file declares.
@@ -414,6 +414,16 @@ impl Loaded {
         relations.iter().any(|relation| self.relations & relation.bit() != 0)
     }
 
+    /// Whether all else may be stopped for it.
+    pub fn allows_isolation(&self) -> bool {
+        self.def.allow_isolate
+    }
+
+    /// Whether it stays up when another unit is isolated.
+    pub fn survives_isolation(&self) -> bool {
+        self.def.ignore_on_isolate || super::builtin::is_always_up(&self.name)
+    }
+
     pub fn has_related(&self, relation: Relation, other: UnitId) -> bool {
         self.related(relation).any(|unit| unit == other)
     }
@@ -427,18 +437,20 @@ pub(super) const fn role_index(role: ExecRole) -> usize {
         ExecRole::Start => 2,
         ExecRole::StartPost => 3,
         ExecRole::Reload => 4,
-        ExecRole::Stop => 5,
-        ExecRole::StopPost => 6,
+        ExecRole::ReloadPost => 5,
+        ExecRole::Stop => 6,
+        ExecRole::StopPost => 7,
     }
 }
 
 /// All command lists in the order in which systemd shows them.
-pub(super) const ROLES: [ExecRole; 7] = [
+pub(super) const ROLES: [ExecRole; 8] = [
     ExecRole::Condition,
     ExecRole::StartPre,
     ExecRole::Start,
     ExecRole::StartPost,
     ExecRole::Reload,
+    ExecRole::ReloadPost,
     ExecRole::Stop,
     ExecRole::StopPost,
 ];

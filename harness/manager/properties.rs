@@ -139,6 +139,7 @@ const fn role_names(role: ExecRole) -> [&'static str; 2] {
         ExecRole::Start => ["ExecStart", "ExecStartEx"],
         ExecRole::StartPost => ["ExecStartPost", "ExecStartPostEx"],
         ExecRole::Reload => ["ExecReload", "ExecReloadEx"],
+        ExecRole::ReloadPost => ["ExecReloadPost", "ExecReloadPostEx"],
         ExecRole::Stop => ["ExecStop", "ExecStopEx"],
         ExecRole::StopPost => ["ExecStopPost", "ExecStopPostEx"],
     }
@@ -311,6 +312,9 @@ impl Manager {
         sheet.number("MainPID", run.main_pid);
         sheet.number("ControlPID", run.control_pid);
         sheet.number("NFileDescriptorStore", run.store.len());
+        if self.rules.store_preserve {
+            sheet.put("FileDescriptorStorePreserve", config.file_descriptor_store_preserve.as_str());
+        }
         sheet.put("StatusText", run.status_text.clone().unwrap_or_default());
         sheet.number("StatusErrno", run.status_errno);
         sheet.put("Result", run.result.as_str());
@@ -390,10 +394,8 @@ impl Manager {
         let reloads = unit.kind == Kind::Service
             && (!unit.config.exec_reload.is_empty() || unit.config.service_type == ServiceType::NotifyReload);
         sheet.flag("CanReload", reloads);
-        sheet.flag("CanIsolate", false);
+        sheet.flag("CanIsolate", unit.def.allow_isolate);
         sheet.put("Job", unit.job.as_ref().map_or_else(String::new, |job| job.id.to_string()));
-        sheet.put("OnSuccessJobMode", "fail");
-        sheet.put("OnFailureJobMode", "replace");
         sheet.flag("NeedDaemonReload", self.needs_reload(host, &unit.name));
         sheet.flag("ConditionResult", unit.condition_result);
         sheet.flag("AssertResult", unit.assert_result);

@@ -57,6 +57,10 @@ impl Step<'_> {
                 }
                 None => Reply::Error(not_loaded(&name)),
             },
+            Request::Clean { unit, what } => match self.clean(&unit, &what) {
+                Ok(()) => Reply::Done,
+                Err(error) => Reply::Error(error),
+            },
             Request::Kill { unit, whom, signal } => match self.kill_request(&unit, whom, signal) {
                 Ok(()) => Reply::Done,
                 Err(error) => Reply::Error(error),
@@ -172,7 +176,8 @@ impl Step<'_> {
         match self.unit(unit).kind {
             Kind::Service => {
                 if self.state(unit) == ServiceState::Failed {
-                    self.set_state(unit, ServiceState::Dead);
+                    let dead = self.dead_state(unit);
+                    self.set_state(unit, dead);
                 }
                 let run = &mut self.unit_mut(unit).service;
                 run.result = ServiceResult::Success;

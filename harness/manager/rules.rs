@@ -19,6 +19,8 @@ pub(super) struct Rules {
     pub force_spares_oneshot: bool,
     /// `RESTART_RESET=1` is understood (258).
     pub restart_reset: bool,
+    /// FileDescriptorStorePreserve= and `systemctl clean --what=fdstore` exist (254).
+    pub store_preserve: bool,
     /// A reload by signal exists (253).
     pub notify_reload: bool,
     /// How an unmet condition and a missing program are worded (257).
@@ -38,6 +40,7 @@ impl Rules {
             waiting_start_is_free: v260,
             force_spares_oneshot: v257,
             restart_reset: v260,
+            store_preserve: v257,
             notify_reload: v257,
             new_words: v257,
         }

@@ -44,6 +44,7 @@ impl Step<'_> {
             let free = matches!(
                 state,
                 ServiceState::Dead
+                    | ServiceState::DeadResourcesPinned
                     | ServiceState::Failed
                     | ServiceState::DeadBeforeAutoRestart
                     | ServiceState::FailedBeforeAutoRestart
@@ -247,6 +248,7 @@ impl Step<'_> {
             }
             match that.service.state {
                 ServiceState::Dead
+                | ServiceState::DeadResourcesPinned
                 | ServiceState::Failed
                 | ServiceState::DeadBeforeAutoRestart
                 | ServiceState::FailedBeforeAutoRestart

@@ -11,6 +11,8 @@ pub enum ActiveState {
     Failed,
     Activating,
     Deactivating,
+    Maintenance,
+    Refreshing,
 }
 
 impl ActiveState {
@@ -23,12 +25,14 @@ impl ActiveState {
             ActiveState::Failed => "failed",
             ActiveState::Activating => "activating",
             ActiveState::Deactivating => "deactivating",
+            ActiveState::Maintenance => "maintenance",
+            ActiveState::Refreshing => "refreshing",
         }
     }
 
-    /// Active, or reloading, which is active too.
+    /// Active, or reloading or refreshing, which is active too.
     pub const fn is_up(self) -> bool {
-        matches!(self, ActiveState::Active | ActiveState::Reloading)
+        matches!(self, ActiveState::Active | ActiveState::Reloading | ActiveState::Refreshing)
     }
 
     /// Inactive or failed.
@@ -38,7 +42,7 @@ impl ActiveState {
 
     /// Up, or on its way.
     pub(super) const fn is_up_or_coming(self) -> bool {
-        matches!(self, ActiveState::Active | ActiveState::Reloading | ActiveState::Activating)
+        self.is_up() || matches!(self, ActiveState::Activating)
     }
 
     /// Down, or on its way.
@@ -62,6 +66,10 @@ pub enum ServiceState {
     Reload,
     ReloadSignal,
     ReloadNotify,
+    ReloadPost,
+    RefreshExtensions,
+    RefreshCredentials,
+    Mounting,
     Stop,
     StopWatchdog,
     StopSigterm,
@@ -73,8 +81,10 @@ pub enum ServiceState {
     Failed,
     DeadBeforeAutoRestart,
     FailedBeforeAutoRestart,
+    DeadResourcesPinned,
     AutoRestart,
     AutoRestartQueued,
+    Cleaning,
 }
 
 impl ServiceState {
@@ -90,6 +100,10 @@ impl ServiceState {
         ServiceState::Reload,
         ServiceState::ReloadSignal,
         ServiceState::ReloadNotify,
+        ServiceState::ReloadPost,
+        ServiceState::RefreshExtensions,
+        ServiceState::RefreshCredentials,
+        ServiceState::Mounting,
         ServiceState::Stop,
         ServiceState::StopWatchdog,
         ServiceState::StopSigterm,
@@ -101,8 +115,10 @@ impl ServiceState {
         ServiceState::Failed,
         ServiceState::DeadBeforeAutoRestart,
         ServiceState::FailedBeforeAutoRestart,
+        ServiceState::DeadResourcesPinned,
         ServiceState::AutoRestart,
         ServiceState::AutoRestartQueued,
+        ServiceState::Cleaning,
     ];
 
     /// systemd's spelling.
@@ -118,6 +134,10 @@ impl ServiceState {
             ServiceState::Reload => "reload",
             ServiceState::ReloadSignal => "reload-signal",
             ServiceState::ReloadNotify => "reload-notify",
+            ServiceState::ReloadPost => "reload-post",
+            ServiceState::RefreshExtensions => "refresh-extensions",
+            ServiceState::RefreshCredentials => "refresh-credentials",
+            ServiceState::Mounting => "mounting",
             ServiceState::Stop => "stop",
             ServiceState::StopWatchdog => "stop-watchdog",
             ServiceState::StopSigterm => "stop-sigterm",
@@ -129,20 +149,31 @@ impl ServiceState {
             ServiceState::Failed => "failed",
             ServiceState::DeadBeforeAutoRestart => "dead-before-auto-restart",
             ServiceState::FailedBeforeAutoRestart => "failed-before-auto-restart",
+            ServiceState::DeadResourcesPinned => "dead-resources-pinned",
             ServiceState::AutoRestart => "auto-restart",
             ServiceState::AutoRestartQueued => "auto-restart-queued",
+            ServiceState::Cleaning => "cleaning",
         }
     }
 
     /// The `ActiveState` that goes with it; a service of Type=idle counts as active in every start phase.
     pub const fn active(self, idle: bool) -> ActiveState {
         match self {
-            ServiceState::Dead | ServiceState::DeadBeforeAutoRestart => ActiveState::Inactive,
+            ServiceState::Dead | ServiceState::DeadBeforeAutoRestart | ServiceState::DeadResourcesPinned => {
+                ActiveState::Inactive
+            }
             ServiceState::Condition | ServiceState::StartPre | ServiceState::Start | ServiceState::StartPost => {
                 if idle { ActiveState::Active } else { ActiveState::Activating }
             }
             ServiceState::Running | ServiceState::Exited => ActiveState::Active,
-            ServiceState::Reload | ServiceState::ReloadSignal | ServiceState::ReloadNotify => ActiveState::Reloading,
+            ServiceState::Reload
+            | ServiceState::ReloadSignal
+            | ServiceState::ReloadNotify
+            | ServiceState::ReloadPost => ActiveState::Reloading,
+            ServiceState::RefreshExtensions | ServiceState::RefreshCredentials | ServiceState::Mounting => {
+                ActiveState::Refreshing
+            }
+            ServiceState::Cleaning => ActiveState::Maintenance,
             ServiceState::Failed | ServiceState::FailedBeforeAutoRestart => ActiveState::Failed,
             ServiceState::AutoRestart | ServiceState::AutoRestartQueued => ActiveState::Activating,
             _ => ActiveState::Deactivating,

@@ -25,6 +25,7 @@ impl Errno {
     pub const ENAMETOOLONG: Errno = Errno(36);
     pub const EBADR: Errno = Errno(53);
     pub const EBADSLT: Errno = Errno(57);
+    pub const EXFULL: Errno = Errno(54);
     pub const EBADMSG: Errno = Errno(74);
     pub const EILSEQ: Errno = Errno(84);
     pub const ENOBUFS: Errno = Errno(105);

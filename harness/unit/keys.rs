@@ -17,6 +17,7 @@ pub(crate) enum Kind {
     Bool,
     /// The same, but a bad value is fatal.
     FatalBool,
+    OnFailureIsolate,
     /// The same, and empty means "not set".
     Tristate,
     /// A time span, and zero is zero.
@@ -117,7 +118,8 @@ const UNIT: &[Group] = &[
          JoinsNamespaceOf",
     ),
     Group(Kind::ObsoleteDependencies, 0, "RequiresOverridable RequisiteOverridable"),
-    Group(Kind::Opaque, 0, "RequiresMountsFor OnFailureIsolate"),
+    Group(Kind::Opaque, 0, "RequiresMountsFor"),
+    Group(Kind::OnFailureIsolate, 0, "OnFailureIsolate"),
     Group(Kind::Opaque, 256, "WantsMountsFor"),
     Group(
         Kind::Bool,

@@ -7,7 +7,7 @@ use super::number::BLANKS;
 use super::path;
 use super::signal;
 use super::{
-    Condition, EmergencyAction, ExecCommand, ExitStatusSet, Listen, NotifyAccess, OomPolicy, Profile, Service,
+    Condition, EmergencyAction, ExecCommand, ExitStatusSet, JobMode, Listen, NotifyAccess, OomPolicy, Profile, Service,
     ServiceType, Socket, Syslog, Unit,
 };
 use crate::time::Span;
@@ -97,6 +97,10 @@ impl Unit {
         out.text("RebootArgument", &self.reboot_argument.clone().filter(|text| text.is_ascii()));
         out.flag("RefuseManualStart", self.refuse_manual_start, false);
         out.flag("RefuseManualStop", self.refuse_manual_stop, false);
+        out.flag("AllowIsolate", self.allow_isolate, false);
+        out.flag("IgnoreOnIsolate", self.ignore_on_isolate, false);
+        out.unless("OnSuccessJobMode", self.on_success_job_mode, JobMode::Fail);
+        out.unless("OnFailureJobMode", self.on_failure_job_mode, JobMode::Replace);
         out.flag("StopWhenUnneeded", self.stop_when_unneeded, false);
         out.unless("CollectMode", self.collect_mode, Default::default());
         // The order matters: the first sets the second as long as that was not set itself.
@@ -224,6 +228,8 @@ fn service_section(service: &Service, profile: Profile, out: &mut Text) {
         );
     }
     out.unless("FileDescriptorStoreMax", service.file_descriptor_store_max, usual.file_descriptor_store_max);
+    let preserve = service.file_descriptor_store_preserve;
+    out.unless("FileDescriptorStorePreserve", preserve, usual.file_descriptor_store_preserve);
     out.option("Slice", &service.slice);
 }
 

@@ -4,8 +4,8 @@ use super::keys;
 use super::name::UnitType;
 use super::read::Draft;
 use super::{
-    EmergencyAction, ExitType, KillMode, LoadState, NotifyAccess, OomPolicy, Profile, Restart, Service, ServiceType,
-    Unit,
+    EmergencyAction, ExitType, JobMode, KillMode, LoadState, NotifyAccess, OomPolicy, Profile, Restart, Service,
+    ServiceType, Unit,
 };
 use crate::time::Span;
 
@@ -21,6 +21,9 @@ impl Draft<'_> {
             UnitType::Socket => self.socket_rules(),
             _ => None,
         };
+        let isolates = self.unit.on_failure_job_mode == JobMode::Isolate && self.unit.on_failure.len() > 1;
+        let refused = refused.or(isolates
+            .then_some("More than one OnFailure= dependencies specified but OnFailureJobMode=isolate set. Refusing."));
         if let Some(text) = refused {
             self.log_unit(3, None, text);
             self.refuse_load();

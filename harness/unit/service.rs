@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    ExecCommand, ExitStatusSet, ExitType, KillMode, NotifyAccess, OomPolicy, Restart, RestartMode, ServiceType, Syslog,
-    TimeoutFailureMode,
+    ExecCommand, ExitStatusSet, ExitType, KillMode, NotifyAccess, OomPolicy, Preserve, Restart, RestartMode,
+    ServiceType, Syslog, TimeoutFailureMode,
 };
 use crate::time::Span;
 
@@ -81,6 +81,7 @@ pub struct Service {
     pub ignore_sigpipe: bool,
     pub sockets: Vec<String>,
     pub file_descriptor_store_max: u32,
+    pub file_descriptor_store_preserve: Preserve,
     pub slice: Option<String>,
     pub runtime_randomized_extra_sec: Span,
     pub permissions_start_only: bool,
@@ -154,6 +155,7 @@ impl Default for Service {
             ignore_sigpipe: true,
             sockets: Vec::new(),
             file_descriptor_store_max: 0,
+            file_descriptor_store_preserve: Preserve::default(),
             slice: None,
             runtime_randomized_extra_sec: Span::ZERO,
             permissions_start_only: false,

@@ -14,7 +14,7 @@ use super::read::{Draft, Place, Stop};
 use super::signal;
 use super::specifier::Scope;
 use super::syslog;
-use super::{EmergencyAction, ExecCommand, KillMode, Profile, Service};
+use super::{EmergencyAction, ExecCommand, JobMode, KillMode, Profile, Service};
 use crate::time::{Span, SpanError};
 
 const WARNING: u8 = 4;
@@ -87,6 +87,12 @@ impl Draft<'_> {
             Kind::Bool => {
                 if let Some(value) = self.checked(at, "boolean value", number::boolean(at.value)) {
                     self.set_bool(at, value);
+                }
+            }
+            // What OnFailureJobMode= was before.
+            Kind::OnFailureIsolate => {
+                if let Some(value) = self.checked(at, "boolean", number::boolean(at.value)) {
+                    self.unit.on_failure_job_mode = if value { JobMode::Isolate } else { JobMode::Replace };
                 }
             }
             Kind::FatalBool => {
@@ -397,6 +403,8 @@ impl Draft<'_> {
             ("Unit", "StopWhenUnneeded") => unit.stop_when_unneeded = value,
             ("Unit", "RefuseManualStart") => unit.refuse_manual_start = value,
             ("Unit", "RefuseManualStop") => unit.refuse_manual_stop = value,
+            ("Unit", "AllowIsolate") => unit.allow_isolate = value,
+            ("Unit", "IgnoreOnIsolate") => unit.ignore_on_isolate = value,
             ("Unit", "DefaultDependencies") => unit.default_dependencies = Some(value),
             ("Socket", key) => {
                 if let Some(socket) = &mut unit.socket {

@@ -16,7 +16,7 @@ pub const PROPERTY_ORDER: &[&str] = &[
     "TimeoutStartFailureMode", "TimeoutStopFailureMode", "RuntimeMaxUSec", "RuntimeRandomizedExtraUSec",
     "WatchdogUSec", "WatchdogTimestamp", "WatchdogTimestampMonotonic", "RootDirectoryStartOnly", "RemainAfterExit",
     "GuessMainPID", "RestartPreventExitStatus", "RestartForceExitStatus", "SuccessExitStatus", "MainPID",
-    "ControlPID", "BusName", "FileDescriptorStoreMax", "NFileDescriptorStore", "StatusText", "StatusErrno", "Result",
+    "ControlPID", "BusName", "FileDescriptorStoreMax", "NFileDescriptorStore", "FileDescriptorStorePreserve", "StatusText", "StatusErrno", "Result",
     "ReloadResult", "CleanResult", "UID", "GID", "NRestarts", "OOMPolicy", "ReloadSignal", "ExecMainStartTimestamp",
     "ExecMainStartTimestampMonotonic", "ExecMainExitTimestamp", "ExecMainExitTimestampMonotonic", "ExecMainPID",
     "ExecMainCode", "ExecMainStatus", "ExecCondition", "ExecConditionEx", "ExecStartPre", "ExecStartPreEx",
@@ -223,6 +223,10 @@ impl Unit {
         out.flag("StopWhenUnneeded", self.stop_when_unneeded);
         out.flag("RefuseManualStart", self.refuse_manual_start);
         out.flag("RefuseManualStop", self.refuse_manual_stop);
+        out.flag("AllowIsolate", self.allow_isolate);
+        out.add("OnSuccessJobMode", self.on_success_job_mode);
+        out.add("OnFailureJobMode", self.on_failure_job_mode);
+        out.flag("IgnoreOnIsolate", self.ignore_on_isolate);
         out.flag("DefaultDependencies", self.default_dependencies.unwrap_or(true));
         out.add("JobTimeoutUSec", self.job_timeout_sec);
         out.add("JobRunningTimeoutUSec", self.job_running_timeout_sec);

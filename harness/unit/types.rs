@@ -194,6 +194,39 @@ word_enum!(
     }
 );
 word_enum!(
+    /// `FileDescriptorStorePreserve=` (systemd.service(5), 254 and later).
+    Preserve {
+        /// Given up whenever the service has ended.
+        No = "no",
+        /// Kept until the unit is unloaded.
+        Yes = "yes",
+        /// Kept over a restart.
+        #[default] Restart = "restart",
+    }
+);
+word_enum!(
+    /// How a job deals with those that are there, and with the units it would bring along (`--job-mode=`, systemctl(1);
+    /// `OnFailureJobMode=`, systemd.unit(5)).
+    JobMode {
+        /// It is refused if it contradicts any.
+        Fail = "fail",
+        /// It replaces those it contradicts.
+        #[default] Replace = "replace",
+        /// As replace, and what comes later cannot replace it in turn.
+        ReplaceIrreversibly = "replace-irreversibly",
+        /// What it does not bring along is stopped.
+        Isolate = "isolate",
+        /// All other jobs are cancelled.
+        Flush = "flush",
+        /// Nothing is brought along, and no order is kept.
+        IgnoreDependencies = "ignore-dependencies",
+        /// Nothing is brought along.
+        IgnoreRequirements = "ignore-requirements",
+        /// A stop takes what triggers the unit along.
+        Triggering = "triggering",
+    }
+);
+word_enum!(
     /// `KillMode=` (systemd.kill(5)).
     KillMode {
         /// Every process of the unit.
@@ -364,6 +397,10 @@ pub struct Unit {
     pub before: Vec<String>,
     pub after: Vec<String>,
     pub on_failure: Vec<String>,
+    pub allow_isolate: bool,
+    pub ignore_on_isolate: bool,
+    pub on_failure_job_mode: JobMode,
+    pub on_success_job_mode: JobMode,
     pub on_success: Vec<String>,
     pub propagates_reload_to: Vec<String>,
     pub reload_propagated_from: Vec<String>,
@@ -422,6 +459,10 @@ impl Default for Unit {
             before: Vec::new(),
             after: Vec::new(),
             on_failure: Vec::new(),
+            allow_isolate: false,
+            ignore_on_isolate: false,
+            on_failure_job_mode: JobMode::Replace,
+            on_success_job_mode: JobMode::Fail,
             on_success: Vec::new(),
             propagates_reload_to: Vec::new(),
             reload_propagated_from: Vec::new(),

@@ -591,7 +591,7 @@ fn what_an_incident_has_no_use_for_is_refused_with_a_reason() {
         ("-H box status", "systemctl: --host is not supported: there is one machine"),
         ("poweroff", "systemctl: poweroff is not supported: a machine that is off ends the incident"),
         ("start --wait g", "systemctl: --wait is not supported: a command that waits"),
-        ("--job-mode=isolate start g", "systemctl: --job-mode=isolate is not supported"),
+        ("freeze g", "systemctl: freeze is not supported: the embedded manager has nothing of the kind"),
     ] {
         let (output, requests) = Stage::at("16:48:00").run(&format!("systemctl {command}"), Profile::V252);
         let got = Recorded::from(output);

@@ -86,7 +86,6 @@ const OPAQUE: &[&str] = &[
     "Delegate=",
     "TasksMax=",
     "RequiresMountsFor=",
-    "OnFailureIsolate=",
     "IPTOS=",
     "SocketProtocol=",
     "Timestamping=",

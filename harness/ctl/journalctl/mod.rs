@@ -340,7 +340,7 @@ fn units(options: &Options, version: u32, journal: &Journal, warnings: &mut Vec<
     let mut any = Vec::new();
     let mut patterns = Vec::new();
     for word in &options.units {
-        let mangled = name::mangle(word).ok_or_else(|| failed("Invalid argument"))?;
+        let mangled = name::mangle(word, ".service").ok_or_else(|| failed("Invalid argument"))?;
         if let Some(hint) = mangled.hint.filter(|_| !options.quiet) {
             warnings.push(hint);
         }

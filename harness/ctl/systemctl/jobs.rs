@@ -14,12 +14,20 @@ pub(super) struct JobAction {
     job_type: &'static str,
 }
 
+impl JobAction {
+    /// As it is typed.
+    pub(super) const fn verb(&self) -> &'static str {
+        self.verb
+    }
+}
+
 const fn action(verb: &'static str, job: JobVerb, job_type: &'static str) -> JobAction {
     JobAction { verb, job, job_type }
 }
 
 const ACTIONS: &[JobAction] = &[
     action("start", JobVerb::Start, "start"),
+    action("isolate", JobVerb::Start, "start"),
     action("stop", JobVerb::Stop, "stop"),
     action("condstop", JobVerb::Stop, "stop"),
     action("reload", JobVerb::Reload, "reload"),
@@ -76,7 +84,9 @@ impl Systemctl {
         }
         let code = match error.kind {
             RequestErrorKind::NoSuchUnit => 5,
-            RequestErrorKind::OnlyByDependency | RequestErrorKind::TransactionIsDestructive => 4,
+            RequestErrorKind::OnlyByDependency
+            | RequestErrorKind::NoIsolation
+            | RequestErrorKind::TransactionIsDestructive => 4,
             RequestErrorKind::JobTypeNotApplicable => 3,
             RequestErrorKind::LoadFailed
             | RequestErrorKind::Masked

@@ -17,7 +17,7 @@ mod table;
 
 use std::collections::VecDeque;
 
-use crate::manager::{JobId, JobResult, Reply, Request};
+use crate::manager::{JobId, JobMode, JobResult, Reply, Request, RequestError, RequestErrorKind};
 use crate::unit::Profile;
 use crate::unit::name::{NameKind, is_glob, kind};
 
@@ -77,6 +77,8 @@ enum Task {
     Look(String),
     /// Load the unit without more.
     Ask(String),
+    /// Load the unit that the command is about; it ends here if that cannot be.
+    Referenced(String),
     /// Enqueue a job.
     Job(&'static JobAction, String),
     /// Wait for the jobs.
@@ -226,14 +228,18 @@ impl Systemctl {
             Task::Look(unit) if loadable(unit) || self.options.verb != "cat" => {
                 Some(Request::Load { unit: unit.clone() })
             }
-            Task::Ask(unit) if loadable(unit) => Some(Request::Load { unit: unit.clone() }),
+            Task::Ask(unit) | Task::Referenced(unit) if loadable(unit) => Some(Request::Load { unit: unit.clone() }),
             Task::Walk(walk) => walk.wanted().map(|unit| Request::Load { unit: unit.to_owned() }),
             Task::IsMasked(unit) | Task::Triggers(unit) => Some(Request::Load { unit: unit.clone() }),
             Task::Exists(unit) | Task::IsEnabledLoaded(unit) if loadable(unit) => {
                 Some(Request::Load { unit: unit.clone() })
             }
             Task::Job(action, unit) => {
-                Some(Request::Job { verb: action.job, unit: unit.clone(), mode: self.options.job_mode })
+                let mode = match action.verb() {
+                    "isolate" => JobMode::Isolate,
+                    _ => *self.options.job_mode.as_ref().ok()?,
+                };
+                Some(Request::Job { verb: action.job, unit: unit.clone(), mode })
             }
             Task::Request { request, .. } | Task::UnitFiles { request, .. } => Some(request.clone()),
             _ => None,
@@ -260,14 +266,14 @@ impl Systemctl {
                 self.fail(1);
             }
             Task::Tree(unit) => self.tree(unit),
-            Task::Walk(_) | Task::Ask(_) => {}
+            Task::Walk(_) | Task::Ask(_) | Task::Referenced(_) => {}
             Task::Now(listing) => self.list(listing, view),
-            Task::Job(..)
-            | Task::WaitJobs
-            | Task::IsMasked(_)
-            | Task::Triggers(_)
-            | Task::Request { .. }
-            | Task::UnitFiles { .. } => {}
+            Task::Job(action, unit) => {
+                let word = self.options.job_mode.as_ref().err().map_or("", String::as_str);
+                let error = RequestError::new(RequestErrorKind::Failed, format!("Job mode {word} invalid"));
+                self.enqueued(action, unit, Reply::Error(error), view);
+            }
+            Task::WaitJobs | Task::IsMasked(_) | Task::Triggers(_) | Task::Request { .. } | Task::UnitFiles { .. } => {}
         }
     }
 
@@ -290,6 +296,21 @@ impl Systemctl {
                     what: format!("kill unit {unit}"),
                     request: Request::Kill { unit, whom, signal },
                 }));
+            }
+            "clean" => {
+                let what = match self.options.what.as_slice() {
+                    // What is made anew without anybody's loss.
+                    [] => vec!["cache".to_owned(), "runtime".to_owned()],
+                    words => words.to_vec(),
+                };
+                for unit in units {
+                    let what = what.clone();
+                    self.tasks.push_back(Task::Referenced(unit.clone()));
+                    self.tasks.push_back(Task::Request {
+                        what: format!("clean unit {unit}"),
+                        request: Request::Clean { unit, what },
+                    });
+                }
             }
             "reset-failed" => self.tasks.extend(units.into_iter().map(|unit| Task::Request {
                 what: format!("reset failed state of unit {unit}"),
@@ -328,6 +349,14 @@ impl Systemctl {
             (Task::IsEnabledLoaded(unit), _) => {
                 let state = Properties::of(view, &unit).some("UnitFileState").map(str::to_owned);
                 self.is_enabled(&unit, state);
+            }
+            (Task::Referenced(unit), _) => {
+                let properties = Properties::of(view, &unit);
+                if let Some(message) = properties.load_error() {
+                    self.output.complain(format!("Failed to add reference to unit {unit}: {message}"));
+                    self.fail(1);
+                    self.tasks.clear();
+                }
             }
             (Task::Job(action, unit), reply) => self.enqueued(action, unit, reply, view),
             (Task::Request { what, .. }, Reply::Error(error)) => {
@@ -371,7 +400,8 @@ impl Systemctl {
 
     /// A word of the command line as a unit name; what is wrong with it goes to standard error.
     fn mangle(&mut self, word: &str) -> Option<String> {
-        match name::mangle(word) {
+        let suffix = if self.options.verb == "isolate" { ".target" } else { ".service" };
+        match name::mangle(word, suffix) {
             Some(mangled) => {
                 if let Some(hint) = mangled.hint.filter(|_| !self.options.quiet) {
                     self.output.complain(hint);

@@ -27,7 +27,10 @@ pub(super) struct Options {
     pub(super) legend: bool,
     pub(super) plain: bool,
     pub(super) no_block: bool,
-    pub(super) job_mode: JobMode,
+    /// Or a word that names none.
+    pub(super) job_mode: Result<JobMode, String>,
+    /// Of `--what=`.
+    pub(super) what: Vec<String>,
     pub(super) no_reload: bool,
     pub(super) now: bool,
     pub(super) runtime: bool,
@@ -85,6 +88,8 @@ enum Opt {
     KillWhom,
     Signal,
     JobMode,
+    Mode(JobMode),
+    What,
     Timestamp,
     ShowTypes,
     Reverse,
@@ -113,9 +118,9 @@ const SPECS: &[Spec<Opt>] = &[
     ("failed", None, Takes::Nothing, Opt::Failed),
     ("full", Some('l'), Takes::Nothing, Opt::Full),
     ("job-mode", None, Takes::Value, Opt::JobMode),
-    ("fail", None, Takes::Nothing, Opt::Refused(NOT_MODELLED)),
-    ("irreversible", None, Takes::Nothing, Opt::Refused(NOT_MODELLED)),
-    ("ignore-dependencies", None, Takes::Nothing, Opt::Refused(NOT_MODELLED)),
+    ("fail", None, Takes::Nothing, Opt::Mode(JobMode::Fail)),
+    ("irreversible", None, Takes::Nothing, Opt::Mode(JobMode::ReplaceIrreversibly)),
+    ("ignore-dependencies", None, Takes::Nothing, Opt::Mode(JobMode::IgnoreDependencies)),
     ("ignore-inhibitors", Some('i'), Takes::Nothing, Opt::Ignored),
     ("check-inhibitors", None, Takes::Value, Opt::Ignored),
     ("value", None, Takes::Nothing, Opt::Value),
@@ -155,7 +160,7 @@ const SPECS: &[Spec<Opt>] = &[
     ("now", None, Takes::Nothing, Opt::Now),
     ("message", None, Takes::Value, Opt::Ignored),
     ("show-transaction", Some('T'), Takes::Nothing, Opt::Refused(NOT_MODELLED)),
-    ("what", None, Takes::Value, Opt::Refused(NOT_MODELLED)),
+    ("what", None, Takes::Value, Opt::What),
     ("reboot-argument", None, Takes::Value, Opt::Refused(NOT_MODELLED)),
     ("timestamp", None, Takes::Value, Opt::Timestamp),
     ("read-only", None, Takes::Nothing, Opt::Refused(NOT_MODELLED)),
@@ -200,7 +205,9 @@ const VERBS: &[(&str, Arity)] = &[
     ("try-reload-or-restart", (1, ANY)),
     ("force-reload", (1, ANY)),
     ("condreload", (1, ANY)),
+    ("isolate", (1, 1)),
     ("kill", (1, ANY)),
+    ("clean", (1, ANY)),
     ("is-active", (1, ANY)),
     ("check", (1, ANY)),
     ("is-failed", (1, ANY)),
@@ -228,8 +235,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("edit", "there is no editor here; write UNIT.d/override.conf below /etc/systemd/system and run daemon-reload"),
     ("help", "there are no manual pages here"),
     ("list-machines", ONE_MACHINE),
-    ("isolate", NOT_MODELLED),
-    ("clean", NOT_MODELLED),
     ("freeze", NOT_MODELLED),
     ("thaw", NOT_MODELLED),
     ("log-level", NOT_MODELLED),
@@ -326,7 +331,8 @@ impl Options {
             legend: true,
             plain: false,
             no_block: false,
-            job_mode: JobMode::Replace,
+            job_mode: Ok(JobMode::Replace),
+            what: Vec::new(),
             no_reload: false,
             now: false,
             runtime: false,
@@ -425,19 +431,17 @@ impl Options {
                     .ok_or_else(|| Output::refuse(format!("Failed to parse signal string \"{text}\".")))?;
             }
             Opt::JobMode => {
-                self.job_mode = match text {
-                    "replace" => JobMode::Replace,
-                    "fail" => JobMode::Fail,
-                    "ignore-dependencies" => JobMode::IgnoreDependencies,
-                    "ignore-requirements" => JobMode::IgnoreRequirements,
-                    _ => {
-                        return Err(Output::refuse(format!(
-                            "systemctl: --job-mode={text} is not supported, expected replace, fail, \
-                             ignore-dependencies or ignore-requirements"
-                        )));
-                    }
-                }
+                // It is the manager that knows the modes.
+                self.job_mode = JobMode::from_word(text).ok_or_else(|| text.to_owned());
             }
+            Opt::Mode(mode) => self.job_mode = Ok(mode),
+            Opt::What if text.is_empty() => return Err(Output::refuse("--what= requires arguments.")),
+            Opt::What if text == "help" => {
+                let words = ["runtime", "state", "cache", "logs", "configuration"];
+                let later: &[&str] = if version >= 254 { &["fdstore", "all"] } else { &[] };
+                return Err(listing("", &[&words, later].concat()));
+            }
+            Opt::What => self.what.extend(text.split(',').filter(|word| !word.is_empty()).map(str::to_owned)),
             Opt::ShowTypes => self.show_types = true,
             Opt::Reverse => self.direction = Direction::Reverse,
             Opt::After => {

@@ -2,6 +2,7 @@
 
 use super::JobId;
 use crate::unit::Errno;
+pub use crate::unit::JobMode;
 use crate::unit::install::PresetMode;
 
 /// Which job a client asks for.
@@ -15,20 +16,6 @@ pub enum JobVerb {
     TryRestart,
     ReloadOrRestart,
     TryReloadOrRestart,
-}
-
-/// How a job deals with those that are there, and with the units it would bring along (`--job-mode=`, systemctl(1)).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum JobMode {
-    /// It replaces those it contradicts.
-    #[default]
-    Replace,
-    /// It is refused if it contradicts any.
-    Fail,
-    /// Nothing is brought along, and no order is kept.
-    IgnoreDependencies,
-    /// Nothing is brought along.
-    IgnoreRequirements,
 }
 
 /// Which processes of a unit `systemctl kill` means.
@@ -69,6 +56,13 @@ pub enum Request {
     ResetFailed {
         /// Which.
         unit: Option<String>,
+    },
+    /// Give up what the unit has left behind (`systemctl clean`).
+    Clean {
+        /// Which.
+        unit: String,
+        /// What of it, by the words of `--what=`.
+        what: Vec<String>,
     },
     /// Send a signal to processes of the unit.
     Kill {
@@ -163,6 +157,7 @@ impl RequestError {
             RequestErrorKind::TransactionIsDestructive | RequestErrorKind::Failed => Errno::EDEADLK,
             RequestErrorKind::JobTypeNotApplicable => Errno::EBADR,
             RequestErrorKind::OnlyByDependency | RequestErrorKind::NotActive => Errno::EINVAL,
+            RequestErrorKind::NoIsolation => Errno::EPERM,
         };
         Self { kind, errno, message: message.into() }
     }
@@ -179,6 +174,8 @@ pub enum RequestErrorKind {
     Masked,
     /// Only by dependency (RefuseManualStart=, RefuseManualStop=).
     OnlyByDependency,
+    /// The unit has no AllowIsolate=.
+    NoIsolation,
     /// The job contradicts others (`--job-mode=fail`).
     TransactionIsDestructive,
     /// The job type does not apply (reload of a unit that cannot).

@@ -197,6 +197,7 @@ impl Step<'_> {
             | ServiceState::Reload
             | ServiceState::ReloadSignal
             | ServiceState::ReloadNotify
+            | ServiceState::ReloadPost
                 if !control =>
             {
                 self.enter_stop(unit, result);
@@ -263,7 +264,7 @@ impl Step<'_> {
         }
         let role = command.map_or(ExecRole::Start, |(role, _)| role);
         self.log_exit(unit, kind, role, success, exit);
-        if state != ServiceState::Reload {
+        if !state.is_reloading() {
             self.note_result(unit, result);
         }
         if let Some((role, index)) = command
@@ -287,9 +288,16 @@ impl Step<'_> {
                 if result == ServiceResult::Success && self.load_pid_file(unit, true).is_err() {
                     self.search_main_pid(unit, config);
                 }
-                self.unit_mut(unit).service.reload_result = result;
+                if result == ServiceResult::Success {
+                    self.enter_reload_post(unit);
+                } else {
+                    self.reload_failed(unit, result);
+                }
+            }
+            ServiceState::ReloadPost if result == ServiceResult::Success => {
                 self.enter_running(unit, ServiceResult::Success);
             }
+            ServiceState::ReloadPost => self.reload_failed(unit, result),
             ServiceState::Stop => self.enter_signal(unit, ServiceState::StopSigterm, result),
             ServiceState::StopWatchdog | ServiceState::StopSigterm | ServiceState::StopSigkill if !main_alive => {
                 self.enter_stop_post(unit, result);

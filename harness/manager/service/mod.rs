@@ -107,7 +107,8 @@ impl Step<'_> {
             }
             ServiceState::AutoRestart | ServiceState::AutoRestartQueued => {
                 // A restart was to come: it no longer is.
-                self.set_state(unit, ServiceState::Dead);
+                let dead = self.dead_state(unit);
+                self.set_state(unit, dead);
             }
             state if state.is_starting() || state.is_reloading() => {
                 self.enter_signal(unit, ServiceState::StopSigterm, ServiceResult::Success);
@@ -159,7 +160,8 @@ impl Step<'_> {
         self.drop_idle(unit, |pid| pid != main && pid != control);
         // Whoever is started again has lost it.
         let is_over = !has_main && !has_control;
-        if is_over && (state != ServiceState::Dead || self.unit(unit).job.is_none()) {
+        let dead = matches!(state, ServiceState::Dead | ServiceState::DeadResourcesPinned);
+        if is_over && (!dead || self.unit(unit).job.is_none()) {
             self.release_connection(unit);
         }
         self.changed(unit, old.active(idle), state.active(idle), reload_failed, will_auto_restart);
@@ -192,8 +194,8 @@ impl Step<'_> {
                 self.unit_mut(unit).service.will_auto_restart = false;
             } else if config.restart_mode != RestartMode::Direct {
                 let end = match end {
-                    ServiceState::Dead => ServiceState::DeadBeforeAutoRestart,
-                    _ => ServiceState::FailedBeforeAutoRestart,
+                    ServiceState::Failed => ServiceState::FailedBeforeAutoRestart,
+                    _ => ServiceState::DeadBeforeAutoRestart,
                 };
                 self.set_state(unit, end);
             }
@@ -206,6 +208,7 @@ impl Step<'_> {
         }
         self.queue_gc(unit);
         self.unit_mut(unit).service.forbid_restart = false;
+        self.store_after_end(unit);
         if let Some(path) = &config.pid_file
             && self.host.stat(path).is_some()
         {
@@ -222,11 +225,11 @@ impl Step<'_> {
         let (priority, text, id, fields, state) = match result {
             ServiceResult::Success => {
                 let text = format!("{name}: Deactivated successfully.");
-                (level::INFO, text, catalog::SUCCESS, Vec::new(), ServiceState::Dead)
+                (level::INFO, text, catalog::SUCCESS, Vec::new(), self.dead_state(unit))
             }
             ServiceResult::ExecCondition => {
                 let text = format!("{name}: Skipped due to '{}'.", result.as_str());
-                (level::INFO, text, catalog::SKIPPED, fields(), ServiceState::Dead)
+                (level::INFO, text, catalog::SKIPPED, fields(), self.dead_state(unit))
             }
             _ => {
                 let text = concat([name, ": Failed with result '", result.as_str(), "'."]);

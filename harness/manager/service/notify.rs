@@ -148,7 +148,7 @@ impl Step<'_> {
                 let reloaded = state == ServiceState::Reload && self.unit(unit).service.control_pid == 0
                     || state == ServiceState::ReloadNotify;
                 if reloaded {
-                    self.enter_running(unit, ServiceResult::Success);
+                    self.enter_reload_post(unit);
                 }
             }
             Some("RELOADING=1") => {

@@ -176,10 +176,31 @@ impl Step<'_> {
             Ok(()) => self.set_state(unit, ServiceState::Reload),
             Err(reason) => {
                 self.not_run(unit, "'reload'", reason);
-                self.unit_mut(unit).service.reload_result = ServiceResult::Resources;
-                self.enter_running(unit, ServiceResult::Success);
+                self.reload_failed(unit, ServiceResult::Resources);
             }
         }
+    }
+
+    /// ExecReloadPost=, which is there from 259 on: what has been reloaded is not done before it is.
+    pub(super) fn enter_reload_post(&mut self, unit: UnitId) {
+        self.forget_control(unit);
+        if self.unit(unit).config.exec_reload_post.is_empty() {
+            return self.enter_running(unit, ServiceResult::Success);
+        }
+        let timeout = self.unit(unit).config.timeout_start_sec;
+        match self.run_control(unit, ExecRole::ReloadPost, 0, timeout) {
+            Ok(()) => self.set_state(unit, ServiceState::ReloadPost),
+            Err(reason) => {
+                self.not_run(unit, "'reload-post'", reason);
+                self.reload_failed(unit, ServiceResult::Resources);
+            }
+        }
+    }
+
+    /// The reload did not work out, which leaves the service as it was.
+    pub(super) fn reload_failed(&mut self, unit: UnitId, result: ServiceResult) {
+        self.unit_mut(unit).service.reload_result = result;
+        self.enter_running(unit, ServiceResult::Success);
     }
 
     /// ExecStop=.
@@ -233,10 +254,7 @@ impl Step<'_> {
                 self.enter_signal(unit, ServiceState::StopSigterm, ServiceResult::Resources);
             }
             ServiceState::StopPost => self.enter_dead(unit, ServiceResult::Resources, true),
-            ServiceState::Reload => {
-                self.unit_mut(unit).service.reload_result = ServiceResult::Resources;
-                self.enter_running(unit, ServiceResult::Success);
-            }
+            ServiceState::Reload | ServiceState::ReloadPost => self.reload_failed(unit, ServiceResult::Resources),
             _ => self.enter_stop(unit, ServiceResult::Resources),
         }
     }

@@ -3,12 +3,12 @@
 
 use super::super::Manager;
 use super::super::catalog::level;
-use super::super::interface::{Descriptor, DescriptorId, Effect, Pid};
+use super::super::interface::{Descriptor, DescriptorId, Effect, Pid, RequestError, RequestErrorKind};
 use super::super::job::JobType;
-use super::super::loaded::{Stored, UnitId};
-use super::super::states::ServiceState;
+use super::super::loaded::{Kind, Stored, UnitId};
+use super::super::states::{ServiceState, SocketState};
 use super::super::step::Step;
-use crate::unit::is_descriptor_name;
+use crate::unit::{Errno, Preserve, is_descriptor_name};
 
 impl Step<'_> {
     /// A datagram has come: the service says how it is, and may send descriptors.
@@ -48,7 +48,7 @@ impl Step<'_> {
             let store = &mut self.unit_mut(unit).service.store;
             if store.len() >= usize::try_from(most).unwrap_or(usize::MAX) {
                 let text = format!("Cannot store more fds than FileDescriptorStoreMax={most}, closing remaining.");
-                self.log(unit, level::WARNING, &text);
+                self.log_errno(unit, level::WARNING, Errno::EXFULL, &text);
                 rest.push(descriptor);
                 rest.extend(sent);
                 break;
@@ -86,15 +86,81 @@ impl Step<'_> {
         }
     }
 
+    /// What a service is in that is down and did not fail: what it has left may be kept.
+    pub(in super::super) fn dead_state(&self, unit: UnitId) -> ServiceState {
+        let this = self.unit(unit);
+        let keeps = this.config.file_descriptor_store_preserve == Preserve::Yes;
+        if keeps && !this.service.store.is_empty() { ServiceState::DeadResourcesPinned } else { ServiceState::Dead }
+    }
+
+    /// The service has ended, if only to be started again.
+    pub(super) fn store_after_end(&mut self, unit: UnitId) {
+        if self.unit(unit).config.file_descriptor_store_preserve == Preserve::No {
+            self.give_up(unit, |_| true);
+        }
+    }
+
+    /// Nothing is pinned any more by a store that is empty.
+    fn unpin_empty(&mut self, unit: UnitId) {
+        let run = &self.unit(unit).service;
+        if run.state == ServiceState::DeadResourcesPinned && run.store.is_empty() {
+            self.set_state(unit, ServiceState::Dead);
+        }
+    }
+
+    /// `systemctl clean`. The directories of services (StateDirectory= and its siblings) are not made, and so there is
+    /// only the store to give up, from 254 on.
+    ///
+    /// # Errors
+    ///
+    /// In systemd's words.
+    pub(in super::super) fn clean(&mut self, name: &str, what: &[String]) -> Result<(), RequestError> {
+        let failed = |message: String| Err(RequestError::new(RequestErrorKind::Failed, message));
+        let unit = self.load(name);
+        let this = self.unit(unit);
+        if !matches!(this.kind, Kind::Service | Kind::Socket) {
+            return failed(format!("Unit '{}' does not support cleaning.", this.name));
+        }
+        let known = |word: &&String| {
+            let old = ["runtime", "state", "cache", "logs", "configuration", "all"].contains(&word.as_str());
+            old || self.m.rules.store_preserve && *word == "fdstore"
+        };
+        if let Some(word) = what.iter().find(|word| !known(word)) {
+            return failed(format!("Invalid resource type: {word}"));
+        }
+        let down = match this.kind {
+            Kind::Service => matches!(this.service.state, ServiceState::Dead | ServiceState::DeadResourcesPinned),
+            _ => this.socket.state == SocketState::Dead,
+        };
+        if !down || this.job.is_some() {
+            return failed("Unit is not inactive or has pending job.".into());
+        }
+        let wanted = what.iter().any(|word| word == "fdstore" || word == "all");
+        let store = !this.service.store.is_empty() || this.config.file_descriptor_store_max > 0;
+        if !(self.m.rules.store_preserve && wanted && store) {
+            return failed("No matching resources found.".into());
+        }
+        self.give_up(unit, |_| true);
+        self.unpin_empty(unit);
+        self.queue_gc(unit);
+        Ok(())
+    }
+
     /// Gives up the stores of services that are down and will not be started again by themselves.
     pub(in super::super) fn release_stores(&mut self) {
         for unit in std::mem::take(&mut self.m.stores) {
             let this = self.unit(unit);
             let starts = this.job.as_ref().is_some_and(|job| matches!(job.kind, JobType::Start | JobType::Restart));
-            let down = matches!(this.service.state, ServiceState::Dead | ServiceState::Failed);
-            if down && !starts {
+            let down = matches!(
+                this.service.state,
+                ServiceState::Dead | ServiceState::Failed | ServiceState::DeadResourcesPinned
+            );
+            // One that is kept lasts as long as the unit is loaded.
+            let keeps = this.config.file_descriptor_store_preserve == Preserve::Yes;
+            if down && !starts && !(keeps && this.present) {
                 self.give_up(unit, |_| true);
             }
+            self.unpin_empty(unit);
             if !self.unit(unit).service.store.is_empty() {
                 self.m.stores.push(unit);
             }

@@ -24,7 +24,10 @@ impl Step<'_> {
                 self.log(unit, level::WARNING, "Service reached runtime time limit. Stopping.");
                 self.enter_stop(unit, timeout);
             }
-            ServiceState::Reload | ServiceState::ReloadSignal | ServiceState::ReloadNotify => {
+            ServiceState::Reload
+            | ServiceState::ReloadSignal
+            | ServiceState::ReloadNotify
+            | ServiceState::ReloadPost => {
                 self.log(unit, level::WARNING, "Reload operation timed out. Killing reload process.");
                 let control = self.unit(unit).service.control_pid;
                 if control != 0 {
@@ -86,6 +89,11 @@ impl Step<'_> {
             | ServiceState::Failed
             | ServiceState::DeadBeforeAutoRestart
             | ServiceState::FailedBeforeAutoRestart
+            | ServiceState::DeadResourcesPinned
+            | ServiceState::RefreshExtensions
+            | ServiceState::RefreshCredentials
+            | ServiceState::Mounting
+            | ServiceState::Cleaning
             | ServiceState::AutoRestartQueued => {}
         }
     }

@@ -4,7 +4,9 @@ mod cycle;
 mod plan;
 
 use super::catalog::level;
-use super::interface::{JobId, JobMode, RequestError, RequestErrorKind};
+use std::collections::HashSet;
+
+use super::interface::{JobId, JobMode, JobResult, RequestError, RequestErrorKind};
 use super::job::JobType;
 use super::loaded::{Kind, Relation, UnitId};
 use super::states::ActiveState;
@@ -102,19 +104,53 @@ impl Step<'_> {
 
     /// As [`Step::add_job`], in the mode that a client asked for.
     pub(super) fn add_job_in(&mut self, unit: UnitId, kind: JobType, mode: JobMode) -> Result<JobId, RequestError> {
+        let failed = |message: &str| Err(RequestError::new(RequestErrorKind::Failed, message));
+        match mode {
+            JobMode::Replace => return self.add_job(unit, kind),
+            JobMode::IgnoreDependencies | JobMode::IgnoreRequirements => {
+                if let Some(error) = self.refuses(unit, kind) {
+                    return Err(error);
+                }
+                self.refuse_if_destructive(unit, kind, &[(unit, kind)], false)?;
+                let id = self.m.next_job_id();
+                return Ok(self.install_job(unit, id, kind, mode == JobMode::IgnoreDependencies));
+            }
+            JobMode::Isolate if kind != JobType::Start => return failed("Isolate is only valid for start."),
+            JobMode::Isolate if !self.unit(unit).allows_isolation() => {
+                let message = "Operation refused, unit may not be isolated.";
+                return Err(RequestError::new(RequestErrorKind::NoIsolation, message));
+            }
+            JobMode::Triggering if kind != JobType::Stop => {
+                return failed("--job-mode=triggering is only valid for stop.");
+            }
+            _ => {}
+        }
         if let Some(error) = self.refuses(unit, kind) {
             return Err(error);
         }
-        match mode {
-            JobMode::Replace => self.add_job(unit, kind),
-            JobMode::Fail => {
-                let jobs = self.transaction(unit, kind, false, true)?;
-                self.refuse_if_destructive(unit, kind, &jobs)?;
-                Ok(self.install_jobs(unit, jobs))
+        let jobs = self.transaction(unit, kind, false, mode)?;
+        self.refuse_if_destructive(unit, kind, &jobs, mode == JobMode::Fail)?;
+        if matches!(mode, JobMode::Isolate | JobMode::Flush) {
+            self.cancel_others(&jobs);
+        }
+        let members: Vec<UnitId> = jobs.iter().map(|(unit, _)| *unit).collect();
+        let id = self.install_jobs(unit, jobs);
+        if mode == JobMode::ReplaceIrreversibly {
+            for unit in members {
+                if let Some(job) = &mut self.unit_mut(unit).job {
+                    job.irreversible = true;
+                }
             }
-            JobMode::IgnoreDependencies | JobMode::IgnoreRequirements => {
-                let id = self.m.next_job_id();
-                Ok(self.install_job(unit, id, kind, mode == JobMode::IgnoreDependencies))
+        }
+        Ok(id)
+    }
+
+    /// Cancels the jobs of all units that the transaction does not speak of; nothing else comes of that.
+    fn cancel_others(&mut self, jobs: &[(UnitId, JobType)]) {
+        let members: HashSet<UnitId> = jobs.iter().map(|(unit, _)| *unit).collect();
+        for unit in self.present_units().into_values() {
+            if self.unit(unit).job.is_some() && !members.contains(&unit) {
+                self.finish_job(unit, JobResult::Canceled, false, false);
             }
         }
     }
@@ -132,23 +168,27 @@ impl Step<'_> {
         }
         if !self.pulls_any(unit, kind, restart_dependants) {
             // Most services stand alone: no need for a transaction.
+            self.refuse_if_destructive(unit, kind, &[(unit, kind)], false)?;
             let id = self.m.next_job_id();
             return Ok(self.install_job(unit, id, kind, false));
         }
-        let jobs = self.transaction(unit, kind, restart_dependants, false)?;
+        let jobs = self.transaction(unit, kind, restart_dependants, JobMode::Replace)?;
+        self.refuse_if_destructive(unit, kind, &jobs, false)?;
         Ok(self.install_jobs(unit, jobs))
     }
 
-    /// Whether the jobs contradict any that is there.
+    /// Whether the jobs contradict any that is there and may not be replaced: in mode `fail` none may.
     fn refuse_if_destructive(
         &self,
         anchor: UnitId,
         kind: JobType,
         jobs: &[(UnitId, JobType)],
+        fail: bool,
     ) -> Result<(), RequestError> {
         for (unit, new) in jobs {
-            let Some(present) = self.unit(*unit).job.as_ref().map(|job| job.kind) else { continue };
-            if present.conflicts_with(*new) {
+            let Some(job) = self.unit(*unit).job.as_ref() else { continue };
+            let present = job.kind;
+            if (fail || job.irreversible) && present.conflicts_with(*new) {
                 let message = format!(
                     "Transaction for {}/{} is destructive ({} has '{}' job queued, but '{}' is included in \
                      transaction).",
@@ -233,8 +273,8 @@ impl Step<'_> {
         }
         let key = if relation == Relation::OnFailure { "OnFailure=" } else { "OnSuccess=" };
         self.log(unit, level::INFO, &format!("Triggering {key} dependencies."));
-        // OnFailureJobMode= and OnSuccessJobMode= are different by default.
-        let mode = if relation == Relation::OnFailure { JobMode::Replace } else { JobMode::Fail };
+        let def = &self.unit(unit).def;
+        let mode = if relation == Relation::OnFailure { def.on_failure_job_mode } else { def.on_success_job_mode };
         for other in targets {
             if let Err(error) = self.add_job_in(other, JobType::Start, mode) {
                 let text = format!("Failed to enqueue {key} job, ignoring: {}", error.message);

@@ -8,9 +8,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::super::catalog::level;
-use super::super::interface::{RequestError, RequestErrorKind};
+use super::super::interface::{JobMode, RequestError, RequestErrorKind};
 use super::super::job::JobType;
-use super::super::loaded::UnitId;
+use super::super::loaded::{Relation, UnitId};
 use super::super::step::Step;
 use super::{PullKind, pulls};
 
@@ -216,17 +216,23 @@ impl Plan {
 }
 
 impl Step<'_> {
-    /// The job with all that it brings along; in mode `fail` nothing is stopped or undone without need.
+    /// The job with all that it brings along; in mode `fail` nothing is stopped or undone without need, in mode `isolate`
+    /// whatever else is up is stopped, in mode `triggering` what triggers the unit.
     pub(super) fn transaction(
         &mut self,
         unit: UnitId,
         kind: JobType,
         restart_dependants: bool,
-        fail: bool,
+        mode: JobMode,
     ) -> Result<Vec<(UnitId, JobType)>, RequestError> {
         let mut plan = self.wishes(unit, kind, restart_dependants)?;
+        match mode {
+            JobMode::Isolate => self.stop_the_rest(&mut plan),
+            JobMode::Triggering => self.stop_triggers(&mut plan, unit),
+            _ => {}
+        }
         plan.find_what_matters();
-        if fail {
+        if mode == JobMode::Fail {
             self.minimize_impact(&mut plan);
         }
         self.drop_redundant(&mut plan);
@@ -299,6 +305,60 @@ impl Step<'_> {
             }
         }
         Ok(plan)
+    }
+
+    /// Adds what the units need by default, which is up unless somebody has isolated something before.
+    fn keep_defaults(&mut self, plan: &mut Plan) {
+        let mut todo: Vec<usize> = plan.left().filter(|wish| plan.wishes[*wish].kind == JobType::Start).collect();
+        while let Some(by) = todo.pop() {
+            let unit = plan.wishes[by].unit;
+            let names = self.unit(unit).def.implicit().requires;
+            let needed = names.iter().filter_map(|name| self.m.id(name));
+            let needed = needed.map(|unit| Next { unit, kind: JobType::Start, required: true, conflicts: false });
+            for next in needed.chain(self.asks(unit, JobType::Start, false)) {
+                if next.kind == JobType::Start && self.refuses(next.unit, next.kind).is_none() {
+                    let ask = Ask { by, matters: next.required, conflicts: false };
+                    let (wish, new) = plan.add(next.unit, next.kind, Some(ask));
+                    if new {
+                        todo.push(wish);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adds a stop for every unit that has no part in the transaction.
+    fn stop_the_rest(&mut self, plan: &mut Plan) {
+        self.keep_defaults(plan);
+        for unit in self.present_units().into_values() {
+            let this = self.unit(unit);
+            let idle = this.active().is_down() && this.job.is_none();
+            if !idle && !this.survives_isolation() && !plan.by_unit.contains_key(&unit) {
+                self.also_stop(plan, unit);
+            }
+        }
+    }
+
+    /// Adds a stop for every unit that would start this one again.
+    fn stop_triggers(&mut self, plan: &mut Plan, unit: UnitId) {
+        for other in self.unit(unit).related(Relation::TriggeredBy).collect::<Vec<_>>() {
+            let this = self.unit(other);
+            if !(this.active().is_down() && this.job.is_none()) && !plan.by_unit.contains_key(&other) {
+                self.also_stop(plan, other);
+            }
+        }
+    }
+
+    /// Adds a stop that the anchor asks for, with what it brings along.
+    fn also_stop(&mut self, plan: &mut Plan, unit: UnitId) {
+        let mut todo = vec![(ANCHOR, unit, true)];
+        while let Some((by, unit, matters)) = todo.pop() {
+            let (wish, new) = plan.add(unit, JobType::Stop, Some(Ask { by, matters, conflicts: false }));
+            if new {
+                let asks = self.asks(unit, JobType::Stop, false);
+                todo.extend(asks.into_iter().map(|next| (wish, next.unit, next.required)));
+            }
+        }
     }
 
     /// What a job of this type on the unit asks for.

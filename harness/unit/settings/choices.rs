@@ -5,7 +5,8 @@ use crate::unit::keys::Choice;
 use crate::unit::number;
 use crate::unit::read::{Draft, Place};
 use crate::unit::{
-    CollectMode, ExitType, NotifyAccess, OomPolicy, Profile, Restart, RestartMode, ServiceType, TimeoutFailureMode,
+    CollectMode, ExitType, JobMode, NotifyAccess, OomPolicy, Preserve, Profile, Restart, RestartMode, ServiceType,
+    TimeoutFailureMode,
 };
 
 impl Draft<'_> {
@@ -78,22 +79,26 @@ impl Draft<'_> {
                     socket.bind_ipv6_only = value;
                 }
             }
+            Choice::JobMode => {
+                if let Some(value) = self.chosen(at, choice, JobMode::from_word) {
+                    match at.key {
+                        "OnSuccessJobMode" => self.unit.on_success_job_mode = value,
+                        _ => self.unit.on_failure_job_mode = value,
+                    }
+                }
+            }
+            Choice::PreserveMode => {
+                let preserve = |word: &str| {
+                    let flag = number::boolean(word).ok();
+                    Preserve::from_word(word).or(flag.map(|on| if on { Preserve::Yes } else { Preserve::No }))
+                };
+                if let Some(value) = self.chosen(at, choice, preserve)
+                    && at.key == "FileDescriptorStorePreserve"
+                {
+                    self.service(|service| service.file_descriptor_store_preserve = value);
+                }
+            }
             // Not acted on, only checked.
-            Choice::JobMode => self.one_of(
-                at,
-                choice,
-                &[
-                    "fail",
-                    "replace",
-                    "replace-irreversibly",
-                    "isolate",
-                    "flush",
-                    "ignore-dependencies",
-                    "ignore-requirements",
-                    "triggering",
-                ],
-                false,
-            ),
             Choice::ProtectSystem => self.one_of(at, choice, &["full", "strict"], true),
             Choice::ProtectHome => self.one_of(at, choice, &["read-only", "tmpfs"], true),
             Choice::KeyringMode => self.one_of(at, choice, &["inherit", "private", "shared"], false),
@@ -102,7 +107,6 @@ impl Draft<'_> {
             }
             Choice::ProcSubset => self.one_of(at, choice, &["all", "pid"], false),
             Choice::UtmpMode => self.one_of(at, choice, &["init", "login", "user"], false),
-            Choice::PreserveMode => self.one_of(at, choice, &["restart"], true),
             Choice::DevicePolicy => self.one_of(at, choice, &["auto", "closed", "strict"], false),
         }
     }
