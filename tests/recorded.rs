@@ -38,7 +38,7 @@ fn main() {
     let trials: Vec<Trial> = cases
         .into_iter()
         .map(|recording| {
-            let ignored = recording.case.family == "fds" && !has_python;
+            let ignored = ["fds", "fdp"].contains(&recording.case.family.as_str()) && !has_python;
             let name = format!("{}_{}", recording.case.family, name(&recording));
             Trial::test(name, move || test(&recording)).with_ignored_flag(ignored)
         })

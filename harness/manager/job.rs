@@ -238,6 +238,7 @@ impl Step<'_> {
             Err(Refusal::Skip) => self.finish_job(unit, JobResult::Skipped, true, false),
             Err(Refusal::Inactive) => self.finish_job(unit, JobResult::Invalid, true, false),
             Err(Refusal::AssertFailed) => self.finish_job(unit, JobResult::Assert, true, false),
+            Err(Refusal::Unsupported) => self.finish_job(unit, JobResult::Unsupported, true, false),
             Err(Refusal::DependencyDown) => self.finish_job(unit, JobResult::Dependency, true, false),
             Err(Refusal::Failed) => self.finish_job(unit, JobResult::Failed, true, false),
         }

@@ -14,7 +14,7 @@ use super::text::Text;
 use super::{Manager, builtin};
 use crate::time::IncidentTime;
 use crate::unit::{
-    CollectMode, ExecCommand, FileEntry, Files, Index, LoadState, Loader, Profile, SEARCH_PATH, Service, Unit, Warning,
+    CollectMode, ExecCommand, FileEntry, Files, Index, LoadState, Loader, SEARCH_PATH, Service, Unit, Warning,
 };
 
 /// The commands of one list.

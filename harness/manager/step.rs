@@ -26,6 +26,8 @@ pub(super) enum Refusal {
     Skip,
     /// Reload of what is not active.
     Inactive,
+    /// Units of the type cannot be here.
+    Unsupported,
     /// A Requisite= or BindsTo= unit is down.
     DependencyDown,
     /// Anything else.
@@ -261,6 +263,10 @@ impl Step<'_> {
                 self.log(unit, level::NOTICE, "Starting requested but asserts failed.");
                 return Err(Refusal::AssertFailed);
             }
+        }
+        // The recordings' machine is a container, and there swap is the host's.
+        if self.unit(unit).name.ends_with(".swap") {
+            return Err(Refusal::Unsupported);
         }
         if !self.dependencies_up(unit) {
             return Err(Refusal::DependencyDown);

@@ -435,7 +435,10 @@ impl Options {
                 self.job_mode = JobMode::from_word(text).ok_or_else(|| text.to_owned());
             }
             Opt::Mode(mode) => self.job_mode = Ok(mode),
-            Opt::What if text.is_empty() => return Err(Output::refuse("--what= requires arguments.")),
+            Opt::What if text.is_empty() => {
+                let hint = if version >= 254 { " (see --what=help)" } else { "" };
+                return Err(Output::refuse(format!("--what= requires arguments{hint}.")));
+            }
             Opt::What if text == "help" => {
                 let words = ["runtime", "state", "cache", "logs", "configuration"];
                 let later: &[&str] = if version >= 254 { &["fdstore", "all"] } else { &[] };

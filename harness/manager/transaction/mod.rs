@@ -277,7 +277,8 @@ impl Step<'_> {
         let mode = if relation == Relation::OnFailure { def.on_failure_job_mode } else { def.on_success_job_mode };
         for other in targets {
             if let Err(error) = self.add_job_in(other, JobType::Start, mode) {
-                let text = format!("Failed to enqueue {key} job, ignoring: {}", error.message);
+                let which = if self.m.rules.new_words { &*self.unit(other).name } else { "" };
+                let text = format!("Failed to enqueue {key}{which} job, ignoring: {}", error.message);
                 self.log_errno(unit, level::WARNING, error.errno, &text);
             }
         }
