@@ -36,7 +36,11 @@ fn setup(case: &Case, profile: Profile) -> LiveSetup {
         hostname: HOSTNAME.to_owned(),
         // Sockets and FIFOs lie in /run.
         directories: [DIR, "/run"][..if sockets { 2 } else { 1 }].iter().map(|&path| path.to_owned()).collect(),
-        ports: if sockets || ["fds", "fdp"].contains(&case.family.as_str()) { [8100, 8101].into() } else { Default::default() },
+        ports: if sockets || ["fds", "fdp"].contains(&case.family.as_str()) {
+            [8100, 8101].into()
+        } else {
+            Default::default()
+        },
         unknown_accounts: ["nobodyknows".to_owned()].into(),
     }
 }

@@ -73,8 +73,21 @@ const ISOLATED: &[&str] =
 /// What the machine boots into (Debian's choice).
 pub(crate) const DEFAULT_TARGET: &str = "graphical.target";
 
-/// Symbolic links of the distribution.
-const ALIASES: &[(&str, &str)] = &[("default.target", DEFAULT_TARGET)];
+/// What the machine boots into: what `default.target` is a link to.
+pub(crate) fn default_target(files: &Files) -> String {
+    let links = crate::unit::SEARCH_PATH.iter().map(|dir| format!("{dir}/{DEFAULT}"));
+    let file = |link: String| match files.entries.get(&link)? {
+        // One of the distribution's has no file here.
+        FileEntry::Symlink { target } => Some(files.canonical(&link).unwrap_or_else(|| target.clone())),
+        FileEntry::Regular { .. } => None,
+    };
+    let file = links.filter_map(file).next();
+    let name = file.as_deref().and_then(|path| path.rsplit('/').next());
+    name.unwrap_or(DEFAULT_TARGET).to_owned()
+}
+
+/// The name by which one is found.
+const DEFAULT: &str = "default.target";
 
 /// The unit that the distribution ships under this name.
 pub(super) fn unit(name: &str) -> Option<Unit> {
@@ -85,7 +98,6 @@ pub(super) fn unit(name: &str) -> Option<Unit> {
         load_state: LoadState::Loaded,
         description: Some((*description).to_owned()),
         fragment_path: name.ends_with(".target").then(|| format!("/lib/systemd/system/{name}")),
-        aliases: ALIASES.iter().filter(|(_, to)| to == name).map(|(from, _)| (*from).to_owned()).collect(),
         requires: list(requires),
         wants: list(wants),
         after: list(after),
@@ -95,9 +107,15 @@ pub(super) fn unit(name: &str) -> Option<Unit> {
     })
 }
 
+/// The unit with its other names.
+pub(super) fn with_aliases(unit: Unit, files: &Files) -> Unit {
+    let aliases = if default_target(files) == unit.name { vec![DEFAULT.to_owned()] } else { Vec::new() };
+    Unit { aliases, ..unit }
+}
+
 /// The name that an alias of the distribution stands for.
-pub(super) fn resolve(name: &str) -> &str {
-    ALIASES.iter().find(|(from, _)| *from == name).map_or(name, |(_, to)| to)
+pub(super) fn resolve(name: &str, files: &Files) -> String {
+    if name == DEFAULT { default_target(files) } else { name.to_owned() }
 }
 
 /// Whether the unit is up without ever having been started.
@@ -112,9 +130,7 @@ pub(super) fn with_files_of_the_distribution(files: &Files) -> Files {
         let entry = FileEntry::Regular { content: b"[Unit]\n".to_vec(), generation: 0 };
         all.entries.entry(format!("/usr/lib/systemd/system/{name}")).or_insert(entry);
     }
-    for (alias, target) in ALIASES {
-        let entry = FileEntry::Symlink { target: (*target).to_owned() };
-        all.entries.entry(format!("/usr/lib/systemd/system/{alias}")).or_insert(entry);
-    }
+    let entry = FileEntry::Symlink { target: DEFAULT_TARGET.to_owned() };
+    all.entries.entry(format!("/usr/lib/systemd/system/{DEFAULT}")).or_insert(entry);
     all
 }

@@ -39,12 +39,10 @@ fn definition(files: &Files, index: &Index, name: &str, loader: &Loader) -> Unit
     if unit.load_state != LoadState::NotFound && (has_files || !name.ends_with(".slice")) {
         return unit;
     }
-    let name = builtin::resolve(name);
-    match builtin::unit(name) {
-        Some(shipped) => shipped,
-        None if builtin::is_always_up(name) => {
-            Unit { name: name.to_owned(), load_state: LoadState::Loaded, ..Unit::default() }
-        }
+    let name = builtin::resolve(name, files);
+    match builtin::unit(&name) {
+        Some(shipped) => builtin::with_aliases(shipped, files),
+        None if builtin::is_always_up(&name) => Unit { name, load_state: LoadState::Loaded, ..Unit::default() },
         None => unit,
     }
 }
@@ -329,6 +327,11 @@ impl Step<'_> {
             self.define(unit, def);
             self.forget_what_a_reload_forgets(unit);
         }
+        let units = &self.m.units;
+        self.m.names.retain(|name, unit| {
+            let this = &units[unit.0 as usize];
+            *name == this.name || this.def.aliases.iter().any(|alias| **alias == **name)
+        });
         for &unit in &present {
             for (relation, name) in self.references(unit) {
                 let other = self.load_with(&index, &name);
@@ -403,7 +406,7 @@ impl Step<'_> {
             fresh.invocations = self.m.invocations;
             *self.m = fresh;
         }
-        let target = self.load(builtin::DEFAULT_TARGET);
+        let target = self.load(&builtin::default_target(self.host.unit_files()));
         if let Err(error) = self.add_job(target, JobType::Start) {
             let text = format!("Failed to start default target: {}", error.message);
             self.log_manager(level::ERR, &text);

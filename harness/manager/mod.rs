@@ -40,7 +40,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 use std::sync::Arc;
 
-pub(crate) use builtin::{DEFAULT_TARGET as BOOT_TARGET, is_always_up};
+pub(crate) use builtin::{default_target, is_always_up};
 pub use interface::*;
 pub use invocation::InvocationId;
 pub use limit::RateLimit;

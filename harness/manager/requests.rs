@@ -75,6 +75,7 @@ impl Step<'_> {
             Request::Mask { units, runtime } => self.change_unit_files(Verb::Mask, &units, runtime),
             Request::Unmask { units, runtime } => self.change_unit_files(Verb::Unmask, &units, runtime),
             Request::Preset { units, runtime, mode } => self.change_unit_files(Verb::Preset(mode), &units, runtime),
+            Request::SetDefault { unit } => self.change_unit_files(Verb::SetDefault, &[unit], false),
             Request::CancelJob { job } => {
                 let owner = self.m.unit_of_job(job);
                 match owner {

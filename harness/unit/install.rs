@@ -33,6 +33,8 @@ pub enum Verb {
     Mask,
     Unmask,
     Preset(PresetMode),
+    /// `default.target` becomes a symlink to the one unit.
+    SetDefault,
 }
 
 impl Verb {
@@ -46,6 +48,7 @@ impl Verb {
             Verb::Mask => "mask",
             Verb::Unmask => "unmask",
             Verb::Preset(_) => "preset",
+            Verb::SetDefault => "set-default",
         }
     }
 }
@@ -152,6 +155,7 @@ pub fn run(verb: Verb, files: &Files, names: &[&str], options: Options) -> Outco
         Verb::Mask => operation.mask(&names).map(|()| None),
         Verb::Unmask => operation.unmask(&names).map(|()| None),
         Verb::Preset(mode) => operation.preset(&names, mode).map(|()| None),
+        Verb::SetDefault => operation.set_default(&names).map(|()| None),
     };
     operation.outcome(verb, notices, result)
 }

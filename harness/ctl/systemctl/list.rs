@@ -1,7 +1,6 @@
 //! The lists: `list-units`, `list-unit-files`, `list-jobs`, and what the manager says of itself.
 
 use crate::ctl::{JobInfo, Output, UnitFile, View, glob};
-use crate::manager::BOOT_TARGET;
 use crate::unit::install::preset_complaints;
 use crate::unit::name::suffix;
 
@@ -10,7 +9,6 @@ use super::properties::Properties;
 use super::table::{Table, lay_out_by};
 
 /// What is on disk for the default target (systemd.special(7)).
-const DEFAULT_TARGET: &str = "default.target";
 
 /// A loaded unit as the lists show it.
 pub(super) struct Row {
@@ -214,13 +212,4 @@ pub(super) fn manager_properties(version: u32, view: &dyn View) -> Vec<(&'static
         ("NJobs", view.jobs().len().to_string()),
         ("SystemState", system_state(view).to_owned()),
     ]
-}
-
-/// `get-default`: what the default target is a link to.
-pub(super) fn default_target(view: &dyn View) -> String {
-    let links = crate::unit::SEARCH_PATH.iter().map(|dir| format!("{dir}/{DEFAULT_TARGET}"));
-    let target =
-        links.filter(|link| view.files().entries.contains_key(link)).find_map(|link| view.files().canonical(&link));
-    let name = target.as_deref().and_then(|path| path.rsplit('/').next()).unwrap_or(BOOT_TARGET);
-    name.to_owned()
 }

@@ -204,7 +204,7 @@ impl Systemctl {
                 let properties = list::manager_properties(self.version, view);
                 self.show_properties(properties.iter().map(|(key, value)| (*key, value.as_str())));
             }
-            Listing::DefaultTarget => self.output.say(list::default_target(view)),
+            Listing::DefaultTarget => self.output.say(crate::manager::default_target(view.files())),
             Listing::Tally => {
                 let unknown = !self.tally.known && self.version >= 253;
                 let code = match self.options.verb.as_str() {

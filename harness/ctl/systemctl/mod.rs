@@ -365,7 +365,8 @@ impl Systemctl {
             }
             (Task::UnitFiles { verb, .. }, Reply::Error(error)) => {
                 self.fail(1);
-                self.output.complain(format!("Failed to {verb} unit: {}", error.message));
+                let what = if verb == "set-default" { "set default target" } else { &format!("{verb} unit") };
+                self.output.complain(format!("Failed to {what}: {}", error.message));
                 // Neither the reload nor --now happens after that.
                 self.tasks.clear();
             }
@@ -400,7 +401,10 @@ impl Systemctl {
 
     /// A word of the command line as a unit name; what is wrong with it goes to standard error.
     fn mangle(&mut self, word: &str) -> Option<String> {
-        let suffix = if self.options.verb == "isolate" { ".target" } else { ".service" };
+        let suffix = match self.options.verb.as_str() {
+            "isolate" | "set-default" => ".target",
+            _ => ".service",
+        };
         match name::mangle(word, suffix) {
             Some(mangled) => {
                 if let Some(hint) = mangled.hint.filter(|_| !self.options.quiet) {

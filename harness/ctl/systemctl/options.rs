@@ -226,6 +226,7 @@ const VERBS: &[(&str, Arity)] = &[
     ("mask", (1, ANY)),
     ("unmask", (1, ANY)),
     ("list-dependencies", (0, ANY)),
+    ("set-default", (1, 1)),
     ("get-default", (0, 0)),
     ("is-system-running", (0, 0)),
 ];
@@ -263,7 +264,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("link", NOT_MODELLED),
     ("revert", NOT_MODELLED),
     ("switch-root", NOT_MODELLED),
-    ("set-default", NOT_MODELLED),
     ("set-property", "write a drop-in and run daemon-reload"),
     ("add-wants", NOT_MODELLED),
     ("add-requires", NOT_MODELLED),

@@ -41,7 +41,7 @@ impl Systemctl {
                 let request = Request::ResetFailed { unit: None };
                 return self.tasks.push_back(Task::Request { request, what });
             }
-            "enable" | "disable" | "reenable" | "preset" | "mask" | "unmask" | "is-enabled" => {
+            "enable" | "disable" | "reenable" | "preset" | "mask" | "unmask" | "is-enabled" | "set-default" => {
                 return self.plan_unit_files(&operands);
             }
             _ => return self.tasks.push_back(Task::Expand(operands)),
@@ -110,6 +110,10 @@ impl Systemctl {
             "is-enabled" => {
                 self.tasks.extend(units.into_iter().map(Task::IsEnabled));
                 return self.tasks.push_back(Task::Now(Listing::Tally));
+            }
+            "set-default" => {
+                let mut units = units.iter().cloned();
+                requests.extend(units.next().map(|unit| Request::SetDefault { unit }));
             }
             "disable" => requests.push_back(Request::Disable { units: units.clone(), runtime }),
             "mask" => requests.push_back(Request::Mask { units: units.clone(), runtime }),

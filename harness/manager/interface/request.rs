@@ -112,6 +112,11 @@ pub enum Request {
         /// Whether both is done, or one of them.
         mode: PresetMode,
     },
+    /// Make a target the one that the machine boots into. Replies [`Reply::UnitFiles`].
+    SetDefault {
+        /// The target, as named by the client.
+        unit: String,
+    },
     /// Cancel a job, and those that depend on it.
     CancelJob {
         /// Its number.

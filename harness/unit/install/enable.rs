@@ -3,6 +3,7 @@
 use super::Operation;
 use super::failure::{Event, Failure};
 use super::find::{self, Finder, Follow, Info, Mode};
+use crate::unit::UnitType;
 use crate::unit::load::SEARCH_PATH;
 use crate::unit::name::{self, NameKind};
 use crate::unit::{Profile, path};
@@ -19,6 +20,36 @@ impl Operation {
         let result = self.enable_all(names);
         self.options.force = given;
         result
+    }
+
+    /// Makes a target the one that the machine boots into (systemctl(1), `set-default`).
+    pub(super) fn set_default(&mut self, names: &[String]) -> Result<(), Failure> {
+        const DEFAULT: &str = "default.target";
+        let [name] = names else { return Err(Failure::Invalid) };
+        if UnitType::of(name) != Some(UnitType::Target) || name == DEFAULT {
+            return Err(Failure::Invalid);
+        }
+        let before = self.disk.clone();
+        let context = self.context.clone();
+        let mut finder = Finder::new(&before, self.options.profile, &context);
+        let found = finder
+            .add(name, false)
+            .and_then(|start| finder.traverse(&start, Follow::All))
+            .map_err(|failure| self.fail(failure, name, None));
+        self.warnings.append(&mut finder.warnings);
+        let found = found?;
+        if let Err(event) = finder.may_process(&found) {
+            let failure = if let Event::Failed { failure, .. } = &event { *failure } else { Failure::Invalid };
+            self.events.push(event);
+            return Err(failure);
+        }
+        let path = finder.info(&found).and_then(|info| info.path.clone()).unwrap_or_default();
+        // Debian has its units in two places that are one since 257's day.
+        let target = match path.strip_prefix("/usr/lib/systemd/") {
+            Some(rest) if self.options.profile < Profile::V257 => format!("/lib/systemd/{rest}"),
+            _ => path,
+        };
+        self.create(&target, &format!("/etc/systemd/system/{DEFAULT}"), true)
     }
 
     fn enable_all(&mut self, names: &[String]) -> Result<bool, Failure> {
