@@ -21,6 +21,9 @@ use crate::sys::real_time;
 /// `argv[0]` of the listener.
 pub const BUS: &str = "relapse-bus";
 
+/// When a main process was started and when it ended, in microseconds since 1970.
+pub(crate) const MOMENTS: [&str; 2] = ["ExecMainStartTimestamp", "ExecMainExitTimestamp"];
+
 const SOCKET: &str = "/run/systemd/private";
 
 /// Greatest message of the bus (D-Bus Specification, "Message Format").
@@ -179,7 +182,9 @@ fn changes(message: &[u8]) -> Option<(String, BTreeMap<String, String>)> {
         reader.align(8);
         let name = reader.text()?;
         let signature = reader.signature()?;
-        if let Some(value) = reader.value(&signature)? {
+        // Of the numbers of microseconds, most are when something was looked at.
+        let matters = signature != "t" || MOMENTS.contains(&name.as_str());
+        if let Some(value) = reader.value(&signature)?.filter(|_| matters) {
             changed.insert(name, value);
         }
     }
@@ -267,7 +272,8 @@ impl Reader<'_> {
             }
             "x" | "t" | "d" => {
                 self.align(8);
-                self.take(8).map(|_| None)?
+                let bytes: [u8; 8] = self.take(8)?.try_into().ok()?;
+                Some(u64::from_le_bytes(bytes).to_string()).filter(|_| first == "t")
             }
             "v" => {
                 let inner = self.signature()?;

@@ -27,7 +27,7 @@ use std::os::unix::process::CommandExt;
 
 use crate::control::Role;
 use crate::mapping::SHELLS;
-pub(crate) use bus::BUS;
+pub(crate) use bus::{BUS, MOMENTS};
 pub(crate) use keeper::{EXECUTABLE, GUARD_SOCKET, KEEPER};
 use link::Link;
 pub(crate) use shell::{arm as arm_shell, arm_script, real as real_shell};

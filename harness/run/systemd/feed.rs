@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt;
 
 use crate::control::Changed;
 use crate::journal::Record;
+use crate::program::MOMENTS;
 use crate::time::Span;
 use crate::timeline::EventKind;
 
@@ -47,12 +48,18 @@ pub(super) struct Known {
 }
 
 impl Known {
+    pub(super) fn get(&self, unit: &str, name: &str) -> Option<&str> {
+        self.properties.get(unit)?.get(name).map(String::as_str)
+    }
+
     /// A change as events: the properties that are new, and that a restart is waited for.
     pub(super) fn events(&mut self, changed: Changed, delay: impl FnOnce(&str) -> Span) -> Vec<EventKind> {
         let Changed { unit, changed, .. } = changed;
         let known = self.properties.entry(unit.clone()).or_default();
-        let new: BTreeMap<String, String> =
-            changed.into_iter().filter(|(name, value)| known.get(name) != Some(value)).collect();
+        let new: BTreeMap<String, String> = changed
+            .into_iter()
+            .filter(|(name, value)| known.get(name) != Some(value) && !MOMENTS.contains(&name.as_str()))
+            .collect();
         if new.is_empty() {
             return Vec::new();
         }

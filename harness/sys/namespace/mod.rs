@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::socket::{AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto, socket};
 
-pub use root::{Root, build, mount_proc};
+pub use root::{MACHINE_ID, Root, build, mount_proc};
 
 /// Where a cgroup2 hierarchy is mounted read-write, and the caller's own cgroup in it.
 ///

@@ -63,7 +63,8 @@ const WANTED: &[(&str, &str)] = &[
     ("sockets", "systemd-journald.socket"),
     ("sockets", "systemd-journald-dev-log.socket"),
 ];
-const MACHINE_ID: &str = "0123456789abcdef0123456789abcdef";
+/// The machine's ID, under which its journal lies.
+pub const MACHINE_ID: &str = "0123456789abcdef0123456789abcdef";
 
 /// Builds the root and makes it the caller's. The caller is in a mount namespace of its own.
 ///
