@@ -71,6 +71,7 @@ fn plain_loop() -> Duration {
         sigterm: Sigterm::Defer,
         handlers_after: Span::from_millis(150),
         notice: Span::from_millis(100),
+        answer: Span::ZERO,
         notify: Notify::Nothing,
     };
     let welcome = Welcome {

@@ -277,6 +277,8 @@ pub struct ServerRole {
     pub handlers_after: Span,
     /// How often a healthy server looks whether it was told to end.
     pub notice: Span,
+    /// How long it takes to answer a request.
+    pub answer: Span,
     /// What it says to the manager.
     pub notify: Notify,
 }

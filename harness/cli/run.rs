@@ -28,6 +28,9 @@ pub(super) struct Args {
     /// embedded, or systemd: the distribution's own, booted in namespaces (its clock is scaled:5 unless named)
     #[arg(long, value_name = "MANAGER", default_value = "embedded", value_parser = manager)]
     manager: ManagerKind,
+    /// Run the program NAME of the scenarios as the real thing, PATH (a virtual environment's python, say); needs --clock real
+    #[arg(long, value_name = "NAME=PATH", value_parser = real)]
+    real: Vec<(String, PathBuf)>,
     /// How to print verdicts
     #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = ["text", "json", "junit"])]
     format: String,
@@ -101,6 +104,12 @@ pub(super) fn main(args: &Args) -> u8 {
     if wrong {
         return USAGE;
     }
+    if let Some((name, _)) =
+        args.real.iter().find(|(name, _)| !scenarios.iter().any(|s| s.programs().any(|block| block.name == *name)))
+    {
+        complain(&format!("error: --real {}: no scenario here has a program of this name", printable(name)));
+        return USAGE;
+    }
     let cancel = Cancel::default();
     watch_signals(&cancel);
     let options = Options {
@@ -109,10 +118,15 @@ pub(super) fn main(args: &Args) -> u8 {
         artifacts: args.artifacts.clone(),
         keep: args.keep,
         update: args.update,
+        real: args.real.iter().cloned().collect(),
         stall: Duration::from_secs(args.stall.max(1)),
         cancel: cancel.clone(),
         ..Options::default()
     };
+    if let Err(fault) = options.check() {
+        complain(&format!("error: {fault}"));
+        return USAGE;
+    }
     let jobs = match args.jobs {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         jobs => jobs,
@@ -128,6 +142,20 @@ pub(super) fn main(args: &Args) -> u8 {
         0 => report::exit_code(&outcomes),
         signal => u8::try_from(128 + signal).unwrap_or(255),
     }
+}
+
+/// `NAME=PATH` of --real. The path is made absolute but not resolved: a virtual environment is known by its links.
+fn real(text: &str) -> Result<(String, PathBuf), String> {
+    let (name, path) = text
+        .split_once('=')
+        .filter(|(name, path)| !name.is_empty() && !path.is_empty())
+        .ok_or("expected NAME=PATH, such as uvicorn=venv/bin/python")?;
+    let path = std::path::absolute(path).map_err(|error| error.to_string())?;
+    let meta = std::fs::metadata(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    if !meta.is_file() || std::os::unix::fs::MetadataExt::mode(&meta) & 0o111 == 0 {
+        return Err(format!("{}: this is no program", path.display()));
+    }
+    Ok((name.to_owned(), path))
 }
 
 /// Runs all scenarios, `jobs` at a time, and reports them in the order of the files, whoever was first.

@@ -62,7 +62,11 @@ impl Listener {
         match place {
             Place::Port { host, port } => Ok(Listener {
                 socket: Socket::Tcp(bind(host, mapping.host_port(*port))?),
-                shown: format!("http://{host}:{port}"),
+                shown: if host.contains(':') {
+                    format!("http://[{host}]:{port}")
+                } else {
+                    format!("http://{host}:{port}")
+                },
                 port: Some((host.clone(), *port)),
                 backlog: BACKLOG,
                 fd: LISTENER,

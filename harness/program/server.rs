@@ -19,10 +19,24 @@ struct Server<'a> {
     link: &'a mut Link,
     role: ServerRole,
     place: Place,
-    /// SIGTERM came while it could not be obeyed.
-    deferred: Option<Signal>,
+    /// Signals that came while they could not be obeyed, and those that end it.
+    taken: Vec<Signal>,
     started: IncidentTime,
 }
+
+/// How far a server that was told to end has come.
+#[derive(Clone, Copy)]
+enum Ending {
+    /// It will look at this moment.
+    Noticed(IncidentTime),
+    /// It has closed its port, and looks at this moment who is left.
+    Closed(IncidentTime),
+    /// It waits for the last answers, and looks again at this moment.
+    Waiting(IncidentTime),
+}
+
+/// From the moment at which the port is closed to the next look: the real server sleeps as long.
+const GRACE: Span = Span::from_millis(100);
 
 pub(super) fn main(link: &mut Link, args: &[String], role: ServerRole) -> u8 {
     let place = match place(args, &role) {
@@ -37,7 +51,7 @@ pub(super) fn main(link: &mut Link, args: &[String], role: ServerRole) -> u8 {
         return 1;
     }
     let started = link.now();
-    Server { link, role, place, deferred: None, started }.run()
+    Server { link, role, place, taken: Vec::new(), started }.run()
 }
 
 /// `--host`, `--port` and `--fd` as uvicorn takes them.
@@ -59,7 +73,7 @@ fn place(args: &[String], role: &ServerRole) -> Result<Place, String> {
         let invalid = |what: &str| format!("Error: Invalid value for '{key}': '{value}' is not a valid {what}.");
         match key {
             "--host" => host = value,
-            "--port" => port = value.parse().map_err(|_| invalid("integer range"))?,
+            "--port" => port = value.parse().map_err(|_| invalid("integer"))?,
             _ => fd = Some(value.parse().map_err(|_| invalid("integer"))?),
         }
     }
@@ -80,6 +94,10 @@ impl Server<'_> {
         }
         // The import: busy, and before any line is written.
         self.pass_time(self.role.startup, self.role.startup_cpu);
+        if self.role.sigterm == Sigterm::Default && !self.taken.is_empty() {
+            self.link.stderr("\nAborted!");
+            return 1;
+        }
         let pid = self.link.pid();
         self.link.stderr(&format!("INFO:     Started server process [{pid}]"));
         self.link.stderr("INFO:     Waiting for application startup.");
@@ -95,8 +113,13 @@ impl Server<'_> {
                     self.link.stderr(&format!("OSError: [Errno {}] {}", errno as i32, capital(errno.desc())));
                     return 1;
                 };
+                let address = match host.as_str() {
+                    "localhost" => format!("('127.0.0.1', {port})"),
+                    six if six.contains(':') => format!("('{six}', {port}, 0, 0)"),
+                    four => format!("('{four}', {port})"),
+                };
                 self.link.stderr(&format!(
-                    "ERROR:    [Errno {}] error while attempting to bind on address ('{host}', {port}): {}",
+                    "ERROR:    [Errno {}] error while attempting to bind on address {address}: {}",
                     errno as i32,
                     errno.desc().to_lowercase()
                 ));
@@ -106,9 +129,9 @@ impl Server<'_> {
             }
         };
         self.link.stderr(&format!("INFO:     Uvicorn running on {} (Press CTRL+C to quit)", listener.shown));
-        // A signal that came during the import: it did bind, and now it dies without a shutdown hook.
-        if let Some(signal) = self.deferred {
-            self.link.die_by(signal);
+        // A signal that came during the import: it did bind, and now it ends without a shutdown hook.
+        if !self.taken.is_empty() {
+            return self.end_by_signals();
         }
         self.serve(listener)
     }
@@ -123,13 +146,27 @@ impl Server<'_> {
                     let handlers = self.link.now() >= self.started + self.role.handlers_after;
                     match self.role.sigterm {
                         Sigterm::Ignore if handlers => {}
-                        Sigterm::Defer if handlers => self.deferred = Some(signal),
+                        Sigterm::Defer if handlers => self.taken.push(signal),
+                        // Python has an exception for this one, and the program says that it was aborted.
+                        Sigterm::Default if handlers && signal == Signal::SIGINT => {
+                            self.taken.push(signal);
+                            return;
+                        }
                         _ => self.link.die_by(signal),
                     }
                 }
                 Woke::Readable(_) => {}
             }
         }
+    }
+
+    /// Dies of the signals that it was sent; those from the keyboard alone are an exit like any other.
+    fn end_by_signals(&mut self) -> u8 {
+        if let Some(signal) = self.taken.iter().find(|signal| **signal != Signal::SIGINT) {
+            self.link.die_by(*signal);
+        }
+        self.pass_time(self.role.teardown, 0);
+        0
     }
 
     fn shut_down_hook(&mut self) {
@@ -186,64 +223,94 @@ impl Server<'_> {
         let mut sign_of_life = every.map(|every| since + every);
         let mut listener = Some(listener);
         let mut connections: Vec<Connection> = Vec::new();
-        let mut stop: Option<(Signal, IncidentTime)> = None;
+        let mut ending = None;
+        let mut forced = false;
         let mut served = 0u16;
         loop {
-            if let Some((signal, at)) = stop
-                && self.link.now() >= at
-            {
-                if let Some(listener) = listener.take() {
+            let now = self.link.now();
+            self.answer_due(&mut connections, now);
+            match ending {
+                Some(Ending::Noticed(at)) if now >= at => {
                     self.tell_manager("STOPPING=1");
                     self.link.stderr("INFO:     Shutting down");
-                    if let Some((address, port)) = listener.port {
+                    if let Some((address, port)) = listener.take().and_then(|listener| listener.port) {
                         self.link.note(Note::Closed { address, port });
                     }
+                    // Whoever has not asked yet is not waited for.
+                    connections.retain(|connection| connection.answer.is_some());
+                    ending = Some(Ending::Closed(now + GRACE));
                 }
-                if connections.is_empty() {
-                    self.shut_down_hook();
+                Some(Ending::Closed(at) | Ending::Waiting(at)) if now >= at && (connections.is_empty() || forced) => {
+                    if !forced {
+                        self.shut_down_hook();
+                    }
                     let pid = self.link.pid();
                     self.link.stderr(&format!("INFO:     Finished server process [{pid}]"));
-                    self.link.die_by(signal);
+                    return self.end_by_signals();
                 }
+                Some(Ending::Closed(at) | Ending::Waiting(at)) if now >= at => {
+                    if matches!(ending, Some(Ending::Closed(_))) {
+                        self.link.stderr("INFO:     Waiting for connections to close. (CTRL+C to force quit)");
+                    }
+                    ending = Some(Ending::Waiting(now + GRACE));
+                }
+                _ => {}
             }
             if let (Some(at), Some(every)) = (sign_of_life, every)
-                && self.link.now() >= at
+                && now >= at
             {
                 self.tell_manager("WATCHDOG=1");
                 sign_of_life = Some(at + every);
             }
-            let stops = stop.filter(|_| listener.is_some()).map(|(_, at)| at);
-            let deadline = [stops, sign_of_life].into_iter().flatten().min();
+            let looks = ending.map(|(Ending::Noticed(at) | Ending::Closed(at) | Ending::Waiting(at))| at);
+            let answers = connections.iter().filter_map(|connection| Some(connection.answer.as_ref()?.due)).min();
+            let deadline = [looks, sign_of_life, answers].into_iter().flatten().min();
+            // Who has asked and waits for the answer has nothing more to say.
+            let silent: Vec<usize> =
+                (0..connections.len()).filter(|index| connections[*index].answer.is_none()).collect();
             let fds: Vec<BorrowedFd<'_>> = listener
                 .iter()
                 .map(Listener::as_fd)
-                .chain(connections.iter().map(|connection| connection.stream.as_fd()))
+                .chain(silent.iter().map(|index| connections[*index].stream.as_fd()))
                 .collect();
-            match self.link.wait(deadline, 0, !connections.is_empty(), &fds) {
+            match self.link.wait(deadline, 0, !silent.is_empty(), &fds) {
                 Woke::Deadline => {}
                 Woke::Signal(_) if self.role.sigterm == Sigterm::Ignore => {}
                 Woke::Signal(signal) => {
+                    forced |= ending.is_some() && signal == Signal::SIGINT;
+                    self.taken.push(signal);
                     // It looks now and then since it began to serve, not at once.
                     let (now, tick) = (self.link.now(), self.role.notice);
                     let at = now.ceil_to_grid(since, tick, Span::ZERO);
                     let at = if at == now { at + tick } else { at };
-                    stop.get_or_insert((signal, at));
+                    ending.get_or_insert(Ending::Noticed(at));
                 }
                 Woke::Readable(0) if listener.is_some() => {
                     if let Some(listener) = &listener {
                         while let Ok(stream) = listener.accept() {
-                            connections.push(Connection { stream, request: Vec::new() });
+                            connections.push(Connection { stream, request: Vec::new(), answer: None });
                         }
                     }
                 }
                 Woke::Readable(index) => {
-                    let index = index - usize::from(listener.is_some());
+                    let index = silent[index - usize::from(listener.is_some())];
                     if self.converse(&mut connections[index], &mut served) {
                         connections.remove(index);
                     }
                 }
             }
         }
+    }
+
+    /// Sends the answers whose time has come, and closes their connections.
+    fn answer_due(&mut self, connections: &mut Vec<Connection>, now: IncidentTime) {
+        for connection in connections.iter_mut() {
+            if let Some(answer) = connection.answer.as_ref().filter(|answer| answer.due <= now) {
+                let _ = connection.stream.write_all(answer.text.as_bytes());
+                self.link.stdout(answer.line.as_bytes());
+            }
+        }
+        connections.retain(|connection| connection.answer.as_ref().is_none_or(|answer| answer.due > now));
     }
 
     /// Tells the manager something, if this program does that and the manager wants to hear it (sd_notify(3)).
@@ -267,7 +334,7 @@ impl Server<'_> {
         (half > 0).then(|| Span::from_micros(half))
     }
 
-    /// Reads what has come and answers a whole request; true when the connection is done with.
+    /// Reads what has come and has a whole request answered when it is time; true when the connection is done with.
     fn converse(&mut self, connection: &mut Connection, served: &mut u16) -> bool {
         let mut chunk = [0u8; 4096];
         match connection.stream.read(&mut chunk) {
@@ -276,22 +343,32 @@ impl Server<'_> {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
             Err(_) => return true,
         }
-        let (method, path, status) = match request_line(&connection.request) {
+        let (method, path, version) = match request_line(&connection.request) {
             Request::Partial => return false,
-            Request::Bad => (String::new(), String::new(), "400 Bad Request"),
-            Request::Whole { method, path } => {
-                let known = path.split('?').next() == Some("/health");
-                (method, path, if known { "200 OK" } else { "404 Not Found" })
+            Request::Bad => {
+                const WHY: &str = "Invalid HTTP request received.";
+                self.link.stderr(&format!("WARNING:  {WHY}"));
+                let answer = format!(
+                    "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\nconnection: close\r\n\r\n{WHY}"
+                );
+                let _ = connection.stream.write_all(answer.as_bytes());
+                return true;
             }
+            Request::Whole { method, path, version } => (method, path, version),
+        };
+        let known = path.split('?').next() == Some("/health");
+        let (status, body, allow) = match (known, method.as_str()) {
+            (false, _) => ("404 Not Found", "{\"detail\":\"Not Found\"}", ""),
+            (true, "GET") => ("200 OK", "{\"status\":\"ok\"}", ""),
+            (true, _) => ("405 Method Not Allowed", "{\"detail\":\"Method Not Allowed\"}", "allow: GET\r\n"),
         };
         let pid = self.link.pid();
-        let body = if status.starts_with("200") { "{\"status\":\"ok\"}" } else { "{\"detail\":\"Not Found\"}" };
-        let answer = format!(
-            "HTTP/1.1 {status}\r\nserver: uvicorn\r\nx-process-id: {pid}\r\ncontent-length: {}\r\n\
-             content-type: application/json\r\nconnection: close\r\n\r\n{body}",
-            body.len()
+        let length = body.len();
+        let body = if method == "HEAD" { "" } else { body };
+        let text = format!(
+            "HTTP/1.1 {status}\r\nserver: uvicorn\r\nx-process-id: {pid}\r\n{allow}content-length: {length}\r\n\
+             content-type: application/json\r\nconnection: close\r\n\r\n{body}"
         );
-        let _ = connection.stream.write_all(answer.as_bytes());
         let client = match connection.stream {
             // The client's own port is the host's; the incident numbers its clients in order.
             Stream::Tcp(_) => {
@@ -301,21 +378,31 @@ impl Server<'_> {
             }
             Stream::Unix(_) => String::new(),
         };
-        let line = format!("INFO:     {client} - \"{method} {path} HTTP/1.1\" {status}\n");
-        self.link.stdout(line.as_bytes());
-        true
+        let line = format!("INFO:     {client} - \"{method} {path} HTTP/1.{version}\" {status}\n");
+        let takes = if known { self.role.answer } else { Span::ZERO };
+        connection.answer = Some(Reply { due: self.link.now() + takes, text, line });
+        false
     }
 }
 
 struct Connection {
     stream: Stream,
     request: Vec<u8>,
+    /// What it will be told.
+    answer: Option<Reply>,
+}
+
+/// An answer, and the line that is printed with it.
+struct Reply {
+    due: IncidentTime,
+    text: String,
+    line: String,
 }
 
 enum Request {
     Partial,
     Bad,
-    Whole { method: String, path: String },
+    Whole { method: String, path: String, version: u8 },
 }
 
 fn request_line(bytes: &[u8]) -> Request {
@@ -325,6 +412,7 @@ fn request_line(bytes: &[u8]) -> Request {
         Ok(httparse::Status::Complete(_)) => Request::Whole {
             method: request.method.unwrap_or("GET").to_owned(),
             path: request.path.unwrap_or("/").to_owned(),
+            version: request.version.unwrap_or(1),
         },
         Ok(httparse::Status::Partial) if bytes.len() < 65_536 => Request::Partial,
         _ => Request::Bad,

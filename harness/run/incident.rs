@@ -1,7 +1,7 @@
 //! The incident as it runs: the loop that joins clock, processes and manager.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::Fault;
@@ -9,6 +9,7 @@ use super::clock::Clock;
 use super::layout::Layout;
 use super::machine::{Machinery, View};
 use super::pace::Pace;
+use super::real;
 use super::sessions::Session;
 use super::sockets::Sockets;
 use super::stage::due;
@@ -32,6 +33,15 @@ pub(super) struct StandIn {
     pub(super) startup: Vec<Span>,
     /// How often it was started.
     pub(super) starts: usize,
+}
+
+impl StandIn {
+    /// Whether a command line means it.
+    pub(super) fn is_meant(&self, argv: &[String]) -> bool {
+        let Some((first, rest)) = argv.split_first() else { return false };
+        let name = first.rsplit('/').next().unwrap_or(first);
+        self.names.iter().any(|known| known == name) && self.words.iter().all(|word| rest.contains(word))
+    }
 }
 
 /// A listening socket that a process reported.
@@ -70,7 +80,7 @@ pub(super) struct Incident {
     pub(super) sockets: Sockets,
     pub(super) sessions: HashMap<ProcessId, Session>,
     /// Sessions whose command waits for more.
-    pub(super) waiting: std::collections::BTreeSet<ProcessId>,
+    pub(super) waiting: BTreeSet<ProcessId>,
     pub(super) inputs: VecDeque<Input>,
     /// Ends of console commands: number → status.
     pub(super) commands: BTreeMap<u32, Status>,
@@ -90,6 +100,8 @@ pub(super) struct Incident {
     pub(super) reboot_due: bool,
     /// A refused port that nobody of the run holds: somebody outside took it.
     pub(super) intruder: Option<u16>,
+    /// Programs that are no stand-ins but the real ones, by name.
+    pub(super) real: BTreeSet<String>,
     /// How many commands may start now.
     pub(super) pace: Pace,
 }
@@ -321,7 +333,14 @@ impl Incident {
 
     fn hello(&mut self, id: ProcessId) -> Result<(), Fault> {
         let Some(process) = self.tree.get(id) else { return Ok(()) };
-        let (argv, origin, known) = (process.argv.clone(), process.origin.clone(), process.pid);
+        let (mut argv, origin, known) = (process.argv.clone(), process.origin.clone(), process.pid);
+        if self.is_real(&argv) {
+            // It was given its words in the host's terms.
+            argv.iter_mut().for_each(|arg| *arg = self.layout.mapping.to_incident(arg));
+            if let Some(process) = self.tree.get_mut(id) {
+                process.argv.clone_from(&argv);
+            }
+        }
         self.pace.count(self.tree.now);
         let role = match (&origin, &self.client) {
             (Origin::Client, Some(client)) => Role::Client(client.clone()),
@@ -362,7 +381,9 @@ impl Incident {
         let mut lines = false;
         for (id, report) in self.tree.reports()? {
             let Some(process) = self.tree.get(id) else { continue };
-            let (pid, server) = (process.pid, process.server);
+            let (pid, server, host) = (process.pid, process.server, process.host);
+            let real = self.is_real(&process.argv);
+            let refused = (real && !server).then(|| process.argv.clone());
             let unit = match &process.origin {
                 Origin::Unit { unit, .. } => Some(unit.clone()),
                 _ => None,
@@ -373,12 +394,20 @@ impl Incident {
                         continue;
                     }
                     line.bytes = self.layout.mapping.bytes_to_incident(&line.bytes);
+                    if let (true, Ok(text)) = (real, std::str::from_utf8(&line.bytes)) {
+                        // It says its own PID, which is the host's.
+                        line.bytes =
+                            text.replace(&format!("[{host}]"), &format!("[{}]", pid.unwrap_or(0))).into_bytes();
+                    }
                     if let Some(unit) = &unit {
                         let comm = comm_of(&process.argv);
                         let cmdline = process.argv.join(" ");
                         self.machinery.service_line(self.tree.now, unit, pid.unwrap_or(0), &comm, &cmdline, &line);
                     }
                     let text = String::from_utf8_lossy(&line.bytes).into_owned();
+                    if let Some(note) = refused.and_then(|argv| real::refused(&argv, &text)) {
+                        self.note(id, pid, unit.clone(), note);
+                    }
                     self.event(EventKind::Log { unit, pid, stream: "stdout".into(), line: text });
                     lines = true;
                 }

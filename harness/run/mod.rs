@@ -15,6 +15,7 @@ mod notify;
 mod pace;
 mod play;
 mod quiet;
+mod real;
 mod sessions;
 pub(crate) mod setup;
 mod sockets;
@@ -23,7 +24,7 @@ mod systemd;
 mod tools;
 mod tree;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -109,6 +110,16 @@ pub enum Fault {
         /// The system call it sleeps in.
         call: String,
     },
+    /// A real program was asked for on a clock that it cannot live with.
+    #[error("`{program}` cannot be the real program with --clock {clock}: {why}; run it with --clock real")]
+    RealTime {
+        /// The program block's name.
+        program: String,
+        /// The clock.
+        clock: ClockKind,
+        /// What would go wrong.
+        why: &'static str,
+    },
     /// Somebody outside the run took a leased port.
     #[error("a process outside this run took the host port leased for incident port {port}; run it again")]
     Intruder {
@@ -157,6 +168,9 @@ pub struct Options {
     pub keep: bool,
     /// Take what commands print as it comes: for `--update`.
     pub update: bool,
+    /// Programs that are not to be stand-ins: the name of the `program` block, and the real program's file. Only with
+    /// [`ClockKind::Real`].
+    pub real: BTreeMap<String, PathBuf>,
     /// Real time after which a process that does not come back is a stall.
     pub stall: Duration,
     /// Ends the run from outside.
@@ -172,9 +186,21 @@ impl Default for Options {
             artifacts: None,
             keep: false,
             update: false,
+            real: BTreeMap::new(),
             stall: Duration::from_secs(30),
             cancel: Cancel::default(),
         }
+    }
+}
+
+impl Options {
+    /// Whether they go together.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::RealTime`] if a real program is wanted on another clock than the wall's.
+    pub fn check(&self) -> Result<(), Fault> {
+        real::check(self)
     }
 }
 
@@ -221,6 +247,7 @@ impl Scenario {
     ///
     /// As [`Scenario::run`].
     pub fn record(&self, options: &Options) -> Result<Run, Fault> {
+        real::check(options)?;
         let begin = Instant::now();
         let executable = setup::helper(options.helper.as_deref())?;
         let mut run = match options.manager {
@@ -233,6 +260,7 @@ impl Scenario {
 
     fn on_embedded(&self, options: &Options, executable: PathBuf) -> Result<Run, Fault> {
         let mut incident = Incident::begin(self.setup(options), executable)?;
+        real::install(self, &mut incident, options)?;
         let mut played = Played::default();
         let result = play::play(self, &mut incident, &mut played, options.update);
         let end = incident.now();
@@ -339,12 +367,14 @@ impl Scenario {
             ClockKind::Virtual => String::new(),
             other => format!("--clock {other} "),
         };
-        format!("relapse run {manager}{clock}{}", self.source.path())
+        let real: String =
+            options.real.iter().map(|(name, path)| format!("--real {name}={} ", path.display())).collect();
+        format!("relapse run {manager}{clock}{real}{}", self.source.path())
     }
 
-    fn setup(&self, options: &Options) -> setup::Setup {
-        let settings = &self.settings;
-        let mut directories: Vec<String> = settings.directory.iter().cloned().collect();
+    /// Where the scenario's programs are at home: directories to make.
+    fn directories(&self) -> BTreeSet<String> {
+        let mut directories: BTreeSet<String> = self.settings.directory.iter().cloned().collect();
         let logs = self.programs().filter_map(|block| block.program.log_file.as_deref()?.rsplit_once('/'));
         directories.extend(logs.map(|(parent, _)| parent.to_owned()));
         directories.extend(self.files().filter_map(|file| Some(file.path.rsplit_once('/')?.0.to_owned())));
@@ -358,6 +388,12 @@ impl Scenario {
                     .map(|path| path.trim().to_owned()),
             );
         }
+        directories.retain(|path| path.len() > 1);
+        directories
+    }
+
+    fn setup(&self, options: &Options) -> setup::Setup {
+        let settings = &self.settings;
         setup::Setup {
             clock: options.clock,
             start: settings.clock,
@@ -369,7 +405,7 @@ impl Scenario {
             stand_ins: Vec::new(),
             executables: self.programs().flat_map(|block| block.program.path.iter().cloned()).collect(),
             own_paths: self.own_paths(),
-            directories: directories.into_iter().filter(|path| path.len() > 1).collect(),
+            directories: self.directories().into_iter().collect(),
             client: settings.client.as_ref().map(|client| crate::control::ClientRole {
                 port: client.port,
                 every: client.every,

@@ -36,7 +36,7 @@ pub(super) struct Played {
 /// A stand-in as the program block describes it, with what the version is known to do.
 pub(super) fn stand_in(name: &str, program: &Program) -> StandIn {
     // uvicorn up to 0.48 installs its handlers before the import and exits 1; from 0.50 on it imports first and
-    // exits 3 (measured with 0.40 and 0.54). The parent of workers, which binds first, exits 1 in every version.
+    // exits 3, as the parent of workers does, too (measured with 0.40 and 0.54).
     let modern = program.version.as_deref().and_then(minor).is_some_and(|minor| minor >= 50);
     let binds_first = program.bind == Bind::BeforeStartup;
     let sigterm = match program.sigterm {
@@ -67,9 +67,10 @@ pub(super) fn stand_in(name: &str, program: &Program) -> StandIn {
             teardown: program.teardown.unwrap_or(Span::from_millis(40)),
             bind_before_startup: binds_first,
             fd: program.fd.map(i32::from),
-            exit_on_bind_error: program.exit_on_bind_error.unwrap_or(if modern && !binds_first { 3 } else { 1 }),
+            exit_on_bind_error: program.exit_on_bind_error.unwrap_or(if modern { 3 } else { 1 }),
             sigterm,
             handlers_after: program.sigterm_ready_after.unwrap_or(Span::from_millis(150)),
+            answer: program.answer.unwrap_or(Span::ZERO),
             notice: program.shutdown.unwrap_or(Span::from_millis(100)),
             notify: match program.notify {
                 None => Notify::Nothing,

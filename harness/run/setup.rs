@@ -142,6 +142,7 @@ impl Incident {
             signals_sent: false,
             reboot_due: false,
             intruder: None,
+            real: BTreeSet::new(),
             pace: Pace::new(setup.start),
         };
         incident.input(crate::manager::Input::Boot)?;

@@ -64,21 +64,14 @@ pub(super) fn describe(known: &mut Vec<StandIn>, new: StandIn) {
     }
 }
 
-fn is_meant(stand_in: &StandIn, argv: &[String]) -> bool {
-    let Some((first, rest)) = argv.split_first() else { return false };
-    let name = first.rsplit('/').next().unwrap_or(first);
-    stand_in.names.iter().any(|known| known == name)
-        && stand_in.words.iter().all(|word| rest.iter().any(|arg| arg == word))
-}
-
 /// Whether a command line means a stand-in.
 pub(super) fn means_stand_in(known: &[StandIn], argv: &[String]) -> bool {
-    known.iter().any(|stand_in| is_meant(stand_in, argv))
+    known.iter().any(|stand_in| stand_in.is_meant(argv))
 }
 
 /// The stand-in that a command line means, with the start-up time that is due.
 pub(super) fn due(known: &mut [StandIn], argv: &[String]) -> Option<ServerRole> {
-    let stand_in = known.iter_mut().find(|stand_in| is_meant(stand_in, argv))?;
+    let stand_in = known.iter_mut().find(|stand_in| stand_in.is_meant(argv))?;
     let mut role = stand_in.role.clone();
     if let Some(span) = stand_in.startup.get(stand_in.starts).or(stand_in.startup.last()) {
         role.startup = *span;

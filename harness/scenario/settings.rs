@@ -210,6 +210,9 @@ pub struct Program {
     /// From SIGTERM to its exit, once it serves.
     #[serde(deserialize_with = "maybe_span")]
     pub shutdown: Option<Span>,
+    /// How long it takes to answer a request.
+    #[serde(deserialize_with = "maybe_span")]
+    pub answer: Option<Span>,
     /// What it says to the manager.
     pub notify: Option<Says>,
     /// Which version of the program it stands in for, where versions differ.
