@@ -68,7 +68,9 @@ const ROWS: &[Row] = &[
         "term_with_half_a_request",
         "",
         "",
-        "$ systemctl start app; READY\n$ bash -c 'port=8000; eval \"exec 3<>/dev/t\"\"cp/127.0.0.1/$port\"; printf \"GET /health HT\" >&3; SEND TERM; OVER'",
+        "$ systemctl start app; READY\n\
+         $ PYTHON -c 'import socket; c = socket.create_connection((\"127.0.0.1\", 8000)); c.send(b\"GET /health HT\"); c.recv(9)' & \
+         until FLIGHT; do sleep 0.05; done; SEND TERM; wait; OVER",
     ),
     row(
         "term_with_a_request_in_flight",
@@ -136,7 +138,7 @@ fn version(python: &Path) -> Result<String, String> {
 }
 
 fn compare(row: &Row, version: &str, python: &Path) -> Result<(), Failed> {
-    let document = document(row, version);
+    let document = document(row, version, python);
     let stand_in = play(&document, None)?;
     let real = play(&document, Some(python))?;
     if stand_in == real {
@@ -146,7 +148,7 @@ fn compare(row: &Row, version: &str, python: &Path) -> Result<(), Failed> {
     Err(format!("stand-in:\n{}real:\n{}", list(&stand_in), list(&real)).into())
 }
 
-fn document(row: &Row, version: &str) -> String {
+fn document(row: &Row, version: &str, python: &Path) -> String {
     let wait = |until: &str| format!("until {until}; do sleep 0.05; done");
     let says = |text: &str| format!("journalctl -u app | grep -q \"{text}\"");
     let typed = row
@@ -156,6 +158,7 @@ fn document(row: &Row, version: &str) -> String {
         .replace("READY", &wait(&says("Uvicorn running")))
         .replace("OVER", "while systemctl is-active -q app; do sleep 0.05; done")
         .replace("SEND", "kill $(systemctl show -P MainPID app) -s")
+        .replace("PYTHON", &python.to_string_lossy())
         .replace("SAYS", "journalctl -u app | grep -q")
         .replace("FLIGHT", "grep -q \":$(printf %04X 8000) [0-9A-F:]* 01 \" /proc/net/tcp");
     let typed = Regex::new(r"kill (\$\(.*? app\)) -s (\w+)")

@@ -189,6 +189,10 @@ impl Link {
         if let Ok(frame) = control::encode(&message) {
             self.outbox.extend(frame);
         }
+        if self.wall_scale.is_some() {
+            // Lines that follow may be read at any moment.
+            self.flush();
+        }
     }
 
     /// Says the exit code that is about to come.

@@ -209,6 +209,7 @@ impl Incident {
                     continue;
                 }
             } else {
+                self.tree.mark_streams()?;
                 self.tree.pump(std::time::Duration::ZERO)?;
                 self.tree.look_for_orphans()?;
                 self.now();

@@ -349,7 +349,7 @@ impl Tree {
             None => {
                 let path = self.stream_directory.join(self.streams.len().to_string());
                 let file = File::options().create(true).read(true).append(true).open(&path)?;
-                self.streams.push(Stream { name, file, path, read: 0, buffer: StreamBuffer::default() });
+                self.streams.push(Stream { name, file, path, read: 0, known: None, buffer: StreamBuffer::default() });
                 self.streams.len() - 1
             }
         };

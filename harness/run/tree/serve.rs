@@ -111,6 +111,15 @@ impl Tree {
         self.by_host_pid(host)
     }
 
+    /// Under a wall clock: from here on lines are taken only as far as they are written now, so that a message that was
+    /// sent between two lines stays between them, whichever is read first.
+    pub(in crate::run) fn mark_streams(&mut self) -> Result<(), Fault> {
+        for stream in &mut self.streams {
+            stream.known = Some(stream.file.metadata()?.len());
+        }
+        Ok(())
+    }
+
     /// What processes have said and written since the last call, process by process in order.
     pub(in crate::run) fn reports(&mut self) -> Result<Vec<(ProcessId, Report)>, Fault> {
         let mut out = Vec::new();
@@ -126,7 +135,9 @@ impl Tree {
             // What a command prints is its output; only a server's lines are log lines, in whoever's file.
             let reads = process.server || matches!(process.origin, Origin::Unit { .. });
             if let Some(index) = process.stream.filter(|_| reads && !process.is_over()) {
-                self.streams[index].lines(None, |line| out.push((id, Report::Line(line))))?;
+                // Who has ended says nothing more.
+                let until = self.streams[index].known.filter(|_| process.end.is_none());
+                self.streams[index].lines(until, |line| out.push((id, Report::Line(line))))?;
                 if process.end.is_some() && process.direct {
                     self.streams[index].last_line(|line| out.push((id, Report::Line(line))));
                 }

@@ -15,6 +15,8 @@ pub(super) struct Stream {
     pub(super) path: PathBuf,
     pub(super) file: File,
     pub(super) read: u64,
+    /// Under a wall clock: how long it was before messages were last taken in. What was said before these lines is known.
+    pub(super) known: Option<u64>,
     pub(super) buffer: StreamBuffer,
 }
 
