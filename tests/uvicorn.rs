@@ -119,6 +119,8 @@ fn main() {
     }
     let mut trials = Vec::new();
     for (path, version) in real {
+        let (own, tells) = (path.clone(), version.clone());
+        trials.push(Trial::test(format!("{version}::the_loop"), move || the_loop(&tells, &own)));
         for row in ROWS {
             let (path, version) = (path.clone(), version.clone());
             trials.push(Trial::test(format!("{version}::{}", row.name), move || compare(row, &version, &path)));
@@ -146,6 +148,19 @@ fn compare(row: &Row, version: &str, python: &Path) -> Result<(), Failed> {
     }
     let list = |lines: &[String]| lines.iter().map(|line| format!("    {line}\n")).collect::<String>();
     Err(format!("stand-in:\n{}real:\n{}", list(&stand_in), list(&real)).into())
+}
+
+/// The claims about the short loop hold with the real server.
+fn the_loop(version: &str, python: &Path) -> Result<(), Failed> {
+    let modern = version.split('.').nth(1).and_then(|minor| minor.parse::<u32>().ok()).is_some_and(|minor| minor >= 50);
+    let document = include_str!("../fixtures/uvicorn/loop.md")
+        .replace("version = \"0.40\"", &format!("version = \"{version}\""))
+        .replace("exit 1,", if modern { "exit 3," } else { "exit 1," });
+    let scenario = Scenario::parse("loop.md", &document).map_err(|error| error.render(Style::Plain))?;
+    let real = [("uvicorn".to_owned(), python.to_owned())].into();
+    let options = Options { clock: ClockKind::Real, real, ..Options::default() };
+    let outcome = scenario.run(&options).map_err(|fault| fault.to_string())?;
+    if outcome.verdict == Verdict::Holds { Ok(()) } else { Err(report::text(&outcome, Style::Plain).into()) }
 }
 
 fn document(row: &Row, version: &str, python: &Path) -> String {
