@@ -356,7 +356,12 @@ fn statuses(set: &ExitStatusSet) -> String {
 
 fn command_line(command: &ExecCommand) -> String {
     let argv0 = command.argv.first().map_or("", String::as_str);
-    let separate = path::simplify(argv0) != command.path;
+    // What is no program's name may still be an argument's.
+    let names_it = argv0 == command.path
+        || argv0.starts_with('/')
+            && path::is_valid(argv0)
+            && !matches!(argv0.rsplit('/').next(), Some("" | "." | ".."));
+    let separate = !names_it || path::simplify(argv0) != command.path;
     let path = if separate { &command.path } else { argv0 };
     let mut program = String::new();
     program.push_str(if command.ignore_failure { "-" } else { "" });

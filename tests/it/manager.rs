@@ -177,6 +177,23 @@ fn a_program_that_fails_is_started_again_after_restart_sec_on_the_grid() {
 }
 
 #[test]
+fn the_machine_boots_into_what_set_default_said() {
+    let mut rig =
+        Rig::new(&[("a.service", "[Service]\nExecStart=/bin/sleep 1000\n[Install]\nWantedBy=graphical.target\n")]);
+    let graphical = |rig: &mut Rig| rig.show("graphical.target", "ActiveState");
+    assert_eq!(graphical(&mut rig), "active");
+    let lines =
+        vec!["Created symlink /etc/systemd/system/default.target → /lib/systemd/system/multi-user.target.".to_owned()];
+    assert_eq!(rig.ask(Request::SetDefault { unit: "multi-user.target".into() }), Reply::UnitFiles(lines));
+    rig.ask(Request::Reboot);
+    rig.run("10s");
+    assert_eq!(graphical(&mut rig), "inactive");
+    assert_eq!(rig.show("multi-user.target", "ActiveState"), "active");
+    let refused = rig.ask(Request::SetDefault { unit: "a.service".into() });
+    assert!(matches!(&refused, Reply::Error(error) if error.message == "Invalid argument"), "{refused:?}");
+}
+
+#[test]
 fn a_client_that_wakes_the_manager_lets_an_elapsed_timer_fire_early() {
     let unit = "[Service]\nExecStart=/bin/sh -c 'sleep 0.4; exit 3'\nRestart=always\nRestartSec=1s\n";
     let mut rig = Rig::new(&[("a.service", unit)]);

@@ -8,8 +8,6 @@ use super::options::Options;
 use super::properties::Properties;
 use super::table::{Table, lay_out_by};
 
-/// What is on disk for the default target (systemd.special(7)).
-
 /// A loaded unit as the lists show it.
 pub(super) struct Row {
     pub(super) unit: String,

@@ -343,7 +343,8 @@ impl Step<'_> {
     fn stop_triggers(&mut self, plan: &mut Plan, unit: UnitId) {
         for other in self.unit(unit).related(Relation::TriggeredBy).collect::<Vec<_>>() {
             let this = self.unit(other);
-            if !(this.active().is_down() && this.job.is_none()) && !plan.by_unit.contains_key(&other) {
+            let idle = this.active().is_down() && this.job.is_none();
+            if !idle && !plan.by_unit.contains_key(&other) {
                 self.also_stop(plan, other);
             }
         }
