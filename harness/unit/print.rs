@@ -362,7 +362,12 @@ fn command_line(command: &ExecCommand) -> String {
             && path::is_valid(argv0)
             && !matches!(argv0.rsplit('/').next(), Some("" | "." | ".."));
     let separate = !names_it || path::simplify(argv0) != command.path;
-    let path = if separate { &command.path } else { argv0 };
+    let path = match separate {
+        // 252 takes the root with a dot for a program, but not without.
+        true if command.path == "/" => "/.",
+        true => &command.path,
+        false => argv0,
+    };
     let mut program = String::new();
     program.push_str(if command.ignore_failure { "-" } else { "" });
     program.push_str(if separate { "@" } else { "" });
