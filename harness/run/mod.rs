@@ -120,6 +120,14 @@ pub enum Fault {
         /// What would go wrong.
         why: &'static str,
     },
+    /// Real programs are installed for the embedded manager alone.
+    #[error(
+        "`{program}` cannot be the real program with --manager systemd: its machine has no such program; run it with the embedded manager"
+    )]
+    RealOnSystemd {
+        /// The program block's name.
+        program: String,
+    },
     /// Somebody outside the run took a leased port.
     #[error("a process outside this run took the host port leased for incident port {port}; run it again")]
     Intruder {

@@ -12,7 +12,7 @@ use nix::errno::Errno;
 
 use super::incident::Incident;
 use super::layout::Layout;
-use super::{ClockKind, Fault, Options};
+use super::{ClockKind, Fault, ManagerKind, Options};
 use crate::control::Note;
 use crate::scenario::{Scenario, StepKind};
 
@@ -26,9 +26,12 @@ const SERVER: &str = "uvicorn";
 ///
 /// # Errors
 ///
-/// [`Fault::RealTime`] if it is not the wall's.
+/// [`Fault::RealTime`] if it is not the wall's; [`Fault::RealOnSystemd`].
 pub(super) fn check(options: &Options) -> Result<(), Fault> {
     let Some(program) = options.real.keys().next() else { return Ok(()) };
+    if options.manager == ManagerKind::Systemd {
+        return Err(Fault::RealOnSystemd { program: program.clone() });
+    }
     let why = match options.clock {
         ClockKind::Real | ClockKind::Scaled(1) => return Ok(()),
         ClockKind::Virtual => "it sleeps on timers of its own, which lock-step cannot move",

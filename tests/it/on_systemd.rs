@@ -99,12 +99,12 @@ fn relapse(directory: &Path, arguments: &[&str]) -> Output {
 }
 
 /// A wall clock on a machine with much else to do may be too slow to tell; it says so, and is asked again.
-fn decided(run: impl Fn() -> Output) -> (Option<i32>, String) {
+fn decided(run: impl Fn() -> Output) -> (Option<i32>, String, Output) {
     for _ in 0..10 {
         let output = run();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         if output.status.code() != Some(3) || !said.contains("inconclusive") {
-            return (output.status.code(), said);
+            return (output.status.code(), said, output);
         }
     }
     panic!("this machine is too slow for a wall clock: ten runs were inconclusive");
@@ -117,7 +117,7 @@ fn a_scenario_holds_on_both_managers() {
         if !arguments.is_empty() && !available() {
             return;
         }
-        let (code, said) = decided(|| relapse(directory.path(), arguments));
+        let (code, said, _) = decided(|| relapse(directory.path(), arguments));
         assert_eq!(code, Some(0), "{arguments:?}: {said}");
         assert!(said.contains("1 scenario: 1 holds"), "{said}");
     }
@@ -140,7 +140,7 @@ fn somebody_without_privileges_who_has_a_cgroup_may_too() {
         nix::unistd::chown(&file, Some(somebody), Some(group)).expect("given away");
     }
     let line = r#"echo $$ > "$0/cgroup.procs" && exec setpriv --reuid 65534 --regid 65534 --clear-groups "$@""#;
-    let (code, said) = decided(|| {
+    let (code, said, _) = decided(|| {
         Command::new("/bin/sh")
             .args(["-c", line])
             .arg(&cage.cgroup)
@@ -165,12 +165,14 @@ fn a_claim_that_does_not_hold_is_violated_there_too() {
     let directory = tempfile::tempdir().expect("a directory");
     let wrong = LOOP.replace("exit 1, restart in 2s", "exit 1, restart in 3s");
     fs::write(directory.path().join("wrong.md"), wrong).expect("written");
-    let output = Command::new(env!("CARGO_BIN_EXE_relapse"))
-        .args(["run", "--manager", "systemd", "--format", "json"])
-        .arg(directory.path().join("wrong.md"))
-        .output()
-        .expect("relapse runs");
-    assert_eq!(output.status.code(), Some(1));
+    let (code, said, output) = decided(|| {
+        Command::new(env!("CARGO_BIN_EXE_relapse"))
+            .args(["run", "--manager", "systemd", "--format", "json"])
+            .arg(directory.path().join("wrong.md"))
+            .output()
+            .expect("relapse runs")
+    });
+    assert_eq!(code, Some(1), "{said}");
     let outcome: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(outcome["verdict"], "violated");
     assert_eq!(outcome["manager"], "systemd");
@@ -215,6 +217,60 @@ fn who_may_not_is_told_in_two_lines_what_to_do() {
     let left: Vec<_> =
         fs::read_dir(directory.path()).expect("a directory").flatten().map(|entry| entry.file_name()).collect();
     assert_eq!(left.len(), 2, "{left:?}");
+}
+
+/// Programs that are none of ours: systemd alone tells of them.
+const FOREIGN: &str = r#"# Programs that are no stand-ins
+
+```toml scenario
+kind = "behaviour"
+clock = 2026-01-16T12:00:00
+```
+
+```ini unit=job.service
+[Service]
+ExecStart=/bin/sh -c 'echo begin; sleep 1; echo end >&2; exit 3'
+Restart=on-failure
+RestartSec=1
+StartLimitIntervalSec=0
+```
+
+```console
+$ systemctl start job
+```
+
+```expect
+4x start every 1.9s .. 3s
+each cycle: start, log "begin", log "end", exit 3, restart in 1s
+```
+
+```console
+$ systemctl stop job
+```
+
+```expect
+never start for 7s
+```
+"#;
+
+#[test]
+fn programs_of_others_are_told_of_in_order() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("foreign.md");
+    fs::write(&file, FOREIGN).expect("written");
+    for manager in ["embedded", "systemd"] {
+        if manager == "systemd" && !available() {
+            return;
+        }
+        let (code, said, _) = decided(|| {
+            Command::new(env!("CARGO_BIN_EXE_relapse"))
+                .args(["run", "--manager", manager])
+                .arg(&file)
+                .output()
+                .expect("relapse runs")
+        });
+        assert_eq!(code, Some(0), "{said}");
+    }
 }
 
 /// A cgroup of the test's own: whatever the harness starts is in it, or below.

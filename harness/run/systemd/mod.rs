@@ -38,7 +38,7 @@ use links::{LinkId, Links, Said};
 use scale::Scale;
 
 /// Microseconds of real time for which events are held back.
-const HOLD: u64 = 250_000;
+const HOLD: u64 = 150_000;
 /// How long the end of a process may stay without its reason, in the same unit.
 const REASON: u64 = 1_000_000;
 /// The accuracy of systemd's timers (systemd.timer(5), `AccuracySec=` of service timers), of incident time.
@@ -182,6 +182,9 @@ impl OnSystemd {
 
     /// Starts those who tell what happens.
     fn listen(&mut self) -> Result<(), Fault> {
+        // Into the file that outlives a reboot, which systemd-journal-flush.service has done on other machines.
+        self.container.run(&["journalctl", "--flush"])?;
+        self.journal_file = None;
         // Only what comes from now on.
         self.launch("/usr/bin/journalctl", &["journalctl", "-f", "-n", "0", "-o", "json", "--all"], JOURNAL)?;
         let every = if self.factor == 1 { 0 } else { GRID.as_micros() / self.factor };
@@ -243,6 +246,11 @@ impl OnSystemd {
         self.out_of_order |= at < self.latest && self.latest > self.begin;
         self.arrived += 1;
         self.held.insert((at, self.arrived), kind);
+    }
+
+    /// When the last of the events of a kind that are held back happened.
+    fn held_moment(&self, is_it: impl Fn(&EventKind) -> bool) -> Option<u64> {
+        self.held.iter().rev().find(|(_, kind)| is_it(kind)).map(|((at, _), _)| *at)
     }
 
     /// Takes the next event that happened up to a moment into the timeline.

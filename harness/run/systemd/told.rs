@@ -28,6 +28,10 @@ impl OnSystemd {
                 let ours = record.get("_EXE") == Some(EXECUTABLE) || pid.is_some_and(|pid| self.servers.contains(&pid));
                 if !ours && record.get("_TRANSPORT") == Some("stdout") {
                     let (unit, line) = (Some(unit.to_owned()), record.message());
+                    // The journal stamps a line when it reads it, which may be after its writer's end.
+                    let end =
+                        self.held_moment(|kind| matches!(kind, EventKind::Exit { pid: of, .. } if Some(*of) == pid));
+                    let at = end.map_or(at, |end| at.min(end.saturating_sub(1)));
                     self.hold(at, EventKind::Log { unit, pid, stream: "stdout".to_owned(), line });
                 }
             }
@@ -87,7 +91,9 @@ impl OnSystemd {
         if let Some(ended) = get("ExecMainStatus").and_then(|status| ended(code, status))
             && self.foreign.remove(&pid)
         {
-            self.exit(moment(1), pid, Some(unit.clone()), ended);
+            let last = self.held_moment(|kind| matches!(kind, EventKind::Log { pid: of, .. } if *of == Some(pid)));
+            let at = last.map_or(moment(1), |last| moment(1).max(last));
+            self.exit(at, pid, Some(unit.clone()), ended);
         }
     }
 
