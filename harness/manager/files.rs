@@ -39,10 +39,14 @@ impl Step<'_> {
             return;
         }
         let this = self.unit(unit);
-        if this.def.fragment_path.is_none() {
-            return;
+        if this.def.fragment_path.is_some() {
+            self.read_file_state(&this.name.clone());
         }
-        let (_, warnings) = install::look_up(self.host.unit_files(), &this.name, self.m.config.profile);
+    }
+
+    /// Reads a unit's file for its [Install] section.
+    pub(super) fn read_file_state(&mut self, name: &str) {
+        let (_, warnings) = install::look_up(self.host.unit_files(), name, self.m.config.profile);
         self.log_warnings(&warnings);
     }
 

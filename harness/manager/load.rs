@@ -117,10 +117,11 @@ impl Manager {
             Vec::new()
         };
         // A directory that did not exist when the unit was loaded is not looked into.
-        let dirs: HashSet<&str> =
-            unit.def.drop_in_paths.iter().filter_map(|path| path.rsplit_once('/').map(|(dir, _)| dir)).collect();
-        let now: Vec<&String> =
-            now.iter().filter(|path| path.rsplit_once('/').is_some_and(|(dir, _)| dirs.contains(dir))).collect();
+        let dirs = &unit.def.drop_in_dirs;
+        let now: Vec<&String> = now
+            .iter()
+            .filter(|path| path.rsplit_once('/').is_some_and(|(dir, _)| dirs.iter().any(|known| known == dir)))
+            .collect();
         now != unit.def.drop_in_paths.iter().collect::<Vec<_>>()
             || now.iter().any(|path| generation(files, path) != known(path))
     }

@@ -44,6 +44,10 @@ impl Step<'_> {
                 self.look_up_file_state(unit);
                 Reply::Done
             }
+            Request::FileState { unit } => {
+                self.read_file_state(&unit);
+                Reply::Done
+            }
             Request::ResetFailed { unit: None } => {
                 for unit in self.present_units().into_values() {
                     self.reset_failed(unit);

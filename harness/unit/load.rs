@@ -123,6 +123,9 @@ impl Loader {
                 Draft::new(name, kind, self.profile, &self.context).read_all(fragment, &id, &aliases, &drop_ins)
             }
         };
+        let all = drop_in_paths(files, &id, &unit.aliases, kind, ".d", |_| true);
+        unit.drop_in_dirs = all.iter().map(|path| path::split(path).0.to_owned()).collect();
+        unit.drop_in_dirs.dedup();
         self.add_links(files, index, kind, &mut unit);
         unit
     }

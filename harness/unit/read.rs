@@ -236,14 +236,14 @@ impl<'a> Draft<'a> {
     }
 
     fn failed(mut self, stop: Stop) -> Unit {
+        if let Some(service) = &mut self.unit.service {
+            service.service_type = self.service_type.unwrap_or_default();
+            service.is_untyped = self.service_type.is_none();
+        }
         let name = &self.unit.name;
         match stop {
             Stop::BadSetting => {
                 self.log_unit(5, Some(Errno::ENOEXEC), "Unit configuration has fatal error, unit will not be started.");
-                if let Some(service) = &mut self.unit.service {
-                    service.service_type = self.service_type.unwrap_or_default();
-                    service.is_untyped = self.service_type.is_none();
-                }
                 self.refuse_load();
             }
             Stop::Error(errno) => {

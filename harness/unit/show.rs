@@ -403,10 +403,18 @@ pub(crate) fn quoted(words: &[String]) -> String {
         }
         let mut out = String::from('"');
         for c in word.chars() {
-            if matches!(c, '"' | '\\' | '`' | '$') {
-                out.push('\\');
+            match c {
+                '\x07' => out.push_str("\\a"),
+                '\x08' => out.push_str("\\b"),
+                '\t' => out.push_str("\\t"),
+                '\n' => out.push_str("\\n"),
+                '\x0b' => out.push_str("\\v"),
+                '\x0c' => out.push_str("\\f"),
+                '\r' => out.push_str("\\r"),
+                c if c.is_ascii_control() => out.push_str(&format!("\\{:03o}", u32::from(c))),
+                '"' | '\\' | '`' | '$' => out.extend(['\\', c]),
+                c => out.push(c),
             }
-            out.push(c);
         }
         out.push('"');
         out

@@ -382,6 +382,8 @@ pub struct Unit {
     pub load_errno: Option<Errno>,
     pub fragment_path: Option<String>,
     pub drop_in_paths: Vec<String>,
+    /// The directories for drop-ins that were there when it was read, whether or not there were any in them.
+    pub drop_in_dirs: Vec<String>,
     /// Other names of the unit (aliases), without `name`.
     pub aliases: Vec<String>,
     /// Whether the file declares Description=; else systemd shows the name.
@@ -446,6 +448,7 @@ impl Default for Unit {
             load_errno: None,
             fragment_path: None,
             drop_in_paths: Vec::new(),
+            drop_in_dirs: Vec::new(),
             aliases: Vec::new(),
             description: None,
             documentation: Vec::new(),

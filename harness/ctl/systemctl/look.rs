@@ -1,7 +1,7 @@
 //! Verbs that only look: at one unit, or at what there is.
 
 use crate::ctl::View;
-use crate::unit::SEARCH_PATH;
+use crate::unit::{SEARCH_PATH, install};
 
 use super::options::Options;
 use super::properties::Properties;
@@ -142,7 +142,7 @@ impl Systemctl {
         }
     }
 
-    pub(super) fn is_enabled(&mut self, unit: &str, state: Option<String>) {
+    pub(super) fn is_enabled(&mut self, unit: &str, state: Option<String>, view: &dyn View) {
         self.tally.known |= state.is_some();
         let state = match state {
             Some(bad) if bad == "bad" => {
@@ -160,8 +160,20 @@ impl Systemctl {
         };
         let enabled = ["enabled", "enabled-runtime", "static", "alias", "indirect", "generated"];
         self.tally.good |= enabled.contains(&state.as_str());
-        if !self.options.quiet {
-            self.output.say(state);
+        if self.options.quiet {
+            return;
+        }
+        self.output.say(state);
+        if self.options.full {
+            // Whatever disabling it would remove.
+            let options =
+                install::Options { profile: view.profile(), runtime: self.options.runtime, ..Default::default() };
+            let outcome = install::run(install::Verb::Disable, view.files(), &[unit], options);
+            for change in outcome.changes {
+                if let install::Change::Remove { path } = change {
+                    self.output.say(format!("  {path}"));
+                }
+            }
         }
     }
 

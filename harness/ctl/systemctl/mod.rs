@@ -231,6 +231,7 @@ impl Systemctl {
             Task::Ask(unit) | Task::Referenced(unit) if loadable(unit) => Some(Request::Load { unit: unit.clone() }),
             Task::Walk(walk) => walk.wanted().map(|unit| Request::Load { unit: unit.to_owned() }),
             Task::IsMasked(unit) | Task::Triggers(unit) => Some(Request::Load { unit: unit.clone() }),
+            Task::IsEnabled(unit) => Some(Request::FileState { unit: unit.clone() }),
             Task::Exists(unit) | Task::IsEnabledLoaded(unit) if loadable(unit) => {
                 Some(Request::Load { unit: unit.clone() })
             }
@@ -256,11 +257,7 @@ impl Systemctl {
             }
             Task::Look(unit) => self.look(&unit, view),
             Task::Exists(unit) => self.exists(&unit, view),
-            Task::IsEnabled(unit) => match view.unit_file_state(&unit) {
-                Some(state) => self.is_enabled(&unit, Some(state)),
-                None => self.tasks.push_front(Task::IsEnabledLoaded(unit)),
-            },
-            Task::IsEnabledLoaded(unit) => self.is_enabled(&unit, None),
+            Task::IsEnabledLoaded(unit) => self.is_enabled(&unit, None, view),
             Task::Refuse(message) => {
                 self.output.complain(message);
                 self.fail(1);
@@ -273,7 +270,12 @@ impl Systemctl {
                 let error = RequestError::new(RequestErrorKind::Failed, format!("Job mode {word} invalid"));
                 self.enqueued(action, unit, Reply::Error(error), view);
             }
-            Task::WaitJobs | Task::IsMasked(_) | Task::Triggers(_) | Task::Request { .. } | Task::UnitFiles { .. } => {}
+            Task::WaitJobs
+            | Task::IsMasked(_)
+            | Task::IsEnabled(_)
+            | Task::Triggers(_)
+            | Task::Request { .. }
+            | Task::UnitFiles { .. } => {}
         }
     }
 
@@ -346,9 +348,13 @@ impl Systemctl {
                 self.tasks.push_front(Task::Triggers(unit));
             }
             (Task::Triggers(unit), _) => self.warn_of_triggers(&unit, view),
+            (Task::IsEnabled(unit), _) => match view.unit_file_state(&unit) {
+                Some(state) => self.is_enabled(&unit, Some(state), view),
+                None => self.tasks.push_front(Task::IsEnabledLoaded(unit)),
+            },
             (Task::IsEnabledLoaded(unit), _) => {
                 let state = Properties::of(view, &unit).some("UnitFileState").map(str::to_owned);
-                self.is_enabled(&unit, state);
+                self.is_enabled(&unit, state, view);
             }
             (Task::Referenced(unit), _) => {
                 let properties = Properties::of(view, &unit);

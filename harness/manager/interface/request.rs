@@ -52,6 +52,12 @@ pub enum Request {
         /// Which.
         unit: String,
     },
+    /// Look up the state of a unit's file, without loading the unit (`systemctl is-enabled`): it is read for its [Install]
+    /// section, with a warning for whatever stands in no section. Replies [`Reply::Done`].
+    FileState {
+        /// Which.
+        unit: String,
+    },
     /// Reset the failed state and the counters; `None` means all units.
     ResetFailed {
         /// Which.

@@ -118,6 +118,7 @@ impl Tree {
         let mut prints = Vec::new();
         let mut quiet = true;
         let mut foreign = false;
+        let mut left: Vec<ProcessId> = Vec::new();
         self.foreign.begin();
         for host in &hosts {
             let connected = self
@@ -130,17 +131,22 @@ impl Tree {
             }
             foreign = true;
             match process::look(*host) {
-                Some(look) if self.notices.holds(&look) || self.foreign.is_quiet(&look) => prints.push(look),
+                Some(look) if self.notices.holds(&look) || self.foreign.is_quiet(&look) => {
+                    // Its parent does not reap it, but it has ended, and is in no control group any more.
+                    left.extend(self.by_host.get(host).filter(|_| look.state == 'Z'));
+                    prints.push(look);
+                }
                 _ => quiet = false,
             }
         }
         // Whoever is known but no longer there has been reaped by a parent of its own, or by the guard.
-        let missing: Vec<ProcessId> = self
+        let mut missing: Vec<ProcessId> = self
             .processes
             .values()
             .filter(|process| process.end.is_none() && process.connection.is_none() && !hosts.contains(&process.host))
             .map(|process| process.id)
             .collect();
+        missing.append(&mut left);
         if !missing.is_empty() {
             self.guard.sync()?;
             self.take_ended()?;
