@@ -46,6 +46,8 @@ pub fn hear(case: &Case, said: impl IntoIterator<Item = Said>) -> (Vec<Message>,
             continue;
         }
         record.units.sort_unstable();
+        // Of a unit that was not started yet the manager says that its invocation is nothing.
+        record.invocations.retain(|invocation| !invocation.is_empty());
         record.invocations.sort_unstable();
         let about = record.units.join(" ");
         let mut message = Message {

@@ -6,10 +6,9 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::agree::agree;
 use super::case::{Answer, Case};
-use super::compare::{Difference, compare};
-use super::machine::{self, Trouble};
-use super::{embedded, known};
-use crate::run::{Cancel, ContainerSetup, Options, Unavailable};
+use super::compare::{Difference, Kind, compare};
+use super::{embedded, known, machine};
+use crate::run::{Cancel, Container, ContainerSetup, Options, Unavailable};
 use crate::unit::Profile;
 
 /// What systemd answered, and the first line of `systemctl --version`; or why it gave no answer that counts.
@@ -17,6 +16,11 @@ type Asked = Result<(Answer, String), String>;
 
 /// A case, and what came of asking.
 type Answered = (Case, Asked);
+
+/// How often a machine is made, if it does not come up.
+const TRIES: usize = 3;
+/// How many further takes there are of a case that differs in moments alone.
+const MORE_TAKES: usize = 3;
 
 /// What is to be done.
 #[derive(Debug)]
@@ -88,10 +92,9 @@ pub fn run(
     cases: impl Iterator<Item = Case> + Send,
     mut tell: impl FnMut(Outcome),
 ) -> Result<(), Unavailable> {
-    let desk = Desk {
-        state: Mutex::new(State { cases, begun: 0, unstable: 0, open: 0, gone: None }),
-        changed: Condvar::new(),
-    };
+    // One to begin with: what it takes is there, whatever may be wrong with another one later.
+    drop(Container::boot(&plan.setup)?);
+    let desk = Desk { state: Mutex::new(State { cases, begun: 0, unstable: 0, open: 0 }), changed: Condvar::new() };
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         let (answered, answers) = channel::<Answered>();
@@ -109,8 +112,7 @@ pub fn run(
         drop((answered, told));
         outcomes.into_iter().for_each(&mut tell);
     });
-    let gone = desk.lock().gone.take();
-    gone.map_or(Ok(()), Err)
+    Ok(())
 }
 
 /// Which case is next, and how many there are to be.
@@ -125,7 +127,6 @@ struct State<I> {
     unstable: usize,
     /// Begun, and not known to be stable or not.
     open: usize,
-    gone: Option<Unavailable>,
 }
 
 impl<I: Iterator<Item = Case>> Desk<I> {
@@ -137,7 +138,7 @@ impl<I: Iterator<Item = Case>> Desk<I> {
     fn next(&self, plan: &Plan) -> Option<Case> {
         let mut state = self.lock();
         loop {
-            if plan.cancel.is_set() || state.gone.is_some() {
+            if plan.cancel.is_set() {
                 return None;
             }
             if state.begun - state.unstable < plan.cases {
@@ -165,48 +166,39 @@ impl<I: Iterator<Item = Case>> Desk<I> {
 /// Has systemd answer.
 fn ask<I: Iterator<Item = Case>>(plan: &Plan, desk: &Desk<I>, answered: &Sender<Answered>) {
     while let Some(case) = desk.next(plan) {
-        match theirs(&case, plan.takes, plan) {
-            Err(unavailable) => {
-                desk.lock().gone.get_or_insert(unavailable);
-                desk.close(true);
-                return;
-            }
-            Ok(answer) => {
-                let stable = answer.is_ok();
-                if answered.send((case, answer)).is_err() {
-                    return;
-                }
-                if !stable {
-                    desk.close(false);
-                }
-            }
+        let answer = theirs(&case, plan.takes, plan);
+        let stable = answer.is_ok();
+        if answered.send((case, answer)).is_err() {
+            return;
+        }
+        if !stable {
+            desk.close(false);
         }
     }
 }
 
 /// What systemd answers in every one of so many takes; or why there is no such thing.
-pub(super) fn theirs(case: &Case, takes: usize, plan: &Plan) -> Result<Asked, Unavailable> {
+pub(super) fn theirs(case: &Case, takes: usize, plan: &Plan) -> Asked {
     let mut answers = Vec::new();
     let mut version = String::new();
     for _ in 0..takes.max(1) {
-        if plan.cancel.is_set() {
-            return Ok(Err("it was asked to end".to_owned()));
-        }
-        // A machine that does not come up is made again once.
-        let played = match machine::play(case, &plan.setup) {
-            Err(Trouble::Io(_)) => machine::play(case, &plan.setup),
-            played => played,
-        };
-        match played {
-            Ok((answer, said)) => {
-                answers.push(answer);
-                version = said;
+        let mut tries = 0;
+        let played = loop {
+            if plan.cancel.is_set() {
+                return Err("it was asked to end".to_owned());
             }
-            Err(Trouble::Unavailable(why)) => return Err(why),
-            Err(trouble) => return Ok(Err(trouble.to_string())),
-        }
+            tries += 1;
+            match machine::play(case, &plan.setup) {
+                // A machine that does not come up, on a host that is busy with others, is made again.
+                Err(_) if tries < TRIES => {}
+                played => break played,
+            }
+        };
+        let (answer, said) = played.map_err(|trouble| trouble.to_string())?;
+        answers.push(answer);
+        version = said;
     }
-    Ok(agree(case, &answers).map(|answer| (answer, version)))
+    Ok((agree(case, &answers)?, version))
 }
 
 /// Has the embedded manager answer, and compares.
@@ -235,17 +227,22 @@ fn judge<I: Iterator<Item = Case>>(
 
 fn decide(plan: &Plan, case: &Case, answer: Answer, version: String) -> Verdict {
     let differs = |answer: Answer, version: String| differences(case, answer, version, &plan.cancel);
-    let first = differs(answer, version);
-    let Verdict::Differs(first) = first else { return first };
-    // What differs must do so against one more take: it is systemd that may have been late in the others.
-    match theirs(case, 1, plan) {
-        Ok(Ok((more, version))) => match agree(case, &[first.theirs.clone(), more]) {
-            Ok(both) => differs(both, version),
-            Err(why) => Verdict::Unstable(why),
-        },
-        Ok(Err(why)) => Verdict::Unstable(why),
-        Err(unavailable) => Verdict::Unstable(unavailable.to_string()),
+    let mut verdict = differs(answer, version);
+    // What differs must do so against further takes: it is systemd that may have been late in the others.
+    for _ in 0..MORE_TAKES {
+        let Verdict::Differs(found) = &verdict else { break };
+        let late = |wrong: &Difference| matches!(wrong.kind, Kind::Moment | Kind::End);
+        let only_late = found.wrong.iter().all(late);
+        let more = theirs(case, 1, plan);
+        verdict = match more.and_then(|(more, version)| Ok((agree(case, &[found.theirs.clone(), more])?, version))) {
+            Ok((both, version)) => differs(both, version),
+            Err(why) => return Verdict::Unstable(why),
+        };
+        if !only_late {
+            break;
+        }
     }
+    verdict
 }
 
 /// Compares what systemd has answered with what the embedded manager does.

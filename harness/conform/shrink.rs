@@ -82,7 +82,7 @@ impl Search<'_> {
     }
 
     fn differs(&self, case: &Case) -> Option<Box<Differs>> {
-        let (answer, version) = theirs(case, 1, self.plan).ok()?.ok()?;
+        let (answer, version) = theirs(case, 1, self.plan).ok()?;
         match differences(case, answer, version, &self.plan.cancel) {
             Verdict::Differs(differs) if differs.wrong.iter().any(|wrong| wrong.is_like(self.wanted)) => Some(differs),
             _ => None,

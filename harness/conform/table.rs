@@ -103,9 +103,9 @@ fn limits() -> impl Iterator<Item = Case> {
         let first = Span::from_millis(1000);
         let mut last = Span::ZERO;
         for (index, start) in starts.iter().enumerate() {
-            // Several at once are a few milliseconds apart.
+            // Several at once are a moment apart.
             let start = *start
-                + Span::from_millis(if starts.iter().all(|start| start.is_zero()) { 40 * index as u64 } else { 0 });
+                + Span::from_millis(if starts.iter().all(|start| start.is_zero()) { 400 * index as u64 } else { 0 });
             if start != interval && start <= Span::from_secs(30) {
                 last = first + start;
                 made.actions.push(Action::enter(last, format!("systemctl start {}", made.own())));
@@ -162,7 +162,7 @@ fn phases() -> impl Iterator<Item = Case> {
         ("ExecStartPre=/bin/false\n", SLEEP, "status"),
         ("ExecStartPre=/bin/sleep 100\n", SLEEP, "stop"),
         ("ExecStartPre=-/bin/false\n", SLEEP, "stop"),
-        ("ExecStartPost=/bin/false\n", SLEEP, "status"),
+        ("ExecStartPost=/bin/sh -c 'sleep 0.4; exit 1'\n", SLEEP, "status"),
         ("ExecStartPost=/bin/sleep 100\n", SLEEP, "stop"),
         ("ExecStartPost=/bin/sleep 1.15\n", "sleep 0.4; exit 0", "status"),
         ("ExecStartPost=/bin/sleep 1.15\n", "sleep 0.4; exit 3", "status"),

@@ -1,6 +1,6 @@
 //! What services do: restarts, limits, phases, timeouts, signals, conditions.
 
-use super::{LOOP, Maker, RESTARTS, RUNS, SLEEP, WAITS};
+use super::{LOOP, Maker, RESTARTS, SLEEP, WAITS};
 
 /// How long until a restart: after programs that sleep once, and after those that sleep twice or may end at once.
 const DELAYS: &[&[&str]] = &[
@@ -168,7 +168,12 @@ impl Maker {
             "kill -s HUP",
             "kill -s USR2 --kill-who=control",
         ];
-        self.at_one(500, &who);
+        let verb = self.pick(&who);
+        if verb.starts_with("kill") && self.service.iter().any(|line| line == "KillMode=mixed") {
+            // Whether the shell's child is gone when the shell is would be a toss.
+            self.rest = SLEEP.to_owned();
+        }
+        self.at(500, verb);
         self.at_one(3250, &["stop", "status", "is-active"]);
     }
 
@@ -268,7 +273,7 @@ impl Maker {
     /// Services whose start leaves a process behind.
     pub(super) fn forking(&mut self) {
         self.kind = "forking";
-        let after = self.pick(RUNS);
+        let after = self.pick(&["0.15", "0.65", "0.9"]);
         let pid_file = self.some(50);
         if pid_file {
             self.set("PIDFile", "@DIR@/pid");

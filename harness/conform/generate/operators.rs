@@ -87,7 +87,7 @@ impl Maker {
                 "systemd-notify --ready; sleep 0.4; systemd-notify WATCHDOG=1; exec sleep 100",
                 "systemd-notify --ready; sleep 0.4; systemd-notify WATCHDOG=trigger; exec sleep 100",
                 "systemd-notify --ready; sleep 0.4; systemd-notify RELOADING=1; sleep 0.4; systemd-notify --ready; exec sleep 100",
-                "systemd-notify EXTEND_TIMEOUT_USEC=2000000; sleep 1.4; systemd-notify --ready; exec sleep 100",
+                "systemd-notify EXTEND_TIMEOUT_USEC=2000000; sleep 1.25; systemd-notify --ready; exec sleep 100",
                 "systemd-notify --status='Loading 50%'; sleep 0.15; systemd-notify ERRNO=2; sleep 0.15; exit 1",
             ])
             .to_owned();

@@ -123,8 +123,12 @@ impl Maker {
         }
         self.more = self.pick(ODD_END).to_owned();
         self.rest = self.pick(&[SLEEP, SLEEP, "sleep 0.4; exit 1"]).to_owned();
-        self.at_one(1000, &["status", "show -p Restart,RestartUSec,LoadState,LoadError", "is-enabled", "stop", "cat"]);
-        self.at_one(2000, &["restart", "stop", "start", "enable", "daemon-reload"]);
+        self.at_one(
+            1000,
+            &["status", "show -p Restart,RestartUSec,LoadState,LoadError", "is-enabled", "is-active", "cat"],
+        );
+        // What is stopped may or may not be loaded once more by who asks whether its files have changed: it is not.
+        self.at_one(2000, &["restart", "start", "enable", "daemon-reload", "kill"]);
     }
 
     /// Drop-ins from the beginning, and one that comes, changes or goes.
@@ -162,13 +166,11 @@ impl Maker {
         } else {
             self.actions.push((1500, Act::Write { write: file, text: text.to_owned() }));
         }
-        self.at_one(2250, &["status", "show -p NeedDaemonReload,Restart", "restart", "stop"]);
+        // Whether it is gone before somebody asks whether its files have changed is a toss: it is not stopped.
+        self.at_one(2250, &["status", "show -p NeedDaemonReload,Restart", "restart", "is-active"]);
         if self.some(75) {
             self.at(3250, "daemon-reload");
-            self.at_one(
-                4250,
-                &["restart", "show -p NeedDaemonReload,Restart,RestartUSec,Description", "stop", "start", "cat"],
-            );
+            self.at_one(4250, &["restart", "show -p NeedDaemonReload,Restart,RestartUSec,Description", "start", "cat"]);
         }
     }
 
@@ -191,7 +193,6 @@ impl Maker {
             "%i",
             "%H",
             "%t",
-            "%s",
             "\\x41",
             "\\t",
             "\\101",
@@ -252,6 +253,9 @@ impl Maker {
             self.set_one("UnsetEnvironment", &["WORD", "QUOTED EMPTY", "OTHER=x"]);
         }
         let prefix = self.pick(&["", "", "", "-", ":", "@"]);
+        if prefix == "@" {
+            line = line.replacen("/bin/sh", "/bin/sh sh", 1);
+        }
         self.set("ExecStart", &format!("{prefix}{line}"));
         let script = "#!/bin/sh\n{ for a; do printf '[%s]\\n' \"$a\"; done; echo \"QUOTED=$QUOTED\"; } > \"$DIR\"/args\nexec sleep 100\n";
         self.programs.insert("args.sh".to_owned(), script.to_owned());
