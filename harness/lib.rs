@@ -26,6 +26,8 @@
 //! *Coordinates.* A scenario speaks of incident time, ports, paths and PIDs only; [`mapping`] and the run translate, both
 //! ways.
 //!
+//! *Conformity.* [`conform`] plays units on the embedded manager and on a real systemd, and compares the answers.
+//!
 //! *Judgement.* Everything that happens is an event of the [`timeline`]. Claims ([`expect`]) are judged on that record,
 //! never by polling. [`report`] shows what came of it.
 

@@ -12,12 +12,14 @@ use serde_json::Value;
 use super::case::{Act, Answer, Case, Ended, Times, here, unit_file};
 use super::said::{Said, hear};
 use super::{DIR, HOSTNAME, TIMER_PHASE, normal};
-use crate::run::{Container, ContainerSetup, Unavailable};
+use crate::run::{Cancel, Container, ContainerSetup, Unavailable};
 
 /// The manager's timers have an accuracy of a quarter of a second: that is when they fire, if nothing wakes it before.
 const QUARTER: u64 = 250_000;
 /// From the first answer of a booted machine until nothing of its boot is left to do.
 const SETTLE: Duration = Duration::from_millis(400);
+/// How long it may take until a request to end is heard.
+const SLICE: Duration = Duration::from_millis(500);
 /// How long commands may go on after the last one was entered.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -37,10 +39,10 @@ pub enum Trouble {
 /// # Errors
 ///
 /// See [`Trouble`].
-pub fn play(case: &Case, setup: &ContainerSetup) -> Result<(Answer, String), Trouble> {
+pub fn play(case: &Case, setup: &ContainerSetup, cancel: &Cancel) -> Result<(Answer, String), Trouble> {
     let setup = ContainerSetup { hostname: HOSTNAME.to_owned(), ..setup.clone() };
     let mut machine = Container::boot(&setup)?;
-    let played = Player { machine: &mut machine, begin: Instant::now(), ended: BTreeMap::new() }.play(case);
+    let played = Player { machine: &mut machine, begin: Instant::now(), ended: BTreeMap::new(), cancel }.play(case);
     // Its answer is known: how it ends is of no interest.
     let _ = machine.end();
     Ok(played?)
@@ -52,6 +54,7 @@ struct Player<'a> {
     begin: Instant,
     /// What has ended when, by PID.
     ended: BTreeMap<i32, (u8, u64)>,
+    cancel: &'a Cancel,
 }
 
 impl Player<'_> {
@@ -130,7 +133,10 @@ impl Player<'_> {
             if left.is_zero() {
                 break;
             }
-            if let Some((pid, status)) = self.machine.wait(left)? {
+            if self.cancel.is_set() {
+                return Err(io::Error::from(io::ErrorKind::Interrupted));
+            }
+            if let Some((pid, status)) = self.machine.wait(left.min(SLICE))? {
                 let at = u64::try_from(self.begin.elapsed().as_millis()).unwrap_or(u64::MAX);
                 self.ended.insert(pid, (status.as_shell(), at));
             }

@@ -10,7 +10,7 @@ mod case;
 pub mod compare;
 pub mod embedded;
 pub mod generate;
-mod known;
+pub mod known;
 pub mod machine;
 pub mod normal;
 mod said;

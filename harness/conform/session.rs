@@ -188,7 +188,7 @@ pub(super) fn theirs(case: &Case, takes: usize, plan: &Plan) -> Asked {
                 return Err("it was asked to end".to_owned());
             }
             tries += 1;
-            match machine::play(case, &plan.setup) {
+            match machine::play(case, &plan.setup, &plan.cancel) {
                 // A machine that does not come up, on a host that is busy with others, is made again.
                 Err(_) if tries < TRIES => {}
                 played => break played,

@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use super::case::{Action, Case};
-use super::generate::{COUNT, PROPERTIES, SLEEP};
+use super::generate::{BEGIN, COUNT, PROPERTIES, SLEEP};
 use crate::time::Span;
 
 const MATRIX: &str = include_str!("../../fixtures/systemd/restart_matrix.json");
@@ -28,10 +28,12 @@ fn row(family: &str, number: usize, unit: &str, service: &str, prog: &str, enter
     let line = |line: &str| {
         line.split(' ').map(|word| if word == "U" { own.as_str() } else { word }).collect::<Vec<_>>().join(" ")
     };
-    let mut actions: Vec<Action> =
-        entered.iter().map(|(at, text)| Action::enter(Span::from_millis(*at), line(text))).collect();
+    // As for random cases, what is first does nothing.
+    let mut actions = vec![Action::enter(Span::ZERO, "true")];
+    actions.extend(entered.iter().map(|(at, text)| Action::enter(Span::from_millis(at + BEGIN), line(text))));
     let last = entered.last().map_or(0, |(at, _)| *at);
-    actions.push(Action::enter(Span::from_millis(last + 1750), format!("systemctl show {own} -p {PROPERTIES}")));
+    actions
+        .push(Action::enter(Span::from_millis(last + 1750 + BEGIN), format!("systemctl show {own} -p {PROPERTIES}")));
     let start = if service.contains("ExecStart=") { "" } else { "ExecStart=/bin/sh @DIR@/prog.sh\n" };
     Case {
         id,
@@ -60,9 +62,9 @@ pub fn cause(name: &str) -> Option<(&'static str, &'static str)> {
         "exec-missing(203)" => ("ExecStart=/nonexistent/program\n", SLEEP),
         "chdir-missing(200)" => ("WorkingDirectory=/nonexistent\n", SLEEP),
         "user-missing(217)" => ("User=nobodyknows\n", SLEEP),
-        "start-timeout" => ("Type=notify\nTimeoutStartSec=290ms\n", SLEEP),
-        "runtime-max" => ("RuntimeMaxSec=290ms\n", SLEEP),
-        "watchdog" => ("WatchdogSec=290ms\nLimitCORE=0\n", SLEEP),
+        "start-timeout" => ("Type=notify\nTimeoutStartSec=350ms\n", SLEEP),
+        "runtime-max" => ("RuntimeMaxSec=350ms\n", SLEEP),
+        "watchdog" => ("WatchdogSec=350ms\nLimitCORE=0\n", SLEEP),
         "pre-fails(exit 1)" => ("ExecStartPre=/bin/false\n", SLEEP),
         "condition-skip" => ("ExecCondition=/bin/false\n", SLEEP),
         "condition-255" => ("ExecCondition=/bin/sh -c 'exit 255'\n", SLEEP),
@@ -81,7 +83,7 @@ fn matrix() -> impl Iterator<Item = Case> {
     settings.enumerate().filter_map(|(number, (name, restart))| {
         let (lines, prog) = cause(&name)?;
         let service = format!("Restart={restart}\nRestartSec=1min\n{lines}");
-        Some(row("restart", number, "", &service, prog, &[(0, "systemctl start U"), (1270, "systemctl status U")]))
+        Some(row("restart", number, "", &service, prog, &[(0, "systemctl start U"), (1250, "systemctl status U")]))
     })
 }
 
@@ -95,12 +97,18 @@ fn limits() -> impl Iterator<Item = Case> {
         let interval = span(&case["interval_s"])?;
         let starts: Vec<Span> = case["start_times_s"].as_array()?.iter().filter_map(span).collect();
         let unit = format!("StartLimitIntervalSec={}\nStartLimitBurst={}\n", case["interval_s"], case["burst"]);
-        let mut made =
-            row("limit", number, &unit, "Type=oneshot\nExecStart=/bin/true\n", SLEEP, &[(0, "systemctl enable U")]);
+        let mut made = row(
+            "startlimit",
+            number,
+            &unit,
+            "Type=oneshot\nExecStart=/bin/true\n",
+            SLEEP,
+            &[(0, "systemctl enable U")],
+        );
         // What keeps it loaded, and with it the count: it is wanted by a target.
         made.unit += "\n[Install]\nWantedBy=multi-user.target\n";
         let show = made.actions.pop()?;
-        let first = Span::from_millis(1000);
+        let first = Span::from_millis(1000 + BEGIN);
         let mut last = Span::ZERO;
         for (index, start) in starts.iter().enumerate() {
             // Several at once are a moment apart.
@@ -128,25 +136,26 @@ fn kills() -> impl Iterator<Item = Case> {
     for mode in modes {
         for prog in who {
             for how in how {
-                rows.push((format!("KillMode={mode}\nTimeoutStopSec=540ms\n{how}"), prog, "stop"));
+                rows.push((format!("KillMode={mode}\nTimeoutStopSec=600ms\n{how}"), prog, "stop"));
             }
         }
     }
     for failure in ["terminate", "abort", "kill"] {
         let lines =
-            format!("TimeoutStopFailureMode={failure}\nTimeoutStopSec=540ms\nTimeoutAbortSec=790ms\nLimitCORE=0\n");
+            format!("TimeoutStopFailureMode={failure}\nTimeoutStopSec=600ms\nTimeoutAbortSec=850ms\nLimitCORE=0\n");
         rows.push((lines.clone(), who[1], "stop"));
         rows.push((format!("{lines}ExecStop=/bin/sleep 100\n"), who[0], "stop"));
         rows.push((format!("{lines}ExecStopPost=/bin/sleep 100\n"), who[0], "stop"));
     }
     for mode in modes {
-        let lines = format!("KillMode={mode}\nRestartKillSignal=SIGINT\nTimeoutStopSec=540ms\n");
+        let lines = format!("KillMode={mode}\nRestartKillSignal=SIGINT\nTimeoutStopSec=600ms\n");
         rows.push((lines.clone(), who[0], "restart"));
-        rows.push((lines, who[0], "kill"));
+        // Whether a child is gone when the main process is would be a toss.
+        rows.push((lines, SLEEP, "kill"));
     }
     rows.into_iter().enumerate().map(|(number, (lines, prog, verb))| {
         let verb = format!("systemctl {verb} U");
-        let then = [(0, "systemctl start U"), (520, &*verb), (3270, "systemctl status U"), (3770, "systemctl start U")];
+        let then = [(0, "systemctl start U"), (500, &*verb), (3250, "systemctl status U"), (3750, "systemctl start U")];
         row("signal", number, "", &lines, prog, &then)
     })
 }
@@ -192,12 +201,12 @@ fn phases() -> impl Iterator<Item = Case> {
         };
         let seen = ["Stop", "StopPost"].map(|phase| format!("Exec{phase}=/bin/sh -c 'echo {phase} >> @DIR@/seen'\n"));
         let service = format!(
-            "Type={kind}\nNotifyAccess=all\nTimeoutStartSec=2290ms\nTimeoutStopSec=540ms\n{lines}{}",
+            "Type={kind}\nNotifyAccess=all\nTimeoutStartSec=2350ms\nTimeoutStopSec=600ms\n{lines}{}",
             seen.concat()
         );
         let verb = format!("systemctl {verb} U");
         let then =
-            [(0, "systemctl start U"), (1520, &*verb), (4270, "systemctl is-active U"), (4520, "cat @DIR@/seen")];
+            [(0, "systemctl start U"), (1500, &*verb), (4250, "systemctl is-active U"), (4500, "cat @DIR@/seen")];
         row("phase", number, "", &service, &prog, &then)
     })
 }

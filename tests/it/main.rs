@@ -6,6 +6,7 @@ mod cases;
 mod cli;
 mod clocks;
 mod commands;
+mod conform;
 mod container;
 mod controls;
 mod ctl_versions;

@@ -2,17 +2,17 @@
 
 use super::{LOOP, Maker, RESTARTS, SLEEP, WAITS};
 
-/// How long until a restart: after programs that sleep once, and after those that sleep twice or may end at once.
+/// How long until a restart: after programs that end at once, that sleep once, and that sleep twice.
 const DELAYS: &[&[&str]] = &[
-    &["40ms", "290ms", "540ms", "1.04s"],
-    &["140ms", "390ms", "640ms", "1.14s", "1.39s"],
-    &["240ms", "490ms", "990ms"],
+    &["100ms", "350ms", "600ms", "1.1s"],
+    &["200ms", "450ms", "700ms", "1.2s", "1.45s"],
+    &["50ms", "300ms", "550ms", "1.05s"],
 ];
 
 impl Maker {
     /// RestartSec= for programs that sleep so often before they end.
     pub(super) fn delay(&mut self, sleeps: usize) {
-        self.set_one("RestartSec", DELAYS[sleeps.min(2)]);
+        self.set_one("RestartSec", DELAYS[sleeps.min(DELAYS.len() - 1)]);
     }
 
     fn restarts(&mut self) {
@@ -64,18 +64,24 @@ impl Maker {
         self.kind = self.pick(&["simple", "exec", "oneshot", "forking"]);
         for key in ["ExecCondition", "ExecStartPre", "ExecStartPost", "ExecStop", "ExecStopPost"] {
             if self.some(40) {
-                let commands = [
-                    "/bin/true",
-                    "-/bin/false",
-                    "/bin/false",
-                    "/bin/sh -c 'exit 7'",
-                    "/bin/sleep 0.4",
-                    "/bin/true",
-                    "-/nonexistent",
-                ];
-                self.set_one(key, &commands);
+                // Whoever is killed because of a command after it is to have begun.
+                let commands: &[&str] = match key {
+                    "ExecStartPost" => {
+                        &["/bin/true", "-/bin/false", "/bin/sh -c 'sleep 0.4; exit 7'", "/bin/sleep 0.4"]
+                    }
+                    _ => &[
+                        "/bin/true",
+                        "-/bin/false",
+                        "/bin/false",
+                        "/bin/sh -c 'exit 7'",
+                        "/bin/sleep 0.4",
+                        "/bin/true",
+                        "-/nonexistent",
+                    ],
+                };
+                self.set_one(key, commands);
                 if self.some(20) {
-                    self.set_one(key, &commands);
+                    self.set_one(key, commands);
                 }
             }
         }
@@ -94,8 +100,7 @@ impl Maker {
         }
         if self.kind != "oneshot" && self.some(30) {
             self.set_one("Restart", &["always", "on-failure", "on-success"]);
-            let sleeps = self.service.iter().filter(|line| line.contains("sleep")).count();
-            self.delay(sleeps + usize::from(self.rest.starts_with("sleep")));
+            self.delay(usize::from(self.rest.starts_with("sleep 0.")));
             self.set_unit("StartLimitBurst", "3");
         }
         self.at_one(2250, &["stop", "restart", "stop", "status", "start"]);
@@ -152,7 +157,7 @@ impl Maker {
             self.set_one("Restart", &["always", "on-failure"]);
             self.delay(0);
         }
-        self.set("TimeoutStopSec", "540ms");
+        self.set("TimeoutStopSec", "600ms");
         if self.some(50) {
             let trap =
                 self.pick(&["trap \"\" TERM", "trap \"exit 0\" TERM", "trap \"exit 3\" INT", "trap \"exit 0\" HUP"]);
@@ -169,7 +174,7 @@ impl Maker {
             "kill -s USR2 --kill-who=control",
         ];
         let verb = self.pick(&who);
-        if verb.starts_with("kill") && self.service.iter().any(|line| line == "KillMode=mixed") {
+        if verb.starts_with("kill") && !self.service.iter().any(|line| line == "KillMode=control-group") {
             // Whether the shell's child is gone when the shell is would be a toss.
             self.rest = SLEEP.to_owned();
         }
@@ -232,7 +237,7 @@ impl Maker {
     /// A command while the unit waits to be restarted.
     pub(super) fn waiting(&mut self) {
         self.set_one("Restart", &["always", "on-failure"]);
-        self.set_one("RestartSec", &["1.14s", "1.39s", "1.64s"]);
+        self.set_one("RestartSec", &["1.2s", "1.45s", "1.7s"]);
         self.set_unit("StartLimitIntervalSec", "0");
         self.runs = vec!["sleep 0.15; exit 1".to_owned()];
         let verbs = [

@@ -4,11 +4,11 @@
 //! # Moments
 //!
 //! What a machine does at a moment must not hang on a few milliseconds, or its answer is a coin toss. The manager's
-//! timers fire at 164 ms after each quarter of a second since the first action ([`super::TIMER_PHASE`]); modulo 250 ms,
-//! commands are entered at 20, programs sleep for 150, and what is waited for takes 40, sleeps before it included.
-//! So a timer never comes due in the last 50 ms before it fires, where a slow start would have it miss its turn, and
-//! nobody looks within 30 ms of something that happens, whatever was begun by a command, a timer or another's end. Two
-//! things that are 400 ms or more apart in a case are that in every run of it.
+//! timers fire at 164 ms after each quarter of a second since the first action ([`super::TIMER_PHASE`]), or before, as soon
+//! as they are due and somebody asks it something. So, modulo 250 ms, commands are entered at 235 (the very first, at 0, does
+//! nothing), programs sleep for 150, and what is waited for takes 100, sleeps before it included: then what programs do
+//! happens at 64 or 135, 70 ms and more away from every command, and whatever is due is so at 14 or 85, after the command of
+//! that quarter and 79 ms before it fires, whether a command, a timer or another's end has begun it.
 
 mod families;
 mod operators;
@@ -37,10 +37,12 @@ const LOOP: &str = "while :; do sleep 50 & wait $!; done";
 const RESTARTS: &[&str] = &["no", "always", "on-success", "on-failure", "on-abnormal", "on-abort", "on-watchdog"];
 const STATUSES: &[&str] = &["0", "0", "1", "1", "2", "3", "5", "42", "75", "143", "200", "203", "255"];
 const SIGNALS: &[&str] = &["TERM", "KILL", "INT", "HUP", "USR1", "PIPE", "ABRT", "QUIT"];
+/// When the first command is entered that does something; the others are whole quarters of a second later.
+pub(super) const BEGIN: u64 = 235;
 /// How long programs run.
 const RUNS: &[&str] = &["0.15", "0.4", "0.65", "0.9"];
 /// What limits something, or is waited for after what takes no time.
-const WAITS: &[&str] = &["540ms", "790ms", "1.04s"];
+const WAITS: &[&str] = &["600ms", "850ms", "1.1s"];
 
 /// The cases of a seed, for ever.
 pub fn cases(seed: u64) -> impl Iterator<Item = Case> {
@@ -249,10 +251,8 @@ impl Maker {
         steps.push((last + 2500, Act::Enter { cmd: show }));
         steps.sort_by_key(|(at, _)| *at);
         let first = steps.first().map_or(0, |(at, _)| *at);
-        let moment = |at: i64| match u64::try_from(at - first).unwrap_or(0) {
-            0 => Span::ZERO,
-            later => Span::from_millis(later + 20),
-        };
-        steps.into_iter().map(|(at, act)| Action { t: moment(at), act }).collect()
+        let moment = |at: i64| Span::from_millis(u64::try_from(at - first).unwrap_or(0) + BEGIN);
+        let steps = steps.into_iter().map(|(at, act)| Action { t: moment(at), act });
+        std::iter::once(Action::enter(Span::ZERO, "true")).chain(steps).collect()
     }
 }

@@ -6,7 +6,7 @@ impl Maker {
     /// One command after the other, in any order.
     pub(super) fn operator(&mut self) {
         self.set_one("Restart", RESTARTS);
-        self.set("TimeoutStopSec", "540ms");
+        self.set("TimeoutStopSec", "600ms");
         if self.some(40) {
             self.set("ExecReload", "/bin/true");
         }
@@ -68,12 +68,12 @@ impl Maker {
         self.kind = "notify";
         self.set("NotifyAccess", "all");
         self.set_one("TimeoutStartSec", WAITS);
-        self.set("TimeoutStopSec", "790ms");
+        self.set("TimeoutStopSec", "850ms");
         self.set("LimitCORE", "0");
         self.set_one("Restart", &["no", "on-failure", "always", "on-watchdog"]);
         self.set_unit("StartLimitBurst", "2");
         if self.some(40) {
-            self.set_one("WatchdogSec", &["540ms", "1.04s"]);
+            self.set_one("WatchdogSec", &["600ms", "1.1s"]);
             self.set_one("WatchdogSignal", &["SIGTERM", "SIGKILL", "SIGABRT"]);
         }
         self.rest = self
@@ -87,7 +87,7 @@ impl Maker {
                 "systemd-notify --ready; sleep 0.4; systemd-notify WATCHDOG=1; exec sleep 100",
                 "systemd-notify --ready; sleep 0.4; systemd-notify WATCHDOG=trigger; exec sleep 100",
                 "systemd-notify --ready; sleep 0.4; systemd-notify RELOADING=1; sleep 0.4; systemd-notify --ready; exec sleep 100",
-                "systemd-notify EXTEND_TIMEOUT_USEC=2000000; sleep 1.25; systemd-notify --ready; exec sleep 100",
+                "systemd-notify EXTEND_TIMEOUT_USEC=2000000; sleep 1.4; systemd-notify --ready; exec sleep 100",
                 "systemd-notify --status='Loading 50%'; sleep 0.15; systemd-notify ERRNO=2; sleep 0.15; exit 1",
             ])
             .to_owned();
@@ -161,7 +161,7 @@ impl Maker {
         self.rest = self.pick(&ends).to_owned();
         if self.some(40) {
             self.set_one("Restart", &["always", "on-failure"]);
-            self.set_one("RestartSec", &["390ms", "640ms"]);
+            self.set_one("RestartSec", &["450ms", "700ms"]);
             self.set_unit("StartLimitBurst", "2");
         }
         if self.some(30) {
@@ -184,7 +184,7 @@ impl Maker {
             text += "RemainAfterExit=yes\n";
         }
         if kind != "oneshot" && self.some(30) {
-            text += "Restart=on-failure\nRestartSec=390ms\nStartLimitBurst=2\n";
+            text += "Restart=on-failure\nRestartSec=450ms\nStartLimitBurst=2\n";
         }
         self.units.insert(other.to_owned(), text);
         let verbs = [

@@ -44,7 +44,7 @@ const ODD_SERVICE: &[&str] = &[
     "NotifyAccess=some",
     "StandardOutput=nowhere",
     "StandardOutput=null",
-    "  RestartSec  =  790ms  ",
+    "  RestartSec  =  850ms  ",
     "# a comment",
     "; another",
     "RestartSec=1min \\\n# between\n30s",
@@ -140,7 +140,7 @@ impl Maker {
         let pieces = [
             "[Service]\nRestart=on-failure\n",
             "[Service]\nRestart=\n",
-            "[Service]\nRestartSec=890ms\n",
+            "[Service]\nRestartSec=950ms\n",
             "[Service]\nExecStart=\nExecStart=/bin/sh @DIR@/prog.sh two\n",
             "[Service]\nExecStart=/bin/true\n",
             "[Service]\nExecStartPre=/bin/true\n",
@@ -152,7 +152,7 @@ impl Maker {
             "[Service]\nRestart=often\n",
             "# nothing\n",
             "",
-            "[Service]\nTimeoutStopSec=540ms\nKillMode=mixed\n",
+            "[Service]\nTimeoutStopSec=600ms\nKillMode=mixed\n",
         ];
         let names = ["10-a.conf", "20-b.conf", "05-c.conf", "z.conf", "ignored.txt"];
         for _ in 0..self.random.below(3) {
