@@ -20,6 +20,7 @@ const RECORDED: &[&str] = &[
     include_str!("../fixtures/systemd/cases-groups.jsonl"),
     include_str!("../fixtures/systemd/cases-webs.jsonl"),
     include_str!("../fixtures/systemd/cases-257.jsonl"),
+    include_str!("../fixtures/systemd/cases-conform.jsonl"),
 ];
 
 fn main() {

@@ -153,8 +153,9 @@ impl Step<'_> {
             JobVerb::TryReloadOrRestart if state.is_up_or_coming() => JobType::Reload,
             // Nothing runs, so there is nothing to try: a job that does nothing.
             JobVerb::TryRestart | JobVerb::TryReloadOrRestart => {
-                if loaded == LoadState::NotFound {
-                    return Err(error(RequestErrorKind::NoSuchUnit, format!("Unit {name} not found.")));
+                // But it has to be a unit that could be started.
+                if let Some(error) = self.refuses(unit, JobType::Restart) {
+                    return Err(error);
                 }
                 return Ok(JobOrNothing::Nothing { job: self.m.next_job_id(), unit: self.unit(unit).name.to_string() });
             }

@@ -24,7 +24,7 @@ pub(super) struct Args {
     /// In place of random units the rows of the tables: restarts, start limits, phases, signals
     #[arg(long)]
     table: bool,
-    /// Machines with systemd side by side; 0 for 10 per processor
+    /// Machines with systemd side by side; 0 for 8 per processor
     #[arg(long, value_name = "J", default_value_t = 0)]
     jobs: usize,
     /// How often systemd is asked
@@ -112,7 +112,7 @@ pub(super) fn main(args: &Args) -> u8 {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let plan = Plan {
         cases: wanted,
-        jobs: if args.jobs == 0 { 10 * processors } else { args.jobs },
+        jobs: if args.jobs == 0 { 8 * processors } else { args.jobs },
         takes: args.takes.max(1),
         setup: ContainerSetup { distribution: args.root.clone(), ..ContainerSetup::new(executable) },
         cancel,

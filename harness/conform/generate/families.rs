@@ -3,7 +3,7 @@
 use super::{LOOP, Maker, RESTARTS, SLEEP, WAITS};
 
 /// How long until a restart: after programs that end at once, that sleep once, and that sleep twice.
-const DELAYS: &[&[&str]] = &[
+pub(super) const DELAYS: &[&[&str]] = &[
     &["100ms", "350ms", "600ms", "1.1s"],
     &["200ms", "450ms", "700ms", "1.2s", "1.45s"],
     &["50ms", "300ms", "550ms", "1.05s"],
@@ -186,7 +186,6 @@ impl Maker {
     pub(super) fn oneshot(&mut self) {
         self.kind = "oneshot";
         self.set_one("Restart", &["no", "on-failure", "on-abnormal", "no"]);
-        self.delay(0);
         if self.some(40) {
             self.set("RemainAfterExit", "yes");
         }
@@ -201,6 +200,8 @@ impl Maker {
             true => self.end(),
             false => self.pick(&["exit 0", "sleep 0.65; exit 0"]).to_owned(),
         };
+        let sleeps = self.service.iter().filter(|line| line.contains("sleep 0.")).count();
+        self.delay(sleeps + self.rest.matches("sleep 0.").count());
         self.at_one(3250, &["start", "restart", "stop", "is-active", "is-failed", "try-restart"]);
     }
 
@@ -272,7 +273,7 @@ impl Maker {
         self.preamble.push(trap.to_owned());
         self.rest = LOOP.to_owned();
         self.at_one(500, &["reload", "reload-or-restart", "try-reload-or-restart", "reload"]);
-        self.at_one(1750, &["stop", "reload", "restart", "status", "kill -s HUP"]);
+        self.at_one(1750, &["stop", "reload", "restart", "status", "kill -s HUP --kill-who=main"]);
     }
 
     /// Services whose start leaves a process behind.
@@ -295,7 +296,7 @@ impl Maker {
         self.rest = format!("{child} {written}{end}");
         self.set_one("TimeoutStartSec", WAITS);
         self.set_one("Restart", &["no", "on-failure", "always", "on-abnormal"]);
-        self.delay(0);
+        self.delay(self.rest.matches("sleep 0.").count().min(1));
         self.set_unit("StartLimitBurst", "3");
         if self.some(25) {
             self.set("GuessMainPID", "no");

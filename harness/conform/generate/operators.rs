@@ -1,5 +1,6 @@
 //! What operators do, what programs tell the manager, and units that depend on each other.
 
+use super::families::DELAYS;
 use super::{LOOP, Maker, RESTARTS, SLEEP, WAITS};
 
 impl Maker {
@@ -72,10 +73,6 @@ impl Maker {
         self.set("LimitCORE", "0");
         self.set_one("Restart", &["no", "on-failure", "always", "on-watchdog"]);
         self.set_unit("StartLimitBurst", "2");
-        if self.some(40) {
-            self.set_one("WatchdogSec", &["600ms", "1.1s"]);
-            self.set_one("WatchdogSignal", &["SIGTERM", "SIGKILL", "SIGABRT"]);
-        }
         self.rest = self
             .pick(&[
                 "sleep 0.15; systemd-notify --ready --status='Up and running'; exec sleep 100",
@@ -87,11 +84,16 @@ impl Maker {
                 "systemd-notify --ready; sleep 0.4; systemd-notify WATCHDOG=1; exec sleep 100",
                 "systemd-notify --ready; sleep 0.4; systemd-notify WATCHDOG=trigger; exec sleep 100",
                 "systemd-notify --ready; sleep 0.4; systemd-notify RELOADING=1; sleep 0.4; systemd-notify --ready; exec sleep 100",
-                "systemd-notify EXTEND_TIMEOUT_USEC=2000000; sleep 1.4; systemd-notify --ready; exec sleep 100",
+                "systemd-notify EXTEND_TIMEOUT_USEC=2000000; sleep 1.5; systemd-notify --ready; exec sleep 100",
                 "systemd-notify --status='Loading 50%'; sleep 0.15; systemd-notify ERRNO=2; sleep 0.15; exit 1",
             ])
             .to_owned();
-        self.delay(self.rest.matches("sleep 0.").count());
+        // Commands that speak to the manager take their time: it is not tried when exactly they are started again.
+        self.set_one("RestartSec", &["1min", "5min"]);
+        if self.some(40) {
+            self.set_one("WatchdogSec", &DELAYS[usize::from(self.rest.contains("sleep 0."))][2..]);
+            self.set_one("WatchdogSignal", &["SIGTERM", "SIGKILL", "SIGABRT"]);
+        }
         self.at_one(750, &["status", "is-active", "show -p StatusText,StatusErrno,SubState", "stop"]);
         self.at_one(2500, &["stop", "restart", "status", "is-failed"]);
     }

@@ -218,7 +218,7 @@ impl Step<'_> {
     }
 
     /// Why a job of this type cannot be on the unit.
-    fn refuses(&self, unit: UnitId, kind: JobType) -> Option<RequestError> {
+    pub(super) fn refuses(&self, unit: UnitId, kind: JobType) -> Option<RequestError> {
         let this = self.unit(unit);
         let name = &this.name;
         if kind != JobType::Stop {
