@@ -45,7 +45,7 @@ fn row(family: &str, number: usize, unit: &str, service: &str, prog: &str, enter
     }
 }
 
-/// The lines of [Service] and the program of a service that ends the way a row of the matrix is called.
+/// The lines of `[Service]` and the program of a service that ends the way a row of the matrix is called.
 pub fn cause(name: &str) -> Option<(&'static str, &'static str)> {
     Some(match name {
         "exit-0" => ("", "exit 0"),

@@ -1,4 +1,4 @@
-//! `systemctl enable` and its siblings, and what reading a unit file for its [Install] section logs.
+//! `systemctl enable` and its siblings, and what reading a unit file for its `[Install]` section logs.
 
 use super::interface::{Effect, Message, Reply, RequestError, RequestErrorKind};
 use super::loaded::UnitId;
@@ -32,7 +32,7 @@ impl Step<'_> {
         Reply::UnitFiles(lines.collect())
     }
 
-    /// Looks up UnitFileState, once per load: that reads the file again for its [Install] section alone, with a
+    /// Looks up UnitFileState, once per load: that reads the file again for its `[Install]` section alone, with a
     /// warning for whatever stands in no section that it knows.
     pub(super) fn look_up_file_state(&mut self, unit: UnitId) {
         if std::mem::replace(&mut self.unit_mut(unit).file_state_known, true) {
@@ -44,7 +44,7 @@ impl Step<'_> {
         }
     }
 
-    /// Reads a unit's file for its [Install] section.
+    /// Reads a unit's file for its `[Install]` section.
     pub(super) fn read_file_state(&mut self, name: &str) {
         let (_, warnings) = install::look_up(self.host.unit_files(), name, self.m.config.profile);
         self.log_warnings(&warnings);

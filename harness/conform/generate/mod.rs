@@ -141,18 +141,18 @@ impl Maker {
         self.random.percent(chance)
     }
 
-    /// A line of [Service].
+    /// A line of `[Service]`.
     fn set(&mut self, key: &str, value: &str) {
         self.service.push(format!("{key}={value}"));
     }
 
-    /// A line of [Service] with one of several values.
+    /// A line of `[Service]` with one of several values.
     fn set_one(&mut self, key: &str, of: &[&'static str]) {
         let value = self.pick(of);
         self.set(key, value);
     }
 
-    /// A line of [Unit].
+    /// A line of `[Unit]`.
     fn set_unit(&mut self, key: &str, value: &str) {
         self.unit.push(format!("{key}={value}"));
     }

@@ -2,7 +2,7 @@
 
 use super::{Act, LOOP, Maker, RESTARTS, SLEEP};
 
-/// Lines of [Service] that are not as they should be, or seldom seen.
+/// Lines of `[Service]` that are not as they should be, or seldom seen.
 const ODD_SERVICE: &[&str] = &[
     "RestartSec=soon",
     "Restart=sometimes",
@@ -68,7 +68,7 @@ const ODD_SERVICE: &[&str] = &[
     "ExecStartPost=@/bin/true other",
 ];
 
-/// The same of [Unit].
+/// The same of `[Unit]`.
 const ODD_UNIT: &[&str] = &[
     "After=no/such.service",
     "After=nowhere",

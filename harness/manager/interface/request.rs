@@ -52,7 +52,7 @@ pub enum Request {
         /// Which.
         unit: String,
     },
-    /// Look up the state of a unit's file, without loading the unit (`systemctl is-enabled`): it is read for its [Install]
+    /// Look up the state of a unit's file, without loading the unit (`systemctl is-enabled`): it is read for its `[Install]`
     /// section, with a warning for whatever stands in no section. Replies [`Reply::Done`].
     FileState {
         /// Which.
