@@ -1,7 +1,8 @@
 //! A listener on the private bus of a machine's systemd: says what its units change, and keeps its timers exact.
 //!
 //! systemd tells whoever is connected there of every change, unasked (org.freedesktop.systemd1(5)): nobody has to poll it,
-//! which would change what is measured. Each change is a line of JSON on standard output, [`Changed`].
+//! which would change what is measured. Each change is a line of JSON on standard output, [`Changed`]; a first one without a
+//! unit says that it listens.
 //!
 //! Its timers fire when it wakes, up to 250 ms after they have elapsed. A scaled clock would make that seconds of the
 //! incident; so it is woken where the incident's grid of 250 ms lies, by a message that asks for nothing
@@ -44,6 +45,7 @@ pub(super) fn main(args: &[String]) -> u8 {
 
 fn listen(every: u64, phase: u64) -> io::Result<()> {
     let mut bus = connect()?;
+    say(&Changed { at: real_time(), unit: String::new(), changed: BTreeMap::new() })?;
     let mut buffer = Vec::new();
     let mut serial = 0;
     loop {
@@ -65,13 +67,17 @@ fn listen(every: u64, phase: u64) -> io::Result<()> {
             let Some(message) = buffer.get(at..at + length) else { break };
             at += length;
             if let Some((unit, changed)) = changes(message) {
-                let mut line = serde_json::to_vec(&Changed { at: real_time(), unit, changed })?;
-                line.push(b'\n');
-                io::stdout().write_all(&line)?;
+                say(&Changed { at: real_time(), unit, changed })?;
             }
         }
         buffer.drain(..at);
     }
+}
+
+fn say(changed: &Changed) -> io::Result<()> {
+    let mut line = serde_json::to_vec(changed)?;
+    line.push(b'\n');
+    io::stdout().write_all(&line)
 }
 
 /// Waits for something to read, at most so long.

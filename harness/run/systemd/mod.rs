@@ -17,7 +17,7 @@ use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -109,6 +109,8 @@ pub(super) struct OnSystemd {
     latest: u64,
     /// Something was told so late that it stands in the wrong place.
     out_of_order: bool,
+    /// The host had no time for the harness itself.
+    starved: bool,
 }
 
 impl OnSystemd {
@@ -173,6 +175,7 @@ impl OnSystemd {
             cancel: setup.cancel.clone(),
             latest: begin,
             out_of_order: false,
+            starved: false,
             setup,
             container,
         };
@@ -185,11 +188,22 @@ impl OnSystemd {
         // Into the file that outlives a reboot, which systemd-journal-flush.service has done on other machines.
         self.container.run(&["journalctl", "--flush"])?;
         self.journal_file = None;
-        // Only what comes from now on.
-        self.launch("/usr/bin/journalctl", &["journalctl", "-f", "-n", "0", "-o", "json", "--all"], JOURNAL)?;
+        // Only what comes from now on, and all of that, however long journalctl takes to start.
+        let (_, said) = self.container.run(&["journalctl", "-n", "0", "--show-cursor"])?;
+        let cursor = said.lines().find_map(|line| line.strip_prefix("-- cursor: ")).unwrap_or_default();
+        let follow = ["journalctl", "-f", "--no-tail", "-o", "json", "--all", "--after-cursor", cursor];
+        self.launch("/usr/bin/journalctl", &follow[..if cursor.is_empty() { 6 } else { 8 }], JOURNAL)?;
         let every = if self.factor == 1 { 0 } else { GRID.as_micros() / self.factor };
         let phase = self.begin + self.setup.timer_phase.as_micros() / self.factor;
         self.launch(EXECUTABLE, &[BUS, &every.to_string(), &phase.to_string()], CHANGES)?;
+        // Its first line says that it listens.
+        let begin = Instant::now();
+        while self.changes.lines()?.is_empty() {
+            if begin.elapsed() > self.setup.stall {
+                return Err(io::Error::other("nobody listens on the bus of the machine's systemd").into());
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
         Ok(())
     }
 
@@ -248,9 +262,19 @@ impl OnSystemd {
         self.held.insert((at, self.arrived), kind);
     }
 
-    /// When the last of the events of a kind that are held back happened.
-    fn held_moment(&self, is_it: impl Fn(&EventKind) -> bool) -> Option<u64> {
-        self.held.iter().rev().find(|(_, kind)| is_it(kind)).map(|((at, _), _)| *at)
+    /// When the events of a kind that are held back happened, in order.
+    fn held_moments(&self, is_it: impl Fn(&EventKind) -> bool) -> impl Iterator<Item = u64> {
+        self.held.iter().filter(move |(_, kind)| is_it(kind)).map(|((at, _), _)| *at)
+    }
+
+    /// Events of a kind that are held back have not happened after that moment.
+    fn bring_forward(&mut self, latest: u64, is_it: impl Fn(&EventKind) -> bool) {
+        let after = self.held.range((latest, u64::MAX)..).filter(|(_, kind)| is_it(kind)).map(|(key, _)| *key);
+        for key in after.collect::<Vec<_>>() {
+            if let Some(kind) = self.held.remove(&key) {
+                self.held.insert((latest, key.1), kind);
+            }
+        }
     }
 
     /// Takes the next event that happened up to a moment into the timeline.
@@ -269,7 +293,8 @@ impl OnSystemd {
             return Err(Fault::Canceled);
         }
         let due = self.links.deadline().map(|at| self.real_time(at)).unwrap_or(u64::MAX).min(until);
-        let wait = due.saturating_sub(real_time()).min(10_000);
+        let begin = real_time();
+        let wait = due.saturating_sub(begin).min(10_000);
         {
             let guard = self.container.guard.as_ref();
             let mut fds: Vec<PollFd<'_>> =
@@ -283,6 +308,8 @@ impl OnSystemd {
                 Err(errno) => return Err(io::Error::from(errno).into()),
             }
         }
+        // Who sleeps for much longer than it wanted shares a host with too many others: so do all that are watched.
+        self.starved |= real_time().saturating_sub(begin + wait) > GRID.as_micros() / self.factor;
         let now = self.clock.now();
         if let Some(deadline) = self.links.deadline().filter(|deadline| *deadline <= now) {
             self.clock.reach(deadline);
@@ -338,6 +365,11 @@ impl OnSystemd {
         let _ = self.container.run(&["/bin/sh", "-c", &line]);
     }
 
+    /// Boots the machine again if it has gone down.
+    fn come_up(&mut self) -> Result<(), Fault> {
+        if self.container.guard.is_some() { Ok(()) } else { self.reboot() }
+    }
+
     fn reboot(&mut self) -> Result<(), Fault> {
         self.container.reboot()?;
         let (journal, changes) = (self.below(JOURNAL), self.below(CHANGES));
@@ -375,7 +407,7 @@ impl OnSystemd {
 
     /// Whether this host was too slow for what did not come to mean anything.
     pub(super) fn is_late(&self) -> bool {
-        self.clock.is_late() || self.out_of_order
+        self.clock.is_late() || self.out_of_order || self.starved
     }
 
     pub(super) fn stand_ins(&self) -> &[StandIn] {

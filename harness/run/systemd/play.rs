@@ -68,6 +68,7 @@ impl Stage for OnSystemd {
         let until = self.real_time(at);
         while real_time() < until {
             self.pump(until)?;
+            self.come_up()?;
             while self.release(real_time().saturating_sub(HOLD)) {}
         }
         Ok(())
@@ -95,6 +96,7 @@ impl Stage for OnSystemd {
                 return Ok(Reached::Limit);
             }
             self.pump(limit.saturating_add(HOLD))?;
+            self.come_up()?;
         }
     }
 
@@ -144,9 +146,7 @@ impl Stage for OnSystemd {
         while reboots && self.container.guard.is_some() && real_time() < limit {
             self.pump(limit)?;
         }
-        if self.container.guard.is_none() {
-            self.reboot()?;
-        }
+        self.come_up()?;
         let bytes = self.read(&out).unwrap_or_default();
         let mut output = String::from_utf8_lossy(&bytes).replace(&format!("{script}: "), "bash: ");
         // Before it asks systemd to reboot, systemctl(1) asks logind, of which the machine has none.

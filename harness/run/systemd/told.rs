@@ -29,9 +29,10 @@ impl OnSystemd {
                 if !ours && record.get("_TRANSPORT") == Some("stdout") {
                     let (unit, line) = (Some(unit.to_owned()), record.message());
                     // The journal stamps a line when it reads it, which may be after its writer's end.
-                    let end =
-                        self.held_moment(|kind| matches!(kind, EventKind::Exit { pid: of, .. } if Some(*of) == pid));
-                    let at = end.map_or(at, |end| at.min(end.saturating_sub(1)));
+                    let begun = |kind: &EventKind| matches!(kind, EventKind::Start { pid: of, .. } if Some(*of) == pid);
+                    let ended = |kind: &EventKind| matches!(kind, EventKind::Exit { pid: of, .. } if Some(*of) == pid);
+                    let at = self.held_moments(begun).last().map_or(at, |begin| at.max(begin));
+                    let at = self.held_moments(ended).last().map_or(at, |end| at.min(end.saturating_sub(1)));
                     self.hold(at, EventKind::Log { unit, pid, stream: "stdout".to_owned(), line });
                 }
             }
@@ -85,14 +86,18 @@ impl OnSystemd {
                 return;
             }
             let (unit, role) = (Some(unit.clone()), Some("ExecStart".to_owned()));
-            self.hold(moment(0), EventKind::Start { unit, role, pid, ppid: 1, cmdline: argv.join(" ") });
+            // A child may have printed something before systemd has noted that there is one.
+            let line = self.held_moments(|kind| is_line_of(kind, pid)).next();
+            let at = line.map_or(moment(0), |line| moment(0).min(line.saturating_sub(1)));
+            self.hold(at, EventKind::Start { unit, role, pid, ppid: 1, cmdline: argv.join(" ") });
             self.foreign.insert(pid);
         }
         if let Some(ended) = get("ExecMainStatus").and_then(|status| ended(code, status))
             && self.foreign.remove(&pid)
         {
-            let last = self.held_moment(|kind| matches!(kind, EventKind::Log { pid: of, .. } if *of == Some(pid)));
-            let at = last.map_or(moment(1), |last| moment(1).max(last));
+            // The journal stamps a line when it reads it, which may be after its writer's end.
+            let at = moment(1);
+            self.bring_forward(at.saturating_sub(1), |kind| is_line_of(kind, pid));
             self.exit(at, pid, Some(unit.clone()), ended);
         }
     }
@@ -250,6 +255,10 @@ impl OnSystemd {
         }
         Ok(())
     }
+}
+
+fn is_line_of(kind: &EventKind, pid: u32) -> bool {
+    matches!(kind, EventKind::Log { pid: of, .. } if *of == Some(pid))
 }
 
 /// How a process ended, in the words of the journal's fields `EXIT_CODE` and `EXIT_STATUS`.
