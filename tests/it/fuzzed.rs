@@ -60,6 +60,7 @@ fn means(unit: &Unit, text: &str) {
     again.warnings = unit.warnings.clone();
     again.fragment_path = unit.fragment_path.clone();
     again.drop_in_paths = unit.drop_in_paths.clone();
+    again.drop_in_dirs = unit.drop_in_dirs.clone();
     assert_eq!(*unit, again, "{text}");
 }
 
