@@ -56,6 +56,7 @@ pub enum ToRun {
         /// Bytes written so far to standard output and error together, which puts the note between its lines.
         written: u64,
         /// When, in microseconds of real time since 1970; 0 where time stands still meanwhile.
+        #[serde(default)]
         at: u64,
     },
     /// Nothing to do until the deadline, or until a descriptor or signal wakes the process.
