@@ -26,6 +26,10 @@
 //! *Coordinates.* A scenario speaks of incident time, ports, paths and PIDs only; [`mapping`] and the run translate, both
 //! ways.
 //!
+//! *A real systemd.* With [`ManagerKind::Systemd`](run::ManagerKind) the same blocks are played on a machine in namespaces of its own, under
+//! a wall clock. Nothing is polled there: systemd's journal and bus and our own programs tell what happens, each with the
+//! moment at which it did, and the timeline is put together from that.
+//!
 //! *Conformity.* [`conform`] plays units on the embedded manager and on a real systemd, and compares the answers.
 //!
 //! *Judgement.* Everything that happens is an event of the [`timeline`]. Claims ([`expect`]) are judged on that record,
