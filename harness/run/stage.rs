@@ -89,6 +89,11 @@ impl Stage for Incident {
         self.clock.is_virtual()
     }
 
+    fn prints_to_the_letter(&self) -> bool {
+        // A real program takes the time it takes.
+        self.real.is_empty()
+    }
+
     fn timeline(&self) -> &Timeline {
         &self.timeline
     }

@@ -68,6 +68,10 @@ $ kill $(cat /home/app/pid)
 ```expect
 eventually port 8000 owner = unit within 10min
 ```
+
+```expect
+always port 8000 owner = unit for 2s
+```
 "#;
 
 /// Events without their times and without what a clock decides: how often a client asked.
@@ -121,9 +125,9 @@ fn a_wall_clock_gives_the_verdict_and_the_order_of_lock_step() {
     let refused = events.iter().filter(|event| *event == "app.service refused 8000").count();
     assert!(refused >= 3, "{text}");
     assert!(text.matches(&attempt.join("\n")).count() >= 3, "{text}");
-    // What was killed ended by the signal, and then the unit took the port.
-    let killed = events.iter().position(|event| event == "by hand Killed(15)").expect("the end of the first server");
-    assert!(events[killed..].contains(&"app.service listening 8000".to_owned()), "{text}");
+    // What was killed ended by the signal. It closes the port before it ends, so the unit may have it even earlier.
+    assert!(events.iter().any(|event| event == "by hand Killed(15)"), "{text}");
+    assert!(events.iter().any(|event| event == "app.service listening 8000"), "{text}");
     // Lower bounds are hard on every clock: no import below a second, no restart before RestartSec.
     let mut started = None;
     let mut ended = None;

@@ -193,8 +193,9 @@ fn who_may_not_is_told_in_two_lines_what_to_do() {
     if !nix::unistd::geteuid().is_root() || !available() {
         return;
     }
-    let directory = tempfile::tempdir().expect("a directory");
-    // Somebody else has to reach both.
+    // Somebody else has to reach what is in it, wherever $TMPDIR is.
+    let directory = tempfile::Builder::new().prefix("anybody-").tempdir_in("/tmp").expect("a directory");
+
     let executable = directory.path().join("relapse");
     fs::copy(env!("CARGO_BIN_EXE_relapse"), &executable).expect("copied");
     fs::write(directory.path().join("loop.md"), LOOP).expect("written");
@@ -281,7 +282,8 @@ struct Cage {
 
 impl Cage {
     fn new() -> Cage {
-        let directory = tempfile::Builder::new().prefix("cage-").tempdir().expect("a directory");
+        // Somebody else may have to reach what is in it, wherever $TMPDIR is.
+        let directory = tempfile::Builder::new().prefix("cage-").tempdir_in("/tmp").expect("a directory");
         let own = relapse::run::own_cgroup().expect("a cgroup");
         let cgroup = own.join(directory.path().file_name().expect("a name"));
         fs::create_dir(&cgroup).expect("a cgroup");
@@ -365,4 +367,26 @@ fn a_hundred_harnesses_that_are_killed_at_any_moment_leave_no_process_no_mount_a
     }
     assert!(machines_seen > 20, "the kills came too early to prove anything: {machines_seen} machines");
     assert_eq!(mounts(), before);
+}
+
+#[test]
+fn every_scenario_has_its_row_in_the_table_of_both_managers() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    let text = fs::read_to_string(root.join("README.md")).expect("the format's reference");
+    let table = text.split("conform --scenarios: ").nth(1).expect("between two marks");
+    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| [")).collect();
+    let mut open = vec![root.clone()];
+    let mut wanted = 0;
+    while let Some(directory) = open.pop() {
+        for path in fs::read_dir(directory).expect("a directory").flatten().map(|entry| entry.path()) {
+            let name = path.strip_prefix(&root).expect("below").to_string_lossy().into_owned();
+            if path.is_dir() {
+                open.push(path);
+            } else if name.ends_with(".md") && name != "README.md" {
+                wanted += 1;
+                assert_eq!(rows.iter().filter(|row| row.contains(&format!("]({name})"))).count(), 1, "{name}");
+            }
+        }
+    }
+    assert_eq!(rows.len(), wanted, "a row for a scenario that is gone");
 }
