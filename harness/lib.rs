@@ -55,5 +55,5 @@ pub mod world;
 
 pub use program::init;
 pub use report::{Outcome, Verdict};
-pub use run::{ClockKind, Fault, Options};
+pub use run::{ClockKind, Fault, Isolation, Options};
 pub use scenario::Scenario;

@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 use super::{UNDECIDED, USAGE};
 use crate::expect::Style;
 use crate::report::{self, Failure, Outcome, Verdict};
-use crate::run::{Cancel, ClockKind, Container, Fault, ManagerKind, Options, Run};
+use crate::run::{Cancel, ClockKind, Container, Fault, Isolation, ManagerKind, Options, Run};
 use crate::scenario::{Scenario, update};
 use crate::time::Span;
 use crate::timeline::{Timeline, printable};
@@ -28,6 +28,18 @@ pub(super) struct Args {
     /// embedded, or systemd: the distribution's own, booted in namespaces (its clock is scaled:5 unless named)
     #[arg(long, value_name = "MANAGER", default_value = "embedded", value_parser = manager)]
     manager: ManagerKind,
+    /// Give each run with the embedded manager a machine of its own, in namespaces: ports, paths and PIDs are then literal, and
+    /// the distribution's programs see them; auto: as far as this host permits it
+    #[arg(
+        long,
+        value_name = "WHEN",
+        default_value = "never",
+        default_missing_value = "always",
+        num_args = 0..=1,
+        require_equals = true,
+        value_parser = isolation
+    )]
+    isolate: Isolation,
     /// Run the program NAME of the scenarios as the real thing, PATH (a virtual environment's python, say); needs --clock real
     #[arg(long, value_name = "NAME=PATH", value_parser = real)]
     real: Vec<(String, PathBuf)>,
@@ -49,6 +61,15 @@ pub(super) struct Args {
     /// Real seconds after which a process that does not come back is a stall
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     stall: u64,
+}
+
+fn isolation(text: &str) -> Result<Isolation, String> {
+    match text {
+        "always" => Ok(Isolation::Always),
+        "auto" => Ok(Isolation::Auto),
+        "never" => Ok(Isolation::Never),
+        _ => Err(format!("`{text}`: expected always, auto or never")),
+    }
 }
 
 fn manager(text: &str) -> Result<ManagerKind, String> {
@@ -78,22 +99,21 @@ pub(super) fn main(args: &Args) -> u8 {
             return USAGE;
         }
     };
-    if args.manager == ManagerKind::Systemd {
-        if args.clock() == ClockKind::Virtual {
-            complain(&format!("error: {}", Fault::WallClockOnly));
-            return USAGE;
-        }
-        // Once, before anything is read, and not for each scenario.
-        if let Err(unavailable) = Container::probe() {
-            complain(&unavailable.to_string());
-            return UNDECIDED;
-        }
-    }
+    let isolation = match isolation_here(args) {
+        Ok(isolation) => isolation,
+        Err(code) => return code,
+    };
     // Everything is read before anything is started.
     let mut scenarios = VecDeque::new();
     let mut wrong = false;
     for file in &files {
-        match Scenario::load(file) {
+        let confined = args.manager == ManagerKind::Embedded && isolation == Isolation::Never;
+        let loaded = Scenario::load(file);
+        let checked = loaded.and_then(|scenario| match confined {
+            true => scenario.check_writes().map(|()| scenario),
+            false => Ok(scenario),
+        });
+        match checked {
             Ok(scenario) => scenarios.push_back(scenario),
             Err(error) => {
                 complain(&error.render(style));
@@ -115,6 +135,7 @@ pub(super) fn main(args: &Args) -> u8 {
     let options = Options {
         clock: args.clock(),
         manager: args.manager,
+        isolation,
         artifacts: args.artifacts.clone(),
         keep: args.keep,
         update: args.update,
@@ -141,6 +162,38 @@ pub(super) fn main(args: &Args) -> u8 {
     match SIGNAL.load(Ordering::SeqCst) {
         0 => report::exit_code(&outcomes),
         signal => u8::try_from(128 + signal).unwrap_or(255),
+    }
+}
+
+/// Whether the machines that are wanted can be had: looked at once, before anything is read, and not for each scenario.
+fn isolation_here(args: &Args) -> Result<Isolation, u8> {
+    if args.manager == ManagerKind::Systemd && args.clock() == ClockKind::Virtual {
+        complain(&format!("error: {}", Fault::WallClockOnly));
+        return Err(USAGE);
+    }
+    let wanted = match args.manager {
+        ManagerKind::Systemd => Isolation::Always,
+        ManagerKind::Embedded => args.isolate,
+    };
+    let (probed, needs) = match (wanted, args.manager) {
+        (Isolation::Never, _) => return Ok(Isolation::Never),
+        (_, ManagerKind::Systemd) => (Container::probe(), "--manager systemd"),
+        (_, ManagerKind::Embedded) => (Container::probe_without_systemd(), "--isolate"),
+    };
+    if args.keep {
+        complain(&format!("error: --keep: with {needs} a run's directory goes with its machine; use --artifacts DIR"));
+        return Err(USAGE);
+    }
+    match probed {
+        Ok(()) => Ok(args.isolate),
+        Err(unavailable) if wanted == Isolation::Auto => {
+            complain(&format!("not isolated: {unavailable}"));
+            Ok(Isolation::Never)
+        }
+        Err(unavailable) => {
+            complain(&unavailable.to_string());
+            Err(UNDECIDED)
+        }
     }
 }
 
@@ -183,14 +236,14 @@ fn run_all(scenarios: VecDeque<Scenario>, options: &Options, jobs: usize, args: 
         for (index, scenario, run) in receiver {
             early.insert(index, (scenario, run));
             while let Some((scenario, run)) = early.remove(&outcomes.len()) {
-                outcomes.push(report_one(&scenario, run, args, style));
+                outcomes.push(report_one(&scenario, run, options, args, style));
             }
         }
     });
     outcomes
 }
 
-fn report_one(scenario: &Scenario, run: Result<Run, Fault>, args: &Args, style: Style) -> Outcome {
+fn report_one(scenario: &Scenario, run: Result<Run, Fault>, options: &Options, args: &Args, style: Style) -> Outcome {
     let outcome = match run {
         Ok(mut run) => {
             if args.update {
@@ -201,7 +254,7 @@ fn report_one(scenario: &Scenario, run: Result<Run, Fault>, args: &Args, style: 
             }
             run.outcome
         }
-        Err(fault) => not_begun(scenario, &fault, args),
+        Err(fault) => not_begun(scenario, &fault, options),
     };
     match args.format.as_str() {
         "json" => say(&report::json(&outcome)),
@@ -228,14 +281,14 @@ fn rewrite(scenario: &Scenario, run: &mut Run) {
     }
 }
 
-fn not_begun(scenario: &Scenario, fault: &Fault, args: &Args) -> Outcome {
+fn not_begun(scenario: &Scenario, fault: &Fault, options: &Options) -> Outcome {
     Outcome {
         scenario: scenario.source.path().to_owned(),
         title: scenario.title.clone(),
         kind: scenario.kind.as_str().to_owned(),
         verdict: Verdict::Error,
-        clock: args.clock().to_string(),
-        manager: args.manager.to_string(),
+        clock: options.clock.to_string(),
+        manager: options.manager.to_string(),
         profile: scenario.settings.profile.version().to_string(),
         incident: Span::ZERO,
         wall_us: 0,
@@ -246,7 +299,7 @@ fn not_begun(scenario: &Scenario, fault: &Fault, args: &Args) -> Outcome {
         phases: Vec::new(),
         failures: vec![Failure::other(fault.to_string(), None)],
         timeline: Timeline::default(),
-        rerun: format!("relapse run {}", scenario.source.path()),
+        rerun: scenario.rerun(options),
     }
 }
 

@@ -27,6 +27,8 @@ pub struct Launch {
     pub socket_streams: [bool; 3],
     /// Whether variables that name the process by its PID (LISTEN_PID and its like) get the PID on the host.
     pub own_pid: bool,
+    /// The PID that it is to have, if nobody has it: within a machine, where that can be had.
+    pub pid: Option<u32>,
 }
 
 /// From a run to its guard.

@@ -14,7 +14,8 @@ pub const CYCLES_TO_SEE: u32 = 3;
 const EVIDENCE: usize = 32;
 
 /// What has become of a claim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// Not yet decided.
     Open,

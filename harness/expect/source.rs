@@ -139,7 +139,7 @@ pub enum Style {
 }
 
 /// One thing that is wrong with a text, by byte range; [`Diagnostic::render`] joins it with the text.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Diagnostic {
     /// What is wrong, a lower-case fragment.
     pub message: String,

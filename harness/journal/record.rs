@@ -3,7 +3,7 @@
 use crate::time::IncidentTime;
 
 /// A journal record. Field values are bytes; nearly all are UTF-8.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Record {
     /// `__REALTIME_TIMESTAMP`.
     pub realtime: IncidentTime,

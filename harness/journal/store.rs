@@ -45,6 +45,11 @@ impl Journal {
         Self { records: VecDeque::new(), first: 1, size: 0, limit: DEFAULT_LIMIT, seqnum_id: seqnum_id.into() }
     }
 
+    /// The part of the cursors that names it.
+    pub fn seqnum_id(&self) -> &str {
+        &self.seqnum_id
+    }
+
     /// Keeps at most about this many bytes of fields.
     #[must_use]
     pub fn with_limit(mut self, bytes: usize) -> Self {

@@ -35,16 +35,20 @@ struct Guarded {
     cgroup: Option<PathBuf>,
     /// It is within a machine, whose namespaces contain it.
     inside: Option<String>,
+    /// So is the run itself.
+    free: bool,
 }
 
 /// Runs the guard: `argv[1]` is the run's directory, `--cgroup` names the cgroup of its machine, standard input is the
-/// socket, unless `--connect` names another.
+/// socket, unless `--connect` names another. With `--free` whatever it starts may signal whom it sees.
 pub fn main(args: &[String]) -> u8 {
     let Some(directory) = args.get(1).cloned() else {
         return 2;
     };
     let option = |name: &str| args.iter().position(|arg| arg == name).and_then(|at| args.get(at + 1)).cloned();
-    let guarded = Guarded { directory, cgroup: option("--cgroup").map(PathBuf::from), inside: option("--connect") };
+    let free = args.iter().any(|arg| arg == "--free");
+    let guarded =
+        Guarded { directory, cgroup: option("--cgroup").map(PathBuf::from), inside: option("--connect"), free };
     match serve(&guarded) {
         Ok(()) => 0,
         Err(error) => {
@@ -70,7 +74,7 @@ fn serve(guarded: &Guarded) -> io::Result<()> {
     }
     // A program that signals by a number of its own finds nobody who is not of the run. Kernels that cannot do that
     // leave it to our `kill` and to what the shells of a run are told.
-    if guarded.cgroup.is_none() && guarded.inside.is_none() {
+    if guarded.cgroup.is_none() && guarded.inside.is_none() && !guarded.free {
         sys::contain::signals();
     }
     let (mut signals, wake) = UnixStream::pair()?;
@@ -225,6 +229,9 @@ fn spawn(launch: Launch, passed: &[RawFd]) -> Result<Pid, (Step, Errno)> {
             Some(stage) => stage.command(program, argv, ignore_sigpipe),
             None => (program, argv),
         };
+        if let Some(pid) = launch.pid {
+            sys::namespace::set_next_pid(pid);
+        }
         let text = |text: String| CString::new(text).map_err(|_| Errno::EINVAL);
         let argv = argv.into_iter().map(text).collect::<Result<Vec<_>, _>>()?;
         let variables = environment.into_iter().map(|(name, value)| text(format!("{name}={value}")));

@@ -37,6 +37,9 @@ pub const GUARD: &str = "relapse-guard";
 /// `argv[0]` of the polling client.
 pub const CLIENT: &str = "relapse-client";
 
+/// `argv[0]` of a run that has a machine of its own, within that.
+pub(crate) const INSIDE: &str = "relapse-inside";
+
 /// Commands of a run that run another one.
 pub(crate) const PASS_ON: &[&str] = &["sudo", "timeout", "watch"];
 
@@ -57,6 +60,7 @@ pub fn init() {
         BUS => Some(bus::main(&args)),
         keeper::BOOT => Some(keeper::boot(&args)),
         keeper::INIT => Some(keeper::init(&args)),
+        INSIDE => Some(crate::run::inside()),
         _ => None,
     };
     if let Some(code) = stage {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use super::statistics::{Loop, Outage};
 use crate::expect::{self, Diagnostic, Judged, Source, Style};
@@ -57,7 +57,7 @@ pub struct Outcome {
 }
 
 /// What became of a scenario.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// Every claim holds.
@@ -109,28 +109,19 @@ pub fn exit_code(outcomes: &[Outcome]) -> u8 {
 }
 
 /// What became of a claim.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClaimOutcome {
     /// The document it stands in, if that is not the scenario's own.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub document: Option<String>,
     /// Its line there.
     pub line: u32,
     /// Its text.
     pub text: String,
     /// `holds`, `violated` or `open`.
-    #[serde(serialize_with = "verdict_text")]
     pub verdict: expect::Verdict,
     /// When it was decided, in microseconds since 1970 on the incident's clock; null if it was not.
     pub decided_at: Option<IncidentTime>,
-}
-
-fn verdict_text<S: Serializer>(verdict: &expect::Verdict, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(match verdict {
-        expect::Verdict::Open => "open",
-        expect::Verdict::Holds => "holds",
-        expect::Verdict::Violated => "violated",
-    })
 }
 
 impl ClaimOutcome {
@@ -147,7 +138,7 @@ impl ClaimOutcome {
 }
 
 /// What became of a phase.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PhaseOutcome {
     /// Its heading.
     pub title: String,
@@ -162,7 +153,7 @@ pub struct PhaseOutcome {
 }
 
 /// How far a phase came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PhaseState {
     /// To its end, and all of it as it should be.
     Passed,
@@ -173,7 +164,7 @@ pub enum PhaseState {
 }
 
 /// Whether a failure is a finding or a hindrance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FailureKind {
     /// Something is not as the document says.
     Violated,

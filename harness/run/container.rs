@@ -43,6 +43,8 @@ pub struct ContainerSetup {
     pub replaced: Vec<String>,
     /// Directories of the host that can be read there.
     pub exposed: Vec<PathBuf>,
+    /// Whether the distribution's directories can be written over there.
+    pub writable: bool,
 }
 
 /// A machine that runs. Dropping it ends all of it.
@@ -80,6 +82,7 @@ impl ContainerSetup {
             manager: Vec::new(),
             replaced: Vec::new(),
             exposed: Vec::new(),
+            writable: false,
         }
     }
 
@@ -105,7 +108,17 @@ impl Container {
         let executable = super::setup::helper(None).map_err(|error| refused(&error.to_string()))?;
         let setup = ContainerSetup::new(executable);
         setup.init()?;
-        Self::boot(&ContainerSetup { systemd: false, ..setup }).map(drop)
+        Self::probe_without_systemd()
+    }
+
+    /// Whether a machine of a run's own can be made here, by making one.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`] if not.
+    pub fn probe_without_systemd() -> Result<(), Unavailable> {
+        let executable = super::setup::helper(None).map_err(|error| refused(&error.to_string()))?;
+        Self::boot(&ContainerSetup { systemd: false, ..ContainerSetup::new(executable) }).map(drop)
     }
 
     /// Makes the machine and boots it.
@@ -157,6 +170,7 @@ impl Container {
             descriptors: 1,
             socket_streams: [true, false, false],
             own_pid: false,
+            pid: None,
         };
         let theirs = OwnedFd::from(theirs);
         let started = outer.spawn(&[std::os::fd::AsRawFd::as_raw_fd(&theirs)], launch).map_err(failed)?;
@@ -172,6 +186,7 @@ impl Container {
                 users: setup.users.clone(),
                 manager: setup.manager.clone(),
                 replaced: setup.replaced.clone(),
+                writable: setup.writable,
             },
         };
         send(&mut keeper, &ToKeeper::Make(Box::new(keep))).map_err(failed)?;
@@ -271,9 +286,22 @@ impl Container {
     ///
     /// If it cannot be started.
     pub fn spawn(&mut self, argv: &[&str], environment: &[(&str, &str)], out: &str, err: &str) -> io::Result<i32> {
+        let program = if argv[0].contains('/') { argv[0].to_owned() } else { format!("/usr/bin/{}", argv[0]) };
+        self.spawn_as(&program, argv, environment, out, err)
+    }
+
+    /// As [`Container::spawn`], where the program is not called by its file.
+    pub(super) fn spawn_as(
+        &mut self,
+        program: &str,
+        argv: &[&str],
+        environment: &[(&str, &str)],
+        out: &str,
+        err: &str,
+    ) -> io::Result<i32> {
         let own = |text: &str| text.to_owned();
         let launch = Launch {
-            program: if argv[0].contains('/') { own(argv[0]) } else { format!("/usr/bin/{}", argv[0]) },
+            program: own(program),
             argv: argv.iter().map(|&arg| own(arg)).collect(),
             environment: environment.iter().map(|&(name, value)| (own(name), own(value))).collect(),
             directory: own("/"),
@@ -284,6 +312,7 @@ impl Container {
             descriptors: 0,
             socket_streams: [false; 3],
             own_pid: false,
+            pid: None,
         };
         let guard = self.guard.as_mut().ok_or_else(|| io::Error::other("the machine is down"))?;
         guard.spawn(&[], launch)?.map_err(|(_, errno)| io::Error::from_raw_os_error(errno))

@@ -35,15 +35,24 @@ impl Guard {
     /// Starts a guard, who makes the run's directory: nobody who is killed meanwhile leaves one. With a cgroup, one of
     /// the directory's name below it is the run's too.
     pub(super) fn start(executable: &Path, cgroup: Option<&Path>) -> io::Result<Guard> {
+        Self::start_with(executable, cgroup, &[])
+    }
+
+    /// Starts a guard in a machine of the run's own, where nobody is who must not be signalled.
+    pub(super) fn start_free(executable: &Path) -> io::Result<Guard> {
+        Self::start_with(executable, None, &["--free"])
+    }
+
+    fn start_with(executable: &Path, cgroup: Option<&Path>, options: &[&str]) -> io::Result<Guard> {
         let started = tempfile::Builder::new()
             .prefix("relapse-")
-            .make(|directory| Self::start_in(executable, directory, cgroup))?;
+            .make(|directory| Self::start_in(executable, directory, cgroup, options))?;
         let (guard, directory) = started.into_parts();
         directory.keep()?;
         Ok(guard)
     }
 
-    fn start_in(executable: &Path, directory: &Path, cgroup: Option<&Path>) -> io::Result<Guard> {
+    fn start_in(executable: &Path, directory: &Path, cgroup: Option<&Path>, options: &[&str]) -> io::Result<Guard> {
         let (ours, theirs) = UnixStream::pair()?;
         let cgroup = cgroup.zip(directory.file_name()).map(|(parent, name)| parent.join(name));
         let mut command = Command::new(executable);
@@ -51,6 +60,7 @@ impl Guard {
             .arg0(GUARD)
             .arg(directory)
             .args(cgroup.iter().flat_map(|cgroup| [OsStr::new("--cgroup"), cgroup.as_os_str()]))
+            .args(options)
             .env_clear()
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())

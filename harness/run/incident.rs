@@ -1,6 +1,5 @@
 //! The incident as it runs: the loop that joins clock, processes and manager.
 
-use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -9,6 +8,7 @@ use super::clock::Clock;
 use super::layout::Layout;
 use super::machine::{Machinery, View};
 use super::pace::Pace;
+use super::pids::Pids;
 use super::real;
 use super::sessions::Session;
 use super::sockets::Sockets;
@@ -84,8 +84,7 @@ pub(super) struct Incident {
     pub(super) inputs: VecDeque<Input>,
     /// Ends of console commands: number → status.
     pub(super) commands: BTreeMap<u32, Status>,
-    pub(super) first_pid: u32,
-    pub(super) next_pid: Cell<u32>,
+    pub(super) pids: Pids,
     pub(super) next_device: u32,
     /// Descriptors that services have left with the manager.
     pub(super) store: BTreeMap<DescriptorId, Arc<Descriptor>>,
@@ -120,7 +119,7 @@ impl Incident {
             layout: &self.layout,
             files: &self.machinery.files,
             spent: &self.machinery.spent,
-            next_pid: &self.next_pid,
+            pids: &self.pids,
             unknown_accounts: &self.machinery.unknown_accounts,
             machine: &self.machinery.machine,
         }
@@ -129,17 +128,6 @@ impl Incident {
     pub(super) fn event(&mut self, kind: EventKind) {
         let now = self.now();
         self.timeline.push(now, kind);
-    }
-
-    /// Whether the number was given to a process of the incident, which may be gone.
-    pub(super) fn was_forked(&self, pid: i64) -> bool {
-        (self.first_pid.into()..self.next_pid.get().into()).contains(&pid)
-    }
-
-    pub(super) fn fork(&mut self) -> u32 {
-        let pid = self.next_pid.get();
-        self.next_pid.set(pid + 1);
-        pid
     }
 
     /// Lets the incident go on until the goal is reached (looked at whenever nobody runs) or the limit in time.
@@ -334,7 +322,8 @@ impl Incident {
 
     fn hello(&mut self, id: ProcessId) -> Result<(), Fault> {
         let Some(process) = self.tree.get(id) else { return Ok(()) };
-        let (mut argv, origin, known) = (process.argv.clone(), process.origin.clone(), process.pid);
+        let (mut argv, origin) = (process.argv.clone(), process.origin.clone());
+        let (known, host) = (process.pid, process.host);
         if self.is_real(&argv) {
             // It was given its words in the host's terms.
             argv.iter_mut().for_each(|arg| *arg = self.layout.mapping.to_incident(arg));
@@ -352,7 +341,7 @@ impl Incident {
         };
         let mut pid = known.unwrap_or(0);
         if matches!(role, Role::Server(_)) && known.is_none() {
-            pid = self.fork();
+            pid = self.pids.name(host);
             let unit = match origin {
                 Origin::Unit { unit, .. } => Some(unit),
                 _ => None,
@@ -473,6 +462,7 @@ impl Incident {
             origin: Origin::Console(number),
             ours: false,
             pid: None,
+            wanted_pid: self.pids.shell(),
             output: (None, None),
             umask: UMASK,
             ignore_sigpipe: false,
@@ -505,6 +495,7 @@ impl Incident {
             origin: Origin::Client,
             ours: true,
             pid: None,
+            wanted_pid: None,
             output: (None, None),
             umask: UMASK,
             ignore_sigpipe: false,

@@ -18,6 +18,11 @@ use crate::unit::{FileEntry, Files};
 /// Where units live, as far as a run can have any.
 const UNIT_DIRECTORIES: &[&str] =
     &["/etc/systemd", "/run/systemd", "/usr/lib/systemd", "/lib/systemd", "/usr/local/lib/systemd"];
+/// Those of them in which a distribution has its own.
+const DISTRIBUTION: &[&str] = &["/usr/lib/systemd", "/lib/systemd"];
+/// Commands that are ours also where a distribution has them: they know the incident's time, and its manager.
+pub(super) const REPLACED: &[&str] =
+    &["date", "journalctl", "sleep", "sudo", "systemctl", "systemd-notify", "timeout", "watch"];
 /// Where the manager looks for a program that is named without a directory.
 const SEARCH_PATH: &[&str] = &["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
@@ -27,20 +32,26 @@ pub(super) struct Layout {
     pub(super) directory: PathBuf,
     pub(super) mapping: Mapping,
     pub(super) executable: PathBuf,
+    /// Where the incident's root is.
+    root: PathBuf,
+    /// Below which directory our commands are.
+    commands: PathBuf,
     leases: Vec<Lease>,
     /// (modification time, generation) of unit files, to notice rewrites.
     generations: BTreeMap<String, ((i64, i64), u64)>,
 }
 
 impl Layout {
-    /// Makes the directories and leases a port for each incident port.
+    /// Makes the directories and leases a port for each incident port. `own` are the paths that lie below the run's
+    /// root; `None`: the run has a machine of its own, where every path and port is what it is called.
     pub(super) fn new(
         directory: &Path,
         executable: PathBuf,
         ports: &BTreeSet<u16>,
-        own: Vec<String>,
+        own: Option<Vec<String>>,
     ) -> io::Result<Layout> {
-        let root = directory.join("root");
+        let literal = own.is_none();
+        let root = if literal { PathBuf::from("/") } else { directory.join("root") };
         for path in ["etc/systemd/system", "run/systemd/system", "var/log", "home"] {
             fs::create_dir_all(root.join(path))?;
         }
@@ -50,15 +61,18 @@ impl Layout {
         for (link, target) in [("bin", "usr/bin"), ("sbin", "usr/bin"), ("usr/sbin", "bin")] {
             symlink(target, commands.join(link))?;
         }
+        let mapped = |path: &Path| if literal { String::new() } else { path.to_string_lossy().into_owned() };
         let mut layout = Layout {
             directory: directory.to_owned(),
             mapping: Mapping {
-                root: root.to_string_lossy().into_owned(),
-                own,
+                root: mapped(&root),
+                own: own.unwrap_or_default(),
                 ports: Vec::new(),
-                commands: commands.to_string_lossy().into_owned(),
+                commands: mapped(&commands),
             },
             executable,
+            root,
+            commands,
             leases: Vec::new(),
             generations: BTreeMap::new(),
         };
@@ -69,6 +83,10 @@ impl Layout {
         for shell in SHELLS.iter().filter(|shell| real_shell(shell).is_some()) {
             symlink(&layout.executable, layout.command(shell))?;
         }
+        if literal {
+            layout.mapping.ports = ports.iter().map(|port| (*port, *port)).collect();
+            return Ok(layout);
+        }
         for port in ports {
             let lease = Lease::new()?;
             layout.mapping.ports.push((*port, lease.port()));
@@ -77,13 +95,23 @@ impl Layout {
         Ok(layout)
     }
 
+    /// Whether the run has a machine of its own.
+    pub(super) fn is_literal(&self) -> bool {
+        self.root == Path::new("/")
+    }
+
+    /// Whether a path is the run's, to do with what it likes.
+    pub(super) fn is_own(&self, path: &str) -> bool {
+        self.is_literal() || self.mapping.is_own(path)
+    }
+
     pub(super) fn socket(&self) -> PathBuf {
         self.directory.join("control")
     }
 
     /// The file of one of our commands.
     pub(super) fn command(&self, name: &str) -> PathBuf {
-        Path::new(&self.mapping.commands).join("usr/bin").join(name)
+        self.commands.join("usr/bin").join(name)
     }
 
     /// Where notifications come in.
@@ -97,7 +125,7 @@ impl Layout {
 
     /// A path below the run's root.
     pub(super) fn below(&self, path: &str) -> PathBuf {
-        Path::new(&self.mapping.root).join(path.trim_start_matches('/'))
+        self.root.join(path.trim_start_matches('/'))
     }
 
     /// Makes a path of the incident one of our executables.
@@ -156,6 +184,7 @@ impl Layout {
         if let Some((system, name)) = path.rsplit_once('/')
             && SYSTEM_DIRECTORIES.contains(&system)
             && COMMANDS.contains(&name)
+            && (!self.is_literal() || REPLACED.contains(&name) || !Path::new(path).exists())
         {
             return self.command(name);
         }
@@ -213,14 +242,15 @@ impl Layout {
 
     /// Whether the host path is one of our own executables.
     pub(super) fn is_ours(&self, path: &Path) -> bool {
-        path.starts_with(&self.directory) && fs::read_link(path).is_ok_and(|target| target == self.executable)
+        (self.is_literal() || path.starts_with(&self.directory))
+            && fs::read_link(path).is_ok_and(|target| target == self.executable)
     }
 
     /// PATH with our commands first, mapped to the host.
     pub(super) fn path_variable(&self, path: &str) -> String {
         let mapped: Vec<String> =
             path.split(':').filter(|part| !part.is_empty()).map(|part| self.mapping.host_path(part)).collect();
-        format!("{}/usr/bin:{}", self.mapping.commands, mapped.join(":"))
+        format!("{}/usr/bin:{}", self.commands.to_string_lossy(), mapped.join(":"))
     }
 
     pub(super) fn read(&self, path: &str) -> Option<Vec<u8>> {
@@ -262,8 +292,10 @@ impl Layout {
     /// The unit directories as they are now.
     pub(super) fn unit_files(&mut self) -> io::Result<Files> {
         let mut files = Files::default();
+        // The units of the machine's distribution are none of the incident's.
+        let is_ours = |path: &&&str| !self.is_literal() || !DISTRIBUTION.contains(*path);
         let mut open: Vec<(String, PathBuf)> =
-            UNIT_DIRECTORIES.iter().map(|&path| (path.to_owned(), self.below(path))).collect();
+            UNIT_DIRECTORIES.iter().filter(is_ours).map(|&path| (path.to_owned(), self.below(path))).collect();
         while let Some((path, host)) = open.pop() {
             let Ok(entries) = fs::read_dir(&host) else { continue };
             for entry in entries.flatten() {

@@ -114,6 +114,7 @@ impl Live {
                 console_user: "root".to_owned(),
                 stall: options.stall,
                 cancel: options.cancel.clone(),
+                literal: false,
             },
             executable,
         )?;

@@ -1,11 +1,11 @@
 //! The machine of the incident: the manager and the journal, and what the manager's effects do to real processes.
 
-use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Fault;
 use super::incident::Incident;
 use super::layout::Layout;
+use super::pids::Pids;
 use super::tree::{Origin, Pending, Start, Tree};
 use crate::control::Step;
 use crate::journal::{Journal, Levels, Line, Machine, ManagerLine, StdoutLine};
@@ -168,16 +168,14 @@ pub(super) struct View<'a> {
     pub(super) layout: &'a Layout,
     pub(super) files: &'a Files,
     pub(super) spent: &'a HashMap<String, Span>,
-    pub(super) next_pid: &'a Cell<u32>,
+    pub(super) pids: &'a Pids,
     pub(super) unknown_accounts: &'a BTreeSet<String>,
     pub(super) machine: &'a Machine,
 }
 
 impl Host for View<'_> {
     fn fork(&mut self) -> Pid {
-        let pid = self.next_pid.get();
-        self.next_pid.set(pid + 1);
-        pid
+        self.pids.fork()
     }
 
     fn unit_files(&self) -> &Files {
@@ -260,7 +258,7 @@ impl Incident {
                 layout: &self.layout,
                 files: &self.machinery.files,
                 spent: &self.machinery.spent,
-                next_pid: &self.next_pid,
+                pids: &self.pids,
                 unknown_accounts: &self.machinery.unknown_accounts,
                 machine: &self.machinery.machine,
             };
@@ -296,9 +294,10 @@ impl Incident {
             return;
         }
         self.tree.serve_all();
-        let nameless: Vec<_> = self.tree.alive().filter(is_nameless).map(|process| process.id).collect();
-        for id in nameless {
-            let pid = self.fork();
+        let nameless: Vec<_> =
+            self.tree.alive().filter(is_nameless).map(|process| (process.id, process.host)).collect();
+        for (id, host) in nameless {
+            let pid = self.pids.name(host);
             if let Some(process) = self.tree.get_mut(id) {
                 process.pid = Some(pid);
             }
@@ -381,6 +380,7 @@ impl Incident {
             origin: Origin::Unit { unit: unit.clone(), role: role.as_str().to_owned() },
             ours,
             pid: Some(pid),
+            wanted_pid: self.pids.promised(pid),
             output,
             umask: spawn.program.umask,
             ignore_sigpipe: spawn.program.ignore_sigpipe,

@@ -8,11 +8,13 @@ mod disk;
 mod effects;
 mod guard;
 mod incident;
+mod isolated;
 mod layout;
 mod live;
 mod machine;
 mod notify;
 mod pace;
+mod pids;
 mod play;
 mod quiet;
 mod real;
@@ -44,6 +46,7 @@ use systemd::OnSystemd;
 pub use crate::sys::namespace::own_cgroup;
 pub use clock::ClockKind;
 pub use container::{Container, ContainerSetup, Unavailable};
+pub(crate) use isolated::inside;
 pub use live::{CommandId, EndedCommand, Live, Setup as LiveSetup};
 
 /// Set from outside to end a run early.
@@ -73,6 +76,9 @@ pub enum Fault {
     /// The operating system refused something.
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// It would write to the host.
+    #[error("{0}")]
+    Writes(Box<crate::scenario::Error>),
     /// There can be no machine for a systemd here.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
@@ -161,6 +167,19 @@ impl std::fmt::Display for ManagerKind {
     }
 }
 
+/// Whether the embedded manager's runs have machines of their own, in namespaces: ports, paths and PIDs are then what
+/// they are called, and the distribution's programs find them so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Isolation {
+    /// Paths and ports are mapped: that works everywhere.
+    #[default]
+    Never,
+    /// As far as this host permits it.
+    Auto,
+    /// Or not at all.
+    Always,
+}
+
 /// How to run a scenario.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -168,6 +187,8 @@ pub struct Options {
     pub clock: ClockKind,
     /// Who restarts; a systemd needs a wall clock.
     pub manager: ManagerKind,
+    /// Whether runs with the embedded manager have machines of their own; those on a systemd always do.
+    pub isolation: Isolation,
     /// The executable that serves as helper; found by itself if this program calls [`crate::init`].
     pub helper: Option<PathBuf>,
     /// Keep artefacts below this directory, in one directory per scenario.
@@ -190,6 +211,7 @@ impl Default for Options {
         Self {
             clock: ClockKind::Virtual,
             manager: ManagerKind::Embedded,
+            isolation: Isolation::Never,
             helper: None,
             artifacts: None,
             keep: false,
@@ -259,7 +281,14 @@ impl Scenario {
         let begin = Instant::now();
         let executable = setup::helper(options.helper.as_deref())?;
         let mut run = match options.manager {
-            ManagerKind::Embedded => self.on_embedded(options, executable)?,
+            ManagerKind::Embedded => match options.isolation {
+                Isolation::Never => self.on_embedded(options, executable)?,
+                Isolation::Always => self.on_isolated(options, executable)?,
+                Isolation::Auto => match self.on_isolated(options, executable.clone()) {
+                    Err(Fault::Unavailable(_)) => self.on_embedded(options, executable)?,
+                    other => other?,
+                },
+            },
             ManagerKind::Systemd => self.on_systemd(options, executable)?,
         };
         run.outcome.wall_us = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -267,7 +296,28 @@ impl Scenario {
     }
 
     fn on_embedded(&self, options: &Options, executable: PathBuf) -> Result<Run, Fault> {
-        let mut incident = Incident::begin(self.setup(options), executable)?;
+        self.check_writes().map_err(|error| Fault::Writes(Box::new(error)))?;
+        let (incident, finished) = self.play_embedded(self.setup(options), options, executable)?;
+        let Finished { played, verdict, timeline, journal, end } = finished;
+        let console = played.console.clone();
+        let mut run = self.run_of(options, played, verdict, timeline, journal, end);
+        run.directory = options.keep.then(|| incident.layout.directory.clone());
+        if let Some(base) = &options.artifacts {
+            let logs = log_files(&incident.stand_ins);
+            let kept = self.keep_artifacts(base, &logs, |path| incident.layout.read(path), &run, &console)?;
+            run.outcome.artifacts = Some(kept.to_string_lossy().into_owned());
+        }
+        incident.end(options.keep)?;
+        Ok(run)
+    }
+
+    fn play_embedded(
+        &self,
+        setup: setup::Setup,
+        options: &Options,
+        executable: PathBuf,
+    ) -> Result<(Incident, Finished), Fault> {
+        let mut incident = Incident::begin(setup, executable)?;
         real::install(self, &mut incident, options)?;
         let mut played = Played::default();
         let result = play::play(self, &mut incident, &mut played, options.update);
@@ -281,20 +331,11 @@ impl Scenario {
         {
             played.failures.insert(0, Failure::other(Fault::Intruder { port }.to_string(), Some(end)));
         }
-        let console = std::mem::take(&mut played.console);
         let may_be_late = incident.intruder.is_some() || incident.clock.is_late();
         let verdict = verdict(&result, &played, may_be_late);
         let timeline = std::mem::take(&mut incident.timeline);
         let journal = std::mem::replace(&mut incident.machinery.journal, Journal::new(""));
-        let mut run = self.run_of(options, played, verdict, timeline, journal, end);
-        run.directory = options.keep.then(|| incident.layout.directory.clone());
-        if let Some(base) = &options.artifacts {
-            let kept =
-                self.keep_artifacts(base, &incident.stand_ins, |path| incident.layout.read(path), &run, &console)?;
-            run.outcome.artifacts = Some(kept.to_string_lossy().into_owned());
-        }
-        incident.end(options.keep)?;
-        Ok(run)
+        Ok((incident, Finished { played, verdict, timeline, journal, end }))
     }
 
     fn on_systemd(&self, options: &Options, executable: PathBuf) -> Result<Run, Fault> {
@@ -310,7 +351,8 @@ impl Scenario {
         let (timeline, journal) = (stage.take_timeline(), stage.take_journal());
         let mut run = self.run_of(options, played, verdict, timeline, journal, end);
         if let Some(base) = &options.artifacts {
-            let kept = self.keep_artifacts(base, stage.stand_ins(), |path| stage.read(path), &run, &console)?;
+            let logs = log_files(stage.stand_ins());
+            let kept = self.keep_artifacts(base, &logs, |path| stage.read(path), &run, &console)?;
             run.outcome.artifacts = Some(kept.to_string_lossy().into_owned());
         }
         stage.end()?;
@@ -366,10 +408,16 @@ impl Scenario {
         users.into_iter().filter(|user| user.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')).collect()
     }
 
-    fn rerun(&self, options: &Options) -> String {
+    /// The command that runs this scenario alone.
+    pub(crate) fn rerun(&self, options: &Options) -> String {
         let manager = match options.manager {
             ManagerKind::Embedded => String::new(),
             other => format!("--manager {other} "),
+        };
+        let isolation = match options.isolation {
+            Isolation::Always => "--isolate ",
+            Isolation::Auto => "--isolate=auto ",
+            Isolation::Never => "",
         };
         let clock = match options.clock {
             ClockKind::Virtual => String::new(),
@@ -377,7 +425,7 @@ impl Scenario {
         };
         let real: String =
             options.real.iter().map(|(name, path)| format!("--real {name}={} ", path.display())).collect();
-        format!("relapse run {manager}{clock}{real}{}", self.source.path())
+        format!("relapse run {manager}{isolation}{clock}{real}{}", self.source.path())
     }
 
     /// Where the scenario's programs are at home: directories to make.
@@ -424,6 +472,7 @@ impl Scenario {
             console_user: settings.user.clone(),
             stall: options.stall,
             cancel: options.cancel.clone(),
+            literal: false,
         }
     }
 
@@ -463,7 +512,7 @@ impl Scenario {
     fn keep_artifacts(
         &self,
         base: &Path,
-        stand_ins: &[StandIn],
+        logs: &BTreeSet<String>,
         read: impl Fn(&str) -> Option<Vec<u8>>,
         run: &Run,
         console: &str,
@@ -484,17 +533,27 @@ impl Scenario {
             run.journal.json_lines(version).flat_map(|line| [line, vec![b'\n']].concat()).collect::<Vec<u8>>(),
         )?;
         std::fs::write(directory.join("console.log"), console)?;
-        let mut logs = BTreeSet::new();
-        for stand_in in stand_ins {
-            logs.extend(stand_in.role.log_file.clone());
-        }
         for path in logs {
-            if let (Some(bytes), Some(name)) = (read(&path), Path::new(&path).file_name()) {
+            if let (Some(bytes), Some(name)) = (read(path), Path::new(path).file_name()) {
                 std::fs::write(directory.join(name), bytes)?;
             }
         }
         Ok(directory)
     }
+}
+
+/// What is left of a scenario that was played to its end.
+struct Finished {
+    played: Played,
+    verdict: Verdict,
+    timeline: Timeline,
+    journal: Journal,
+    end: IncidentTime,
+}
+
+/// Where stand-ins write their logs.
+fn log_files(stand_ins: &[StandIn]) -> BTreeSet<String> {
+    stand_ins.iter().filter_map(|stand_in| stand_in.role.log_file.clone()).collect()
 }
 
 fn verdict(result: &Result<(), Fault>, played: &Played, may_be_late: bool) -> Verdict {

@@ -30,8 +30,10 @@ impl Incident {
         let (pid, unit) = match self.tree.sender(notice.host) {
             Some(id) => (self.named(id), self.tree.get(id).and_then(unit_of)),
             // A process outside this run has sent it.
-            None if process::look(notice.host).is_some_and(|look| look.state != 'Z') => (self.fork(), None),
-            None => (self.fork(), self.unit_of_the_dead()),
+            None if process::look(notice.host).is_some_and(|look| look.state != 'Z') => {
+                (self.pids.name(notice.host), None)
+            }
+            None => (self.pids.name(notice.host), self.unit_of_the_dead()),
         };
         let mut lines = Vec::new();
         for line in text.split(|byte| *byte == b'\n') {
@@ -142,10 +144,11 @@ impl Incident {
 
     /// The incident PID of a process, from now on if it had none.
     pub(super) fn named(&mut self, id: ProcessId) -> Pid {
-        if let Some(pid) = self.tree.get(id).and_then(|process| process.pid) {
+        let process = self.tree.get(id);
+        if let Some(pid) = process.and_then(|process| process.pid) {
             return pid;
         }
-        let pid = self.fork();
+        let pid = process.map_or_else(|| self.pids.fork(), |process| self.pids.name(process.host));
         if let Some(process) = self.tree.get_mut(id) {
             process.pid = Some(pid);
         }

@@ -57,7 +57,7 @@ pub(super) fn install(scenario: &Scenario, incident: &mut Incident, options: &Op
         let file = format!("{}.py", module.replace('.', "/"));
         for directory in scenario.directories() {
             let path = format!("{}/{file}", directory.trim_end_matches('/'));
-            if !brought.contains(path.as_str()) && incident.layout.mapping.is_own(&path) {
+            if !brought.contains(path.as_str()) && incident.layout.is_own(&path) {
                 incident.layout.write(&path, APPLICATION.as_bytes())?;
             }
         }

@@ -195,7 +195,7 @@ impl Incident {
                         layout: &self.layout,
                         files: &self.machinery.files,
                         spent: &self.machinery.spent,
-                        next_pid: &self.next_pid,
+                        pids: &self.pids,
                         unknown_accounts: &self.machinery.unknown_accounts,
                         machine: &self.machinery.machine,
                     },

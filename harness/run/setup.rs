@@ -12,6 +12,7 @@ use super::incident::{Incident, StandIn};
 use super::layout::Layout;
 use super::machine::Machinery;
 use super::pace::Pace;
+use super::pids::Pids;
 use super::sockets::Sockets;
 use super::tree::{Places, Tree};
 use super::{Cancel, Fault};
@@ -43,6 +44,8 @@ pub(super) struct Setup {
     pub(super) console_user: String,
     pub(super) stall: Duration,
     pub(super) cancel: Cancel,
+    /// Whether it runs in a machine of its own: paths, ports and PIDs are what they are there.
+    pub(super) literal: bool,
 }
 
 /// How long before the incident the machine was booted.
@@ -78,9 +81,9 @@ impl Incident {
     /// Makes the run's directory, leases ports, starts the guard.
     pub(super) fn begin(setup: Setup, executable: PathBuf) -> Result<Incident, Fault> {
         // It makes the run's directory and removes it, also when this process is killed.
-        let guard = Guard::start(&executable, None)?;
+        let guard = if setup.literal { Guard::start_free(&executable)? } else { Guard::start(&executable, None)? };
         let directory = guard.directory().to_owned();
-        let layout = Layout::new(&directory, executable, &setup.ports, setup.own_paths)?;
+        let layout = Layout::new(&directory, executable, &setup.ports, (!setup.literal).then_some(setup.own_paths))?;
         for path in &setup.directories {
             layout.make_directory(path)?;
         }
@@ -131,8 +134,7 @@ impl Incident {
             waiting: std::collections::BTreeSet::new(),
             inputs: VecDeque::new(),
             commands: std::collections::BTreeMap::new(),
-            first_pid: setup.first_pid,
-            next_pid: setup.first_pid.into(),
+            pids: Pids::new(setup.first_pid, setup.literal),
             next_device: 33_993,
             store: Default::default(),
             next_descriptor: 0,

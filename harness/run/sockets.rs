@@ -378,7 +378,7 @@ impl Incident {
                 let pid = match known {
                     Some(id) => self.named(id),
                     // It is gone, or none of this run.
-                    None => self.fork(),
+                    None => self.pids.name(host),
                 };
                 let user = known.and_then(|id| self.tree.get(id)).map(|process| self.user(process));
                 let uid = if user.is_none_or(|user| user == "root") { 0 } else { FIRST_USER };

@@ -38,14 +38,14 @@ impl Incident {
     /// The incident's process table: everybody has a PID from here on.
     fn processes(&mut self, asker: ProcessId) -> Answer {
         self.tree.serve_all();
-        let unnamed: Vec<ProcessId> = self
+        let unnamed: Vec<(ProcessId, i32)> = self
             .tree
             .alive()
             .filter(|process| process.pid.is_none() && process.origin != Origin::Client)
-            .map(|process| process.id)
+            .map(|process| (process.id, process.host))
             .collect();
-        for id in unnamed {
-            let pid = self.fork();
+        for (id, host) in unnamed {
+            let pid = self.pids.name(host);
             if let Some(process) = self.tree.get_mut(id) {
                 process.pid = Some(pid);
             }
@@ -156,7 +156,7 @@ impl Incident {
             }
             (Some(id), _) => Ok(id),
             // The number of somebody who is gone stays his.
-            (None, Some(id)) if is_own || !self.was_forked(pid) => Ok(id),
+            (None, Some(id)) if is_own || !self.pids.was_given(pid) => Ok(id),
             _ => Err("No such process".to_owned()),
         }
     }

@@ -106,6 +106,17 @@ impl Scenario {
         Ok(())
     }
 
+    /// Checks that commands and scripts write into the run's own directories only, as far as can be seen. In a machine of
+    /// its own a run may write wherever it likes.
+    ///
+    /// # Errors
+    ///
+    /// The first that does not.
+    pub fn check_writes(&self) -> Result<(), Error> {
+        let scans: Vec<Scan> = self.commands().map(|command| scan(&command.text)).collect();
+        writes(self, &scans)
+    }
+
     /// The error of a console block whose `at=` has passed when the run reaches it.
     pub fn late(&self, console: &Console, now: IncidentTime) -> Option<Error> {
         let (When::At(at), Some(place)) = (console.when, &console.when_at) else { return None };
@@ -142,8 +153,7 @@ pub(super) fn check(scenario: &Scenario) -> Found {
     claims(scenario)?;
     windows(scenario)?;
     times(scenario)?;
-    bound_names(scenario, &scans)?;
-    writes(scenario, &scans)
+    bound_names(scenario, &scans)
 }
 
 /// Programs that can be installed and run.
@@ -400,7 +410,7 @@ fn foreign(source: &Arc<Source>, span: std::ops::Range<usize>, target: &Target, 
         format!("this would write to `{}` on the host", target.path),
         "not in the run's own directories",
     )
-    .help(format!("a scenario may write below {}, and to /dev/null", own.join(", ")));
+    .help(format!("a scenario may write below {}, and to /dev/null; with --isolate anywhere", own.join(", ")));
     Error::new(source, diagnostic)
 }
 

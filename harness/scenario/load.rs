@@ -258,10 +258,11 @@ impl<'a> Document<'a> {
         }
         let has_incident = kind == Kind::Incident || base.as_ref().is_some_and(|base| base.has_incident);
         let extends = base.as_ref().map(|base| base.source.path().to_owned());
-        let (settings, mut phases, mut steps) = match base {
-            Some(base) => (base.settings, base.phases, base.steps),
-            None => (Settings::default(), Vec::new(), Vec::new()),
+        let (settings, mut phases, mut steps, mut documents) = match base {
+            Some(base) => (base.settings, base.phases, base.steps, base.documents),
+            None => (Settings::default(), Vec::new(), Vec::new(), Vec::new()),
         };
+        documents.push(Arc::clone(self.source));
         let settings = self.settings(header, settings)?;
         let (inherited, first_phase) = (steps.len(), phases.len());
         phases.extend(self.phases.iter().cloned());
@@ -277,6 +278,7 @@ impl<'a> Document<'a> {
             title: self.title.clone(),
             kind,
             extends,
+            documents,
             settings,
             phases,
             steps,

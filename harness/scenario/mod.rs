@@ -51,6 +51,8 @@ pub struct Scenario {
     pub kind: Kind,
     /// The path of the scenario it extends, resolved.
     pub extends: Option<String>,
+    /// All documents it was read from, those that it extends first.
+    pub documents: Vec<Arc<Source>>,
     /// Its header, over those of the scenarios it extends.
     pub settings: Settings,
     /// All H2, those of the extended scenarios first.

@@ -23,6 +23,11 @@ pub fn available() -> bool {
     boot(&setup()).is_some()
 }
 
+/// Whether a machine without a systemd can be made here; panics if it must be.
+pub fn a_place_is_available() -> bool {
+    boot(&ContainerSetup { systemd: false, ..setup() }).is_some()
+}
+
 fn setup() -> ContainerSetup {
     ContainerSetup::new(env!("CARGO_BIN_EXE_relapse").into())
 }

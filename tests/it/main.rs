@@ -15,6 +15,7 @@ mod expect_state;
 mod expect_tables;
 mod fuzzed;
 mod hostile;
+mod isolated;
 mod journal;
 mod journalctl;
 mod leaks;

@@ -140,21 +140,25 @@ fn somebody_without_privileges_who_has_a_cgroup_may_too() {
         nix::unistd::chown(&file, Some(somebody), Some(group)).expect("given away");
     }
     let line = r#"echo $$ > "$0/cgroup.procs" && exec setpriv --reuid 65534 --regid 65534 --clear-groups "$@""#;
-    let (code, said, _) = decided(|| {
-        Command::new("/bin/sh")
-            .args(["-c", line])
-            .arg(&cage.cgroup)
-            .arg(path.join("relapse"))
-            .args(["run", "--manager", "systemd", "loop.md"])
-            .current_dir(path)
-            .env("TMPDIR", path.join("runs"))
-            .output()
-            .expect("a shell")
-    });
-    // Where user namespaces are not permitted, that is what it says.
-    let refused = code == Some(3) && said.contains("no machine of its own can be made here");
-    assert!(code == Some(0) || refused, "{said}");
-    assert_eq!(cage.left(), Vec::<String>::new());
+    for arguments in [&["--manager", "systemd"][..], &["--isolate"]] {
+        let (code, said, _) = decided(|| {
+            Command::new("/bin/sh")
+                .args(["-c", line])
+                .arg(&cage.cgroup)
+                .arg(path.join("relapse"))
+                .arg("run")
+                .args(arguments)
+                .arg("loop.md")
+                .current_dir(path)
+                .env("TMPDIR", path.join("runs"))
+                .output()
+                .expect("a shell")
+        });
+        // Where user namespaces are not permitted, that is what it says.
+        let refused = code == Some(3) && said.contains("no machine of its own can be made here");
+        assert!(code == Some(0) || refused, "{arguments:?}: {said}");
+        assert_eq!(cage.left(), Vec::<String>::new());
+    }
 }
 
 #[test]
@@ -275,13 +279,13 @@ fn programs_of_others_are_told_of_in_order() {
 }
 
 /// A cgroup of the test's own: whatever the harness starts is in it, or below.
-struct Cage {
-    cgroup: PathBuf,
-    directory: tempfile::TempDir,
+pub struct Cage {
+    pub cgroup: PathBuf,
+    pub directory: tempfile::TempDir,
 }
 
 impl Cage {
-    fn new() -> Cage {
+    pub fn new() -> Cage {
         // Somebody else may have to reach what is in it, wherever $TMPDIR is.
         let directory = tempfile::Builder::new().prefix("cage-").tempdir_in("/tmp").expect("a directory");
         let own = relapse::run::own_cgroup().expect("a cgroup");
@@ -292,13 +296,14 @@ impl Cage {
         Cage { cgroup, directory }
     }
 
-    fn start(&self) -> std::process::Child {
+    pub fn start(&self, arguments: &[&str]) -> std::process::Child {
         let path = self.directory.path();
         Command::new("/bin/sh")
             .args(["-c", r#"echo $$ > "$0/cgroup.procs" && exec "$@""#])
             .arg(&self.cgroup)
             .arg(env!("CARGO_BIN_EXE_relapse"))
-            .args(["run", "--manager", "systemd"])
+            .arg("run")
+            .args(arguments)
             .arg(path.join("loop.md"))
             .env("TMPDIR", path.join("runs"))
             .stdin(Stdio::null())
@@ -309,7 +314,7 @@ impl Cage {
     }
 
     /// Processes, cgroups and files that are left once everybody had the time to go.
-    fn left(&self) -> Vec<String> {
+    pub fn left(&self) -> Vec<String> {
         let patience = Instant::now();
         loop {
             let below = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
@@ -335,12 +340,12 @@ impl Drop for Cage {
     }
 }
 
-fn pause(span: Duration) {
+pub fn pause(span: Duration) {
     let (_keep, never) = mpsc::channel::<()>();
     let _ = never.recv_timeout(span);
 }
 
-fn mounts() -> usize {
+pub fn mounts() -> usize {
     fs::read_to_string("/proc/self/mountinfo").expect("mounts").lines().filter(|line| line.contains("relapse")).count()
 }
 
@@ -353,7 +358,7 @@ fn a_hundred_harnesses_that_are_killed_at_any_moment_leave_no_process_no_mount_a
     let mut seed = 0x9e37_79b9_7f4a_7c15u64;
     let mut machines_seen = 0;
     for round in 0..100 {
-        let mut harness = cage.start();
+        let mut harness = cage.start(&["--manager", "systemd"]);
         // xorshift: moments from before the guard exists to well within the scenario.
         seed ^= seed << 13;
         seed ^= seed >> 7;

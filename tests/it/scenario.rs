@@ -132,8 +132,9 @@ fn every_bad_document_gives_one_error_that_shows_where_and_what_was_expected() {
     let documents = shelf.below("bad/");
     assert!(documents.len() > 80, "the bad documents are there");
     for path in documents {
-        let error = match Scenario::load_with(&path, &shelf) {
-            Ok(_) => panic!("{path} loads"),
+        let checked = Scenario::load_with(&path, &shelf).and_then(|scenario| scenario.check_writes());
+        let error = match checked {
+            Ok(()) => panic!("{path} loads"),
             Err(error) => error,
         };
         let position = error.position().unwrap_or_else(|| panic!("{path}: an error without a place"));

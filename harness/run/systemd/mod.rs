@@ -236,6 +236,7 @@ impl OnSystemd {
             descriptors: 0,
             socket_streams: [false; 3],
             own_pid: false,
+            pid: None,
         };
         let guard = self.container.guard.as_mut().ok_or_else(|| io::Error::other("the machine is down"))?;
         Ok(guard.spawn(&[], launch)?.map_err(|(_, errno)| io::Error::from_raw_os_error(errno))?)

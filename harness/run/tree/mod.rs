@@ -152,6 +152,8 @@ pub(in crate::run) struct Start {
     /// One of our own executables, which will say hello.
     pub(in crate::run) ours: bool,
     pub(in crate::run) pid: Option<u32>,
+    /// What the kernel is to call it.
+    pub(in crate::run) wanted_pid: Option<u32>,
     /// Standard output and error, `None`: the unit's or command's own file, which is read as it grows.
     pub(in crate::run) output: (Option<Sink>, Option<Sink>),
     pub(in crate::run) umask: u32,
@@ -377,6 +379,7 @@ impl Tree {
             descriptors: u32::try_from(numbers.len()).unwrap_or(u32::MAX),
             socket_streams: start.socket_streams,
             own_pid: start.own_pid,
+            pid: start.wanted_pid,
         };
         let host = match self.guard.spawn(&numbers, launch)? {
             Ok(host) => host,

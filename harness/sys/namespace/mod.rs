@@ -42,6 +42,12 @@ fn unescaped(path: &str) -> String {
     path.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
 }
 
+/// Has the kernel give the next process of the caller's machine this PID, or the first free one from there on
+/// (proc_sys_kernel(5), `ns_last_pid`). Where it cannot be set, PIDs are what they are.
+pub fn set_next_pid(pid: u32) {
+    let _ = fs::write("/relapse/proc/sys/kernel/ns_last_pid", pid.saturating_sub(1).to_string());
+}
+
 /// Moves the caller into a cgroup.
 ///
 /// # Errors

@@ -26,6 +26,8 @@ pub struct Root {
     pub manager: Vec<String>,
     /// Programs of the distribution that our executable stands for.
     pub replaced: Vec<String>,
+    /// Whether what the distribution has can be written over there; it stays as it is on the host.
+    pub writable: bool,
 }
 
 /// Taken from the distribution, read-only.
@@ -82,7 +84,9 @@ pub fn build(root: &Root) -> io::Result<()> {
             symlink(fs::read_link(&from)?, &to)?;
         } else if from.is_dir() {
             fs::create_dir(&to)?;
-            bind(&from, &to, true)?;
+            if !(root.writable && overlay(&from, top, name)) {
+                bind(&from, &to, true)?;
+            }
         }
     }
     for name in DIRECTORIES {
@@ -182,15 +186,21 @@ fn identity(top: &Path, root: &Root) -> io::Result<()> {
     };
     let passwd = accounts("passwd", &|id, user| format!("{user}:x:{id}:{id}::/home/{user}:/bin/sh\n"))?;
     let group = accounts("group", &|id, user| format!("{user}:x:{id}:\n"))?;
+    let hosts = format!("127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.1.1\t{}\n", root.hostname);
     let files = [
         ("passwd", passwd),
         ("group", group),
         ("machine-id", format!("{MACHINE_ID}\n")),
         ("hostname", format!("{}\n", root.hostname)),
+        ("hosts", hosts),
     ];
     for (name, text) in files {
         let file = own.join(name);
         fs::write(&file, text)?;
+        // A layer over it does not show what the host has mounted there.
+        if root.writable && !etc.join(name).exists() {
+            let _ = fs::write(etc.join(name), "");
+        }
         if etc.join(name).is_file() {
             bind(&file, &etc.join(name), true)?;
         }
@@ -235,6 +245,21 @@ fn tmpfs(at: &Path) -> io::Result<()> {
     let plain = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     mount(Some("relapse"), at, Some("tmpfs"), plain, Some("mode=755"))
         .map_err(|errno| said("mount tmpfs on", at, errno))
+}
+
+/// The distribution's directory with a layer over it that takes what is written (mount(8), overlay); `false` where the
+/// kernel does not let one have that.
+fn overlay(from: &Path, top: &Path, name: &str) -> bool {
+    let layer = |kind: &str| top.join("relapse/layers").join(name).join(kind);
+    let (upper, work) = (layer("upper"), layer("work"));
+    if fs::create_dir_all(&upper).and_then(|()| fs::create_dir_all(&work)).is_err() {
+        return false;
+    }
+    let xattr = if is_initial_user_namespace() { "" } else { ",userxattr" };
+    let (from, upper, work) = (from.display(), upper.display(), work.display());
+    let options = format!("lowerdir={from},upperdir={upper},workdir={work}{xattr}");
+    let plain = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    mount(Some("relapse"), &top.join(name), Some("overlay"), plain, Some(options.as_str())).is_ok()
 }
 
 fn bind(from: &Path, to: &Path, read_only: bool) -> io::Result<()> {
