@@ -1,6 +1,6 @@
 //! One test per file under `scenarios/`: a new file is a new test, without any Rust.
 //!
-//! `cargo test --test scenarios kill-the-manual-process` runs one of them.
+//! `cargo test --test scenarios kill-the-manual-process` runs one of them. What the index says of it is checked, too.
 
 use std::path::{Path, PathBuf};
 
@@ -42,5 +42,17 @@ fn run(file: &Path) -> Result<(), Failed> {
     let path = file.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap_or(file);
     let scenario = Scenario::load(path).map_err(|error| error.render(Style::Plain))?;
     let outcome = scenario.run(&Options::default()).map_err(|fault| fault.to_string())?;
-    if outcome.verdict == Verdict::Holds { Ok(()) } else { Err(report::text(&outcome, Style::Plain).into()) }
+    if outcome.verdict != Verdict::Holds {
+        return Err(report::text(&outcome, Style::Plain).into());
+    }
+    let row = report::index_row(&outcome);
+    let index = std::fs::read_to_string("scenarios/README.md").map_err(|error| error.to_string())?;
+    match index.lines().any(|line| line == row) {
+        true => Ok(()),
+        false => Err(format!(
+            "its row in scenarios/README.md is not, or no longer,\n{row}\nwrite it anew: cargo run --release -- run --index \
+             scenarios/README.md"
+        )
+        .into()),
+    }
 }

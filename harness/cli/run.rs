@@ -52,6 +52,9 @@ pub(super) struct Args {
     /// Rewrite the outputs of console blocks as they come
     #[arg(long)]
     update: bool,
+    /// Write the index of the scenarios into FILE, between the two lines that mark its place
+    #[arg(long, value_name = "FILE")]
+    index: Option<PathBuf>,
     /// Keep each run's own directory and say where it is
     #[arg(long)]
     keep: bool,
@@ -157,6 +160,12 @@ pub(super) fn main(args: &Args) -> u8 {
     let outcomes = run_all(scenarios, &options, jobs, args, style);
     if args.format == "junit" {
         say(&report::junit(&outcomes));
+    }
+    if let Some(file) = &args.index
+        && let Err(why) = write_index(file, &outcomes)
+    {
+        complain(&format!("error: {}: {why}", file.display()));
+        return USAGE;
     }
     complain(&report::summary(&outcomes, style));
     match SIGNAL.load(Ordering::SeqCst) {
@@ -264,6 +273,13 @@ fn report_one(scenario: &Scenario, run: Result<Run, Fault>, options: &Options, a
     outcome
 }
 
+fn write_index(file: &Path, outcomes: &[Outcome]) -> Result<(), String> {
+    let document = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
+    let written = report::with_index(&document, &report::index(outcomes))
+        .ok_or("it has no lines `<!-- relapse run --index: begin -->` and `<!-- relapse run --index: end -->`")?;
+    std::fs::write(file, written).map_err(|error| error.to_string())
+}
+
 /// `--update`: what came instead of what is written is written, in the scenario's own document.
 fn rewrite(scenario: &Scenario, run: &mut Run) {
     let outputs: Vec<_> =
@@ -295,6 +311,9 @@ fn not_begun(scenario: &Scenario, fault: &Fault, options: &Options) -> Outcome {
         claims: Vec::new(),
         cycles: None,
         outage: None,
+        aftermath: None,
+        remark: String::new(),
+        cannot_tell: false,
         artifacts: None,
         phases: Vec::new(),
         failures: vec![Failure::other(fault.to_string(), None)],

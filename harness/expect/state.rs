@@ -94,7 +94,7 @@ impl State {
     }
 
     /// Since when the client has had no answer; `None` while it has.
-    pub(super) fn down_since(&self) -> Option<IncidentTime> {
+    pub fn down_since(&self) -> Option<IncidentTime> {
         self.down_since
     }
 

@@ -5,14 +5,16 @@
 //!
 //! [`Style::Coloured`]: crate::expect::Style::Coloured
 
+mod index;
 mod json;
 mod junit;
 mod outcome;
 mod statistics;
 mod text;
 
+pub use index::{index, index_row, with_index};
 pub use json::json;
 pub use junit::junit;
 pub use outcome::{ClaimOutcome, Failure, FailureKind, Outcome, PhaseOutcome, PhaseState, Verdict, exit_code};
-pub use statistics::{Loop, Outage, Period};
+pub use statistics::{Aftermath, Loop, Outage, Period};
 pub use text::{summary, text};

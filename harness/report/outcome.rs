@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::statistics::{Loop, Outage};
+use super::statistics::{Aftermath, Loop, Outage};
 use crate::expect::{self, Diagnostic, Judged, Source, Style};
 use crate::time::{IncidentTime, Span};
 use crate::timeline::{Timeline, brief};
@@ -40,6 +40,14 @@ pub struct Outcome {
     pub cycles: Option<Loop>,
     /// What the polling client saw.
     pub outage: Option<Outage>,
+    /// What the scenario's own actions have left; null before the first of them.
+    pub aftermath: Option<Aftermath>,
+    /// What the index says of it.
+    #[serde(skip)]
+    pub remark: String,
+    /// Whether it is a check that answers the same, sick or healthy.
+    #[serde(skip)]
+    pub cannot_tell: bool,
     /// The directory that holds what is left of the run.
     pub artifacts: Option<String>,
     /// Its phases, those of extended scenarios first.

@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use crate::expect::is_main_start;
+use crate::expect::{State, is_main_start};
 use crate::time::{IncidentTime, Span};
-use crate::timeline::{Answer, Event, EventKind};
+use crate::timeline::{Answer, Event, EventKind, Timeline};
 
 /// The loop of a unit: the starts of its main process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -85,5 +85,40 @@ impl Outage {
             outage.length = outage.length + last.since(since);
         }
         (outage.requests > 0).then_some(outage)
+    }
+}
+
+/// What the actions of a scenario have left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Aftermath {
+    /// How many restarts were scheduled after the first of its own commands.
+    pub restarts: usize,
+    /// `ActiveState` of its unit in the end.
+    pub active_state: String,
+    /// `SubState`.
+    pub sub_state: String,
+    /// `Result`.
+    pub result: String,
+    /// `NRestarts`.
+    pub nrestarts: u32,
+    /// Whether the client had no answer in the end.
+    pub is_down: bool,
+}
+
+impl Aftermath {
+    /// Of a unit, from the first own command (an index into the events) to the end.
+    pub fn of(timeline: &Timeline, first: usize, unit: &str) -> Self {
+        let state = State::of(timeline);
+        let property = |name: &str| state.property(unit, name).unwrap_or_default().to_owned();
+        let is_restart =
+            |event: &&Event| matches!(&event.kind, EventKind::RestartIn { unit: whose, .. } if whose == unit);
+        Self {
+            restarts: timeline.events().iter().skip(first).filter(is_restart).count(),
+            active_state: property("ActiveState"),
+            sub_state: property("SubState"),
+            result: property("Result"),
+            nrestarts: property("NRestarts").parse().unwrap_or_default(),
+            is_down: state.down_since().is_some(),
+        }
     }
 }

@@ -61,6 +61,7 @@ struct Answered {
     outputs: Vec<(String, Bindings)>,
     console: String,
     loop_end: Option<usize>,
+    first_action: Option<usize>,
     logs: BTreeMap<String, Vec<u8>>,
 }
 
@@ -130,6 +131,7 @@ impl Scenario {
                 .collect(),
             console: String::new(),
             loop_end: answered.loop_end,
+            first_action: answered.first_action,
         };
         let mut run = self.run_of(options, played, answered.verdict, timeline, journal, answered.end);
         if let Some(base) = &options.artifacts {
@@ -231,6 +233,7 @@ fn run_inside() -> Result<(), Fault> {
         outputs: played.outputs.into_iter().map(|output| (output.text, output.bound)).collect(),
         console: played.console,
         loop_end: played.loop_end,
+        first_action: played.first_action,
         logs: logs
             .into_iter()
             .filter_map(|path| Some((incident.layout.read(&path)?, path)))

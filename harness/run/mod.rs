@@ -34,7 +34,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::journal::Journal;
-use crate::report::{Failure, FailureKind, Loop, Outage, Outcome, Verdict};
+use crate::report::{Aftermath, Failure, FailureKind, Loop, Outage, Outcome, Verdict};
 use crate::scenario::{Bindings, Command, Scenario, StepKind};
 use crate::time::{IncidentTime, Span};
 use crate::timeline::Timeline;
@@ -369,6 +369,7 @@ impl Scenario {
         end: IncidentTime,
     ) -> Run {
         let unit = self.unit.clone().unwrap_or_default();
+        let aftermath = played.first_action.map(|first| Aftermath::of(&timeline, first, &unit));
         let loop_end = played.loop_end.unwrap_or(timeline.events().len()).min(timeline.events().len());
         let cycles = Some(Loop::of(&timeline.events()[..loop_end], &unit)).filter(|seen| seen.cycles > 0);
         Run {
@@ -385,6 +386,9 @@ impl Scenario {
                 claims: played.claims,
                 cycles,
                 outage: Outage::of(timeline.events()),
+                aftermath,
+                remark: self.settings.remark.clone(),
+                cannot_tell: self.settings.cannot_tell,
                 artifacts: None,
                 phases: played.phases,
                 failures: played.failures,

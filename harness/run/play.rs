@@ -31,6 +31,46 @@ pub(super) struct Played {
     pub(super) console: String,
     /// How many events there were when the scenario's own first command began.
     pub(super) loop_end: Option<usize>,
+    /// How many there were when the first of its own commands began that does more than look.
+    pub(super) first_action: Option<usize>,
+}
+
+/// Commands that change nothing.
+const LOOKS: &[&str] = &[
+    "cat",
+    "curl",
+    "date",
+    "echo",
+    "fuser",
+    "grep",
+    "head",
+    "journalctl",
+    "ls",
+    "lsof",
+    "netstat",
+    "pgrep",
+    "pidof",
+    "ps",
+    "sleep",
+    "ss",
+    "stat",
+    "tail",
+    "wc",
+];
+/// The same of systemctl.
+const LOOKS_OF_SYSTEMCTL: &[&str] =
+    &["cat", "is-active", "is-enabled", "is-failed", "list-jobs", "list-units", "show", "status"];
+
+/// Whether a command only looks, as far as its first words tell.
+fn only_looks(command: &str) -> bool {
+    let mut words = command.split_ascii_whitespace().skip_while(|word| *word == "sudo");
+    let first = words.next().unwrap_or_default();
+    let looks = match first {
+        "systemctl" => words.next().is_some_and(|verb| LOOKS_OF_SYSTEMCTL.contains(&verb)),
+        first => LOOKS.contains(&first),
+    };
+    let writes = command.replace("2>&1", "").replace(">/dev/null", "");
+    looks && !writes.contains(['>', ';', '&'])
 }
 
 /// A stand-in as the program block describes it, with what the version is known to do.
@@ -299,6 +339,9 @@ impl Player<'_> {
                 phase.commands += 1;
             }
             let line = command.location.line();
+            if !self.inherited && self.played.first_action.is_none() && !only_looks(&command.text) {
+                self.played.first_action = Some(self.incident.timeline().events().len());
+            }
             self.incident.event(EventKind::Command { command: command.text.clone(), line });
             let budget = self.incident.now() + self.scenario.settings.budget;
             let number = self.commands;

@@ -410,6 +410,13 @@ impl<'a> Document<'a> {
         }
         // Of this document alone: the incident it extends is no check.
         settings.cannot_tell = header.cannot_tell.as_ref().is_some_and(|said| *said.get_ref());
+        settings.remark = match &header.remark {
+            Some(remark) if remark.get_ref().contains(char::is_control) => {
+                return Err(self.wrong(remark, "a remark of several lines", "expected one line of Markdown"));
+            }
+            Some(remark) => remark.get_ref().clone(),
+            None => String::new(),
+        };
         Ok(settings)
     }
 

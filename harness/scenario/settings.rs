@@ -74,6 +74,7 @@ pub(super) struct Header {
     pub(super) user: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) cannot_tell: Option<Spanned<bool>>,
+    pub(super) remark: Option<Spanned<String>>,
 }
 
 /// A span in the header.
@@ -106,6 +107,8 @@ pub struct Settings {
     pub user: String,
     /// `cannot-tell`: this check answers the same, sick or healthy.
     pub cannot_tell: bool,
+    /// `remark`: what the index of a library says of it: what an action leaves behind, what is seen.
+    pub remark: String,
 }
 
 /// 2026-01-01 00:00:00 UTC: when scenarios begin that do not say.
@@ -125,6 +128,7 @@ impl Default for Settings {
             hostname: "vm".into(),
             user: "root".into(),
             cannot_tell: false,
+            remark: String::new(),
         }
     }
 }

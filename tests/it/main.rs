@@ -17,8 +17,10 @@ mod fuzzed;
 mod hostile;
 mod isolated;
 mod journal;
+
 mod journalctl;
 mod leaks;
+mod library;
 mod live;
 mod lockstep;
 mod manager;

@@ -72,6 +72,9 @@ fn outcome(starts: &[u64]) -> Outcome {
         claims: monitor.claims().iter().map(|claim| ClaimOutcome::of(claim, &source, source.path())).collect(),
         cycles: Some(Loop::of(timeline.events(), UNIT)),
         outage: Outage::of(timeline.events()),
+        aftermath: None,
+        remark: String::new(),
+        cannot_tell: false,
         artifacts: Some("/tmp/relapse-x/incident".into()),
         phases: vec![
             phase("Somebody starts it by hand", PhaseState::Passed, 0, 10_000, 2, 0),
