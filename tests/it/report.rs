@@ -294,6 +294,7 @@ fn json_is_one_object_a_line_with_the_documented_keys() {
     let value: serde_json::Value = serde_json::from_str(&line).expect("JSON");
     insta::assert_snapshot!(serde_json::to_string_pretty(&value).expect("JSON"), @r#"
     {
+      "aftermath": null,
       "artifacts": "/tmp/relapse-x/incident",
       "claims": [
         {
