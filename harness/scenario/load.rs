@@ -410,6 +410,16 @@ impl<'a> Document<'a> {
         }
         // Of this document alone: the incident it extends is no check.
         settings.cannot_tell = header.cannot_tell.as_ref().is_some_and(|said| *said.get_ref());
+        if let Some(cure) = &header.cure {
+            if cure.get_ref().trim().is_empty() {
+                return Err(self.wrong(
+                    cure,
+                    "an empty command",
+                    "expected what ends the incident, such as `kill 1001`",
+                ));
+            }
+            settings.cure = Some(cure.get_ref().clone());
+        }
         settings.remark = match &header.remark {
             Some(remark) if remark.get_ref().contains(char::is_control) => {
                 return Err(self.wrong(remark, "a remark of several lines", "expected one line of Markdown"));

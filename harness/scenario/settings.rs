@@ -75,6 +75,7 @@ pub(super) struct Header {
     #[serde(default)]
     pub(super) cannot_tell: Option<Spanned<bool>>,
     pub(super) remark: Option<Spanned<String>>,
+    pub(super) cure: Option<Spanned<String>>,
 }
 
 /// A span in the header.
@@ -109,6 +110,8 @@ pub struct Settings {
     pub cannot_tell: bool,
     /// `remark`: what the index of a library says of it: what an action leaves behind, what is seen.
     pub remark: String,
+    /// `cure`: the command that ends this incident, for tests that want to see what does not cure it fail.
+    pub cure: Option<String>,
 }
 
 /// 2026-01-01 00:00:00 UTC: when scenarios begin that do not say.
@@ -129,6 +132,7 @@ impl Default for Settings {
             user: "root".into(),
             cannot_tell: false,
             remark: String::new(),
+            cure: None,
         }
     }
 }

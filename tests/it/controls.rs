@@ -36,15 +36,15 @@ fn a_false_claim_is_violated_at_its_line(#[files("fixtures/documents/violated/*.
     assert_eq!(lines, marked, "{shown}");
 }
 
-/// Scenarios whose actions, replaced by `true`, must make them fail.
-fn inert(path: &Path) -> Verdict {
+/// Runs the scenario with other commands in the place of its own.
+fn with_commands(path: &Path, first: Option<&str>) -> Verdict {
     let mut scenario = load(path);
     let inherited = scenario.inherited;
     let mut replaced = 0;
     for step in &mut scenario.steps[inherited..] {
         if let StepKind::Console(console) = &mut step.kind {
             for command in &mut console.commands {
-                command.text = "true".to_owned();
+                command.text = first.filter(|_| replaced == 0).unwrap_or("true").to_owned();
                 command.output.clear();
                 command.status = 0;
                 replaced += 1;
@@ -57,10 +57,16 @@ fn inert(path: &Path) -> Verdict {
 
 #[rstest]
 fn a_fix_that_does_nothing_fails(#[files("scenarios/fixes/*.md")] path: PathBuf) {
-    assert_eq!(inert(&path), Verdict::Violated);
+    assert_eq!(with_commands(&path, None), Verdict::Violated);
 }
 
 #[rstest]
 fn a_limit_that_is_not_set_fails(#[files("scenarios/limits/*.md")] path: PathBuf) {
-    assert_eq!(inert(&path), Verdict::Violated);
+    assert_eq!(with_commands(&path, None), Verdict::Violated);
+}
+
+#[rstest]
+fn what_does_not_help_fails_where_the_real_fix_is_typed_instead(#[files("scenarios/non-fixes/*.md")] path: PathBuf) {
+    let cure = load(&path).settings.cure.expect("its incident says what ends it (cure)");
+    assert_eq!(with_commands(&path, Some(&cure)), Verdict::Violated);
 }
