@@ -320,6 +320,9 @@ pub struct ClientRole {
     pub timeout: Span,
     /// When it begins; at once if that has passed.
     pub from: IncidentTime,
+    /// When it has asked enough; `None` is never.
+    #[serde(default)]
+    pub until: Option<IncidentTime>,
 }
 
 /// The answer to a [`Query`].

@@ -1,4 +1,4 @@
-//! The polling client: one request a period, for as long as the run lasts.
+//! The polling client: one request a period, until it is told to stop or the run ends.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -12,6 +12,12 @@ pub(super) fn main(link: &mut Link, role: &ClientRole) -> u8 {
     loop {
         while link.now() < next {
             link.wait(Some(next), 0, false, &[]);
+        }
+        if role.until.is_some_and(|until| next >= until) {
+            // It asks no more, but is there until the run ends: nobody is to see it go.
+            loop {
+                link.wait(None, 0, false, &[]);
+            }
         }
         let sent = link.now();
         let answer = http::get(link, &peer, &role.path, Some(sent + role.timeout));

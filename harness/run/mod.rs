@@ -472,6 +472,7 @@ impl Scenario {
                 path: client.path.clone(),
                 timeout: client.timeout,
                 from: client.from.unwrap_or(settings.clock),
+                until: client.until,
             }),
             console_user: settings.user.clone(),
             stall: options.stall,

@@ -380,6 +380,10 @@ impl<'a> Document<'a> {
                     "expected a `port` from 1, `every` above 0 and a `path` from `/` on",
                 ));
             }
+            let (from, until) = (client.get_ref().from.unwrap_or(settings.clock), client.get_ref().until);
+            if until.is_some_and(|until| until <= from) {
+                return Err(self.wrong(client, "a client that never asks", format!("expected an `until` after {from}")));
+            }
             settings.client = Some(client.get_ref().clone());
         }
         if let Some(phase) = &header.timer_phase {

@@ -155,6 +155,9 @@ pub struct Client {
     /// When it begins, a local date-time; with the scenario unless given.
     #[serde(default, deserialize_with = "moment")]
     pub from: Option<IncidentTime>,
+    /// When it stops, a local date-time; it never does unless given.
+    #[serde(default, deserialize_with = "moment")]
+    pub until: Option<IncidentTime>,
 }
 
 /// A local date-time of TOML, taken as UTC.
