@@ -339,6 +339,9 @@ pub enum Answer {
     },
     /// To `Sockets`.
     Sockets {
+        /// The user that whoever asked runs as.
+        #[serde(default)]
+        user: String,
         /// In order of port, PID.
         rows: Vec<SocketRow>,
     },

@@ -2,6 +2,7 @@
 
 use nix::sys::signal::Signal;
 
+use super::asker::Sockets;
 use crate::control::{Answer, Query};
 use crate::program::link::Link;
 
@@ -46,10 +47,10 @@ pub(super) fn main(link: &mut Link, args: &[String]) -> u8 {
         link.stderr("No process specification given");
         return 1;
     }
-    let Answer::Sockets { rows } = link.ask(Query::Sockets) else { return 1 };
+    let Some(sockets) = Sockets::ask(link) else { return 1 };
     let mut found = false;
     for port in ports {
-        let mut pids: Vec<u32> = rows.iter().filter(|row| row.port == port).map(|row| row.pid).collect();
+        let mut pids: Vec<u32> = sockets.rows.iter().filter(|row| row.port == port && sockets.is_open(row)).map(|row| row.pid).collect();
         pids.sort_unstable();
         pids.dedup();
         if pids.is_empty() {

@@ -1,6 +1,7 @@
 //! `lsof -i`: who listens, in lsof's columns.
 
-use crate::control::{Answer, Query, SocketRow};
+use super::asker::Sockets;
+use crate::control::SocketRow;
 use crate::program::link::Link;
 
 pub(super) fn main(link: &mut Link, args: &[String]) -> u8 {
@@ -38,8 +39,10 @@ pub(super) fn main(link: &mut Link, args: &[String]) -> u8 {
         link.stderr(&format!("lsof: unacceptable port specification in: -i {selector}"));
         return 1;
     };
-    let Answer::Sockets { rows } = link.ask(Query::Sockets) else { return 1 };
-    let mut rows: Vec<&SocketRow> = rows.iter().filter(|row| filter.takes(row)).collect();
+    let Some(sockets) = Sockets::ask(link) else { return 1 };
+    // Of others' processes it sees no descriptors, so that their sockets are not there at all.
+    let mut rows: Vec<&SocketRow> =
+        sockets.rows.iter().filter(|row| filter.takes(row) && sockets.is_open(row)).collect();
     rows.sort_by_key(|row| (row.pid, row.fd));
     let mut text = String::new();
     if terse {

@@ -1,6 +1,7 @@
 //! What a process of a run becomes by its `argv[0]`: the guard, a stand-in server, the polling client, or one of the
 //! commands an operator types. All of them are this one executable.
 
+mod asker;
 mod bus;
 mod client;
 mod curl;

@@ -1,6 +1,6 @@
 //! `netstat -tlnp`: listening sockets in the columns of net-tools.
 
-use crate::control::{Answer, Query};
+use super::asker::Sockets;
 use crate::program::link::Link;
 
 pub(super) fn main(link: &mut Link, args: &[String]) -> u8 {
@@ -35,7 +35,7 @@ pub(super) fn main(link: &mut Link, args: &[String]) -> u8 {
             return 4;
         }
     }
-    let Answer::Sockets { rows } = link.ask(Query::Sockets) else { return 1 };
+    let Some(sockets) = Sockets::ask(link) else { return 1 };
     let which = match (listening, all) {
         (true, _) => "only servers",
         (false, true) => "servers and established",
@@ -47,14 +47,15 @@ pub(super) fn main(link: &mut Link, args: &[String]) -> u8 {
     );
     // Nobody is connected for longer than a request takes.
     let mut shown = Vec::new();
-    for row in rows.iter().filter(|_| (listening || all) && (tcp || !udp)) {
+    for row in sockets.rows.iter().filter(|_| (listening || all) && (tcp || !udp)) {
         // Of those who share a socket it names the first.
         if shown.contains(&row.device) {
             continue;
         }
         shown.push(row.device);
         let (kind, any) = if row.address.contains(':') { ("tcp6", ":::*") } else { ("tcp", "0.0.0.0:*") };
-        let program = if processes { format!(" {:<19} ", format!("{}/{}", row.pid, row.comm)) } else { String::new() };
+        let name = if sockets.is_open(row) { format!("{}/{}", row.pid, row.comm) } else { "-".to_owned() };
+        let program = if processes { format!(" {name:<19} ") } else { String::new() };
         text.push_str(&format!(
             "{kind:<5}      0      0 {:<23} {any:<23} {:<11}{program}\n",
             format!("{}:{}", row.address, row.port),

@@ -1,6 +1,7 @@
 //! `ss -ltnp`: listening sockets in iproute2's columns.
 
-use crate::control::{Answer, Query, SocketRow};
+use super::asker::Sockets;
+use crate::control::SocketRow;
 use crate::program::link::Link;
 
 const KNOWN: &str = "-l, -a, -t, -u, -n, -p, -H, -4, -6 and sport = :PORT";
@@ -66,21 +67,22 @@ pub(super) fn main(link: &mut Link, args: &[String]) -> u8 {
         ));
         return 255;
     };
-    let Answer::Sockets { rows } = link.ask(Query::Sockets) else { return 1 };
+    let Some(sockets) = Sockets::ask(link) else { return 1 };
     // Nobody is connected for longer than a request takes, so there is nothing but who listens, on TCP.
     let shown = options.listening && (options.tcp || !options.udp);
-    let rows: Vec<&SocketRow> = rows
+    let rows: Vec<&SocketRow> = sockets
+        .rows
         .iter()
         .filter(|row| shown && ports.as_ref().is_none_or(|ports| ports.contains(&row.port)))
         .filter(|row| options.four == options.six || options.six == row.address.contains(':'))
         .collect();
-    let text = table(&options, &rows);
+    let text = table(&options, &sockets, &rows);
     link.stdout(text.as_bytes());
     0
 }
 
 /// The columns are as wide as what is in them, headings included.
-fn table(options: &Options, rows: &[&SocketRow]) -> String {
+fn table(options: &Options, sockets: &Sockets, rows: &[&SocketRow]) -> String {
     let titled = |title: &str, least: usize| if options.no_header { least } else { least.max(title.len()) };
     let address_width =
         |title: &str, addresses: &[String]| addresses.iter().map(String::len).max().unwrap_or(0).max(titled(title, 0));
@@ -124,11 +126,11 @@ fn table(options: &Options, rows: &[&SocketRow]) -> String {
         let kind = if kinds { "tcp   " } else { "" };
         let any = titled("Port", 1);
         let users = if options.processes {
-            let users = holders.iter().map(|holder| {
-                let SocketRow { comm, pid, fd, .. } = holder;
-                format!("(\"{comm}\",pid={pid},fd={fd})")
-            });
-            format!("users:({})", users.collect::<Vec<_>>().join(","))
+            let known = holders.iter().filter(|holder| sockets.is_open(holder));
+            let users: Vec<String> = known
+                .map(|SocketRow { comm, pid, fd, .. }| format!("(\"{comm}\",pid={pid},fd={fd})"))
+                .collect();
+            if users.is_empty() { String::new() } else { format!("users:({})", users.join(",")) }
         } else {
             String::new()
         };

@@ -58,16 +58,21 @@ pub(super) fn notify(link: &mut Link, args: &[String]) -> u8 {
     // What it goes on as is the host's again.
     let host: Vec<String> = words.iter().map(|word| link.mapping().to_host(word)).collect();
     let Some((program, rest)) = host.split_first() else { return code };
-    let error = go_on_as(link, program, rest);
+    let error = go_on_as(link, program, rest, &[]);
     link.stderr(&format!("Failed to execute command line: {}: {}", words.join(" "), reason(&error)));
     1
 }
 
 /// Replaces this process by another program; comes back only with the reason why not.
-fn go_on_as<S: AsRef<std::ffi::OsStr>>(link: &mut Link, program: &S, rest: &[S]) -> std::io::Error {
+fn go_on_as<S: AsRef<std::ffi::OsStr>>(
+    link: &mut Link,
+    program: &S,
+    rest: &[S],
+    environment: &[(&str, &str)],
+) -> std::io::Error {
     link.note(Note::Foreign);
     link.flush();
-    Command::new(program).args(rest).exec()
+    Command::new(program).args(rest).envs(environment.iter().copied()).exec()
 }
 
 fn reason(error: &std::io::Error) -> String {
@@ -164,12 +169,19 @@ pub(super) fn signal_by_name(name: &str) -> Option<i32> {
     full.parse::<Signal>().ok().map(|signal| signal as i32)
 }
 
-/// sudo(8): whoever may run a scenario may do what it says; the options are accepted and dropped.
+/// sudo(8): whoever may run a scenario may do what it says. It is told to the command as the real one tells it, in the
+/// environment; the other options are accepted and dropped.
 pub(super) fn sudo(link: &mut Link, args: &[String]) -> u8 {
+    let mut user = "root".to_owned();
     let mut words = args[1..].iter().peekable();
     while let Some(word) = words.next_if(|word| word.starts_with('-') || word.contains('=')) {
-        if matches!(word.as_str(), "-u" | "-g" | "--user" | "--group") {
-            words.next();
+        match word.as_str() {
+            "-u" | "--user" => user = words.next().cloned().unwrap_or(user),
+            "-g" | "--group" => drop(words.next()),
+            text => {
+                let joined = text.strip_prefix("--user=").or_else(|| text.strip_prefix("-u"));
+                user = joined.map_or(user, str::to_owned);
+            }
         }
     }
     let command: Vec<String> = words.cloned().collect();
@@ -177,7 +189,9 @@ pub(super) fn sudo(link: &mut Link, args: &[String]) -> u8 {
         link.stderr("usage: sudo command [arg ...]");
         return 1;
     };
-    let error = go_on_as(link, program, rest);
+    let before = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_default();
+    let environment = [("SUDO_USER", before.as_str()), ("USER", &user), ("LOGNAME", &user)];
+    let error = go_on_as(link, program, rest, &environment);
     let program = link.mapping().to_incident(program);
     if error.kind() == std::io::ErrorKind::NotFound {
         link.stderr(&format!("sudo: {program}: command not found"));

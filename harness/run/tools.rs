@@ -18,7 +18,7 @@ impl Incident {
                 self.tree.answer(id, answer)
             }
             Query::Sockets => {
-                let answer = self.sockets();
+                let answer = self.sockets(id);
                 self.tree.answer(id, answer)
             }
             Query::Kill { pid, signal } => {
@@ -93,7 +93,8 @@ impl Incident {
         }
     }
 
-    fn sockets(&self) -> Answer {
+    fn sockets(&self, asker: ProcessId) -> Answer {
+        let user = self.tree.get(asker).map(|process| self.user(process)).unwrap_or_default();
         let mut rows: Vec<SocketRow> = self.held_sockets();
         for listener in &self.listeners {
             let Some(process) = self.tree.get(listener.process) else { continue };
@@ -110,7 +111,7 @@ impl Incident {
             });
         }
         rows.sort_by_key(|row| (row.port, row.pid, row.fd));
-        Answer::Sockets { rows }
+        Answer::Sockets { user, rows }
     }
 
     /// Sends a signal for somebody; `Some` says why not.
