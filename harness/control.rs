@@ -37,6 +37,10 @@ pub const ENV_KILL: &str = "RELAPSE_KILL";
 /// measuring what a run costs over the bare processes.
 pub const ENV_ALONE: &str = "RELAPSE_ALONE";
 
+/// Environment variable: set for the child of a stand-in, which finds the socket that it is to serve on in the place of
+/// standard input.
+pub const ENV_CHILD: &str = "RELAPSE_CHILD";
+
 const MAX_FRAME: usize = 64 << 20;
 
 /// From a process to its run.
@@ -111,6 +115,12 @@ pub enum Note {
         backlog: u32,
         /// Descriptor number, for lsof and ss.
         fd: i32,
+        /// Whether IPv4 arrives at its IPv6 address, too.
+        #[serde(default)]
+        dual: bool,
+        /// Whether it is a socket that another process of its unit or command has, too.
+        #[serde(default)]
+        shared: bool,
     },
     /// It closed a listening socket.
     Closed {
@@ -280,8 +290,24 @@ pub struct ServerRole {
     pub notice: Span,
     /// How long it takes to answer a request.
     pub answer: Span,
+    /// Other paths that it knows, and how long their answers take.
+    #[serde(default)]
+    pub answers: Vec<(String, Span)>,
+    /// Whether it shares its port with others who do so, too (SO_REUSEPORT).
+    #[serde(default)]
+    pub reuse_port: bool,
+    /// Whether its IPv6 socket leaves IPv4 alone (IPV6_V6ONLY).
+    #[serde(default = "yes")]
+    pub v6_only: bool,
+    /// Whether a child of its own serves on its port and lives on without it.
+    #[serde(default)]
+    pub child: bool,
     /// What it says to the manager.
     pub notify: Notify,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 /// Reaction to SIGTERM.

@@ -4,6 +4,7 @@ use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::Stdio;
 
 use nix::errno::Errno;
 use nix::sys::socket::{SockaddrStorage, getsockname};
@@ -26,6 +27,10 @@ pub(super) enum Place {
         host: String,
         /// The incident's.
         port: u16,
+        /// Whether others may have it, too.
+        shared: bool,
+        /// Whether an IPv6 address leaves IPv4 alone.
+        v6_only: bool,
     },
     /// On a socket that it was started with.
     Inherited(i32),
@@ -55,13 +60,15 @@ pub(super) struct Listener {
     pub(super) backlog: u32,
     /// The number of the descriptor in the incident.
     pub(super) fd: i32,
+    /// Whether IPv4 arrives at its IPv6 address, too.
+    pub(super) dual: bool,
 }
 
 impl Listener {
     pub(super) fn open(place: &Place, mapping: &Mapping) -> Result<Listener, Errno> {
         match place {
-            Place::Port { host, port } => Ok(Listener {
-                socket: Socket::Tcp(bind(host, mapping.host_port(*port))?),
+            Place::Port { host, port, shared, v6_only } => Ok(Listener {
+                socket: Socket::Tcp(bind(host, mapping.host_port(*port), *shared, *v6_only)?),
                 shown: if host.contains(':') {
                     format!("http://[{host}]:{port}")
                 } else {
@@ -70,9 +77,29 @@ impl Listener {
                 port: Some((host.clone(), *port)),
                 backlog: BACKLOG,
                 fd: LISTENER,
+                dual: host == "::" && !v6_only,
             }),
             Place::Inherited(number) => Self::inherit(*number, mapping),
         }
+    }
+
+    /// The socket of the parent, which is in the place of standard input.
+    pub(super) fn of_parent(place: &Place, mapping: &Mapping) -> Result<Listener, Errno> {
+        let listener = Self::inherit(0, mapping)?;
+        Ok(match place {
+            Place::Port { host, port, v6_only, .. } => Listener {
+                port: Some((host.clone(), *port)),
+                fd: LISTENER,
+                dual: host == "::" && !v6_only,
+                ..listener
+            },
+            Place::Inherited(_) => listener,
+        })
+    }
+
+    /// The socket once more, as standard input of a child.
+    pub(super) fn for_child(&self) -> io::Result<Stdio> {
+        Ok(self.as_fd().try_clone_to_owned()?.into())
     }
 
     fn inherit(number: i32, mapping: &Mapping) -> Result<Listener, Errno> {
@@ -98,7 +125,7 @@ impl Listener {
                 (Socket::Unix(UnixListener::from(fd)), mapping.to_incident(&path), None)
             }
         };
-        Ok(Listener { socket, shown: format!("socket {shown}"), port, backlog: BACKLOG, fd: COPY })
+        Ok(Listener { socket, shown: format!("socket {shown}"), port, backlog: BACKLOG, fd: COPY, dual: false })
     }
 
     pub(super) fn set_nonblocking(&self) -> io::Result<()> {
@@ -167,15 +194,15 @@ impl Write for Stream {
     }
 }
 
-/// socket, SO_REUSEADDR, bind, listen: what asyncio does, IPV6_V6ONLY included.
-fn bind(host: &str, port: u16) -> Result<TcpListener, Errno> {
+/// socket, SO_REUSEADDR, bind, listen: what asyncio does, IPV6_V6ONLY included unless it is told otherwise.
+fn bind(host: &str, port: u16, reuse_port: bool, v6_only: bool) -> Result<TcpListener, Errno> {
     let ip: IpAddr = match host {
         "localhost" => Ipv4Addr::LOCALHOST.into(),
         "" => Ipv4Addr::UNSPECIFIED.into(),
         text => text.parse().map_err(|_| Errno::EADDRNOTAVAIL)?,
     };
     let address = SocketAddr::new(ip, port);
-    let options = Options { v6_only: Some(true), backlog: BACKLOG, ..Options::default() };
+    let options = Options { v6_only: Some(v6_only), reuse_port, backlog: BACKLOG, ..Options::default() };
     let fd = socket::listen_on_port(address, Kind::Stream, &options)?;
     Ok(TcpListener::from(fd))
 }

@@ -3,6 +3,7 @@
 
 mod asker;
 mod bus;
+mod child;
 mod client;
 mod curl;
 mod date;

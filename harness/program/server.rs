@@ -6,6 +6,7 @@
 use std::io::{self, Read, Write};
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixDatagram;
+use std::process::Child;
 
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
@@ -22,6 +23,10 @@ struct Server<'a> {
     /// Signals that came while they could not be obeyed, and those that end it.
     taken: Vec<Signal>,
     started: IncidentTime,
+    /// Who serves in its place.
+    child: Option<Child>,
+    /// Whether it is such a child itself.
+    is_child: bool,
 }
 
 /// How far a server that was told to end has come.
@@ -46,12 +51,17 @@ pub(super) fn main(link: &mut Link, args: &[String], role: ServerRole) -> u8 {
             return 2;
         }
     };
-    if let Err(error) = link.take_signals(&[Signal::SIGTERM, Signal::SIGINT]) {
+    let is_child = role.child && super::child::is_one();
+    let mut signals = vec![Signal::SIGTERM, Signal::SIGINT];
+    // Of the end of a child.
+    signals.extend((role.child && !is_child).then_some(Signal::SIGCHLD));
+    if let Err(error) = link.take_signals(&signals) {
         link.stderr(&format!("cannot take signals: {error}"));
         return 1;
     }
     let started = link.now();
-    Server { link, role, place, taken: Vec::new(), started }.run()
+    let server = Server { link, role, place, taken: Vec::new(), started, child: None, is_child };
+    if is_child { server.run_as_child() } else { server.run() }
 }
 
 /// `--host`, `--port` and `--fd` as uvicorn takes them.
@@ -77,7 +87,8 @@ fn place(args: &[String], role: &ServerRole) -> Result<Place, String> {
             _ => fd = Some(value.parse().map_err(|_| invalid("integer"))?),
         }
     }
-    Ok(fd.map_or(Place::Port { host, port }, Place::Inherited))
+    let (shared, v6_only) = (role.reuse_port, role.v6_only);
+    Ok(fd.map_or(Place::Port { host, port, shared, v6_only }, Place::Inherited))
 }
 
 impl Server<'_> {
@@ -108,7 +119,7 @@ impl Server<'_> {
         let listener = match listener.map_or_else(|| self.listen(), Ok) {
             Ok(listener) => listener,
             Err(errno) => {
-                let Place::Port { host, port } = &self.place else {
+                let Place::Port { host, port, .. } = &self.place else {
                     // Nothing of uvicorn's catches this one.
                     self.link.stderr(&format!("OSError: [Errno {}] {}", errno as i32, capital(errno.desc())));
                     return 1;
@@ -133,7 +144,41 @@ impl Server<'_> {
         if !self.taken.is_empty() {
             return self.end_by_signals();
         }
+        if self.role.child {
+            match super::child::start(self.link, &listener) {
+                Ok(child) => self.child = Some(child),
+                Err(error) => self.link.stderr(&format!("cannot start a child: {error}")),
+            }
+        }
         self.serve(listener)
+    }
+
+    /// What a child does: it serves, and says nothing of its own.
+    fn run_as_child(mut self) -> u8 {
+        match Listener::of_parent(&self.place, self.link.mapping()) {
+            Ok(listener) => {
+                self.note_listening(&listener, true);
+                self.serve(listener)
+            }
+            Err(errno) => {
+                self.link.stderr(&format!("cannot serve on the socket of the parent: {}", errno.desc()));
+                1
+            }
+        }
+    }
+
+    fn note_listening(&mut self, listener: &Listener, shared: bool) {
+        if let Some((address, port)) = listener.port.clone() {
+            let (backlog, fd, dual) = (listener.backlog, listener.fd, listener.dual);
+            self.link.note(Note::Listening { address, port, backlog, fd, dual, shared });
+        }
+    }
+
+    /// What it says of itself; a child says nothing.
+    fn say(&mut self, line: &str) {
+        if !self.is_child {
+            self.link.stderr(line);
+        }
     }
 
     /// Lets incident time pass while starting or ending, with the reaction to SIGTERM that belongs there.
@@ -142,6 +187,7 @@ impl Server<'_> {
         loop {
             match self.link.wait(Some(until), cpu, false, &[]) {
                 Woke::Deadline => return,
+                Woke::Signal(Signal::SIGCHLD) => {}
                 Woke::Signal(signal) => {
                     let handlers = self.link.now() >= self.started + self.role.handlers_after;
                     match self.role.sigterm {
@@ -196,14 +242,11 @@ impl Server<'_> {
     fn listen(&mut self) -> Result<Listener, Errno> {
         match Listener::open(&self.place, self.link.mapping()) {
             Ok(listener) => {
-                if let Some((address, port)) = listener.port.clone() {
-                    let (backlog, fd) = (listener.backlog, listener.fd);
-                    self.link.note(Note::Listening { address, port, backlog, fd });
-                }
+                self.note_listening(&listener, false);
                 Ok(listener)
             }
             Err(errno) => {
-                if let Place::Port { host, port } = &self.place {
+                if let Place::Port { host, port, .. } = &self.place {
                     let (address, port, errno) = (host.clone(), *port, format!("{errno:?}"));
                     self.link.note(Note::Refused { address, port, errno });
                 }
@@ -218,8 +261,10 @@ impl Server<'_> {
             return 1;
         }
         let since = self.link.now();
-        self.tell_manager("READY=1");
-        let every = self.watchdog();
+        if !self.is_child {
+            self.tell_manager("READY=1");
+        }
+        let every = self.watchdog().filter(|_| !self.is_child);
         let mut sign_of_life = every.map(|every| since + every);
         let mut listener = Some(listener);
         let mut connections: Vec<Connection> = Vec::new();
@@ -231,8 +276,10 @@ impl Server<'_> {
             self.answer_due(&mut connections, now);
             match ending {
                 Some(Ending::Noticed(at)) if now >= at => {
-                    self.tell_manager("STOPPING=1");
-                    self.link.stderr("INFO:     Shutting down");
+                    if !self.is_child {
+                        self.tell_manager("STOPPING=1");
+                    }
+                    self.say("INFO:     Shutting down");
                     if let Some((address, port)) = listener.take().and_then(|listener| listener.port) {
                         self.link.note(Note::Closed { address, port });
                     }
@@ -241,16 +288,16 @@ impl Server<'_> {
                     ending = Some(Ending::Closed(now + GRACE));
                 }
                 Some(Ending::Closed(at) | Ending::Waiting(at)) if now >= at && (connections.is_empty() || forced) => {
-                    if !forced {
+                    if !forced && !self.is_child {
                         self.shut_down_hook();
                     }
                     let pid = self.link.pid();
-                    self.link.stderr(&format!("INFO:     Finished server process [{pid}]"));
+                    self.say(&format!("INFO:     Finished server process [{pid}]"));
                     return self.end_by_signals();
                 }
                 Some(Ending::Closed(at) | Ending::Waiting(at)) if now >= at => {
                     if matches!(ending, Some(Ending::Closed(_))) {
-                        self.link.stderr("INFO:     Waiting for connections to close. (CTRL+C to force quit)");
+                        self.say("INFO:     Waiting for connections to close. (CTRL+C to force quit)");
                     }
                     ending = Some(Ending::Waiting(now + GRACE));
                 }
@@ -268,13 +315,22 @@ impl Server<'_> {
             // Who has asked and waits for the answer has nothing more to say.
             let silent: Vec<usize> =
                 (0..connections.len()).filter(|index| connections[*index].answer.is_none()).collect();
-            let fds: Vec<BorrowedFd<'_>> = listener
-                .iter()
+            // Of two who look at one socket, one would come too late.
+            let accepts = listener.as_ref().filter(|_| self.child.is_none());
+            let fds: Vec<BorrowedFd<'_>> = accepts
+                .into_iter()
                 .map(Listener::as_fd)
                 .chain(silent.iter().map(|index| connections[*index].stream.as_fd()))
                 .collect();
             match self.link.wait(deadline, 0, !silent.is_empty(), &fds) {
                 Woke::Deadline => {}
+                Woke::Signal(Signal::SIGCHLD) => {
+                    // Without its child it serves itself.
+                    let ended = self.child.as_mut().is_some_and(|child| !matches!(child.try_wait(), Ok(None)));
+                    if ended {
+                        self.child = None;
+                    }
+                }
                 Woke::Signal(_) if self.role.sigterm == Sigterm::Ignore => {}
                 Woke::Signal(signal) => {
                     forced |= ending.is_some() && signal == Signal::SIGINT;
@@ -285,15 +341,15 @@ impl Server<'_> {
                     let at = if at == now { at + tick } else { at };
                     ending.get_or_insert(Ending::Noticed(at));
                 }
-                Woke::Readable(0) if listener.is_some() => {
-                    if let Some(listener) = &listener {
+                Woke::Readable(0) if accepts.is_some() => {
+                    if let Some(listener) = accepts {
                         while let Ok(stream) = listener.accept() {
                             connections.push(Connection { stream, request: Vec::new(), answer: None });
                         }
                     }
                 }
                 Woke::Readable(index) => {
-                    let index = silent[index - usize::from(listener.is_some())];
+                    let index = silent[index - usize::from(accepts.is_some())];
                     if self.converse(&mut connections[index], &mut served) {
                         connections.remove(index);
                     }
@@ -307,7 +363,9 @@ impl Server<'_> {
         for connection in connections.iter_mut() {
             if let Some(answer) = connection.answer.as_ref().filter(|answer| answer.due <= now) {
                 let _ = connection.stream.write_all(answer.text.as_bytes());
-                self.link.stdout(answer.line.as_bytes());
+                if !self.is_child {
+                    self.link.stdout(answer.line.as_bytes());
+                }
             }
         }
         connections.retain(|connection| connection.answer.as_ref().is_none_or(|answer| answer.due > now));
@@ -356,7 +414,12 @@ impl Server<'_> {
             }
             Request::Whole { method, path, version } => (method, path, version),
         };
-        let known = path.split('?').next() == Some("/health");
+        let page = path.split('?').next().unwrap_or_default();
+        let takes = match page {
+            "/health" => Some(self.role.answer),
+            other => self.role.answers.iter().find(|(known, _)| known == other).map(|(_, takes)| *takes),
+        };
+        let known = takes.is_some();
         let (status, body, allow) = match (known, method.as_str()) {
             (false, _) => ("404 Not Found", "{\"detail\":\"Not Found\"}", ""),
             (true, "GET") => ("200 OK", "{\"status\":\"ok\"}", ""),
@@ -379,8 +442,7 @@ impl Server<'_> {
             Stream::Unix(_) => String::new(),
         };
         let line = format!("INFO:     {client} - \"{method} {path} HTTP/1.{version}\" {status}\n");
-        let takes = if known { self.role.answer } else { Span::ZERO };
-        connection.answer = Some(Reply { due: self.link.now() + takes, text, line });
+        connection.answer = Some(Reply { due: self.link.now() + takes.unwrap_or(Span::ZERO), text, line });
         false
     }
 }

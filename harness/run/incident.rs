@@ -334,7 +334,7 @@ impl Incident {
         self.pace.count(self.tree.now);
         let role = match (&origin, &self.client) {
             (Origin::Client, Some(client)) => Role::Client(client.clone()),
-            _ => match due(&mut self.stand_ins, &argv) {
+            _ => match due(&mut self.stand_ins, &argv, host) {
                 Some(role) => Role::Server(Box::new(role)),
                 None => Role::Tool,
             },
@@ -412,8 +412,12 @@ impl Incident {
         let own = pid.unwrap_or(0);
         match note {
             Note::Log { path, line } => self.event(EventKind::Log { unit, pid, stream: path, line }),
-            Note::Listening { address, port, backlog, fd } => {
-                let (device, dual) = self.sockets.device_of(&address, port).unwrap_or((self.next_device, false));
+            Note::Listening { address, port, backlog, fd, dual, shared } => {
+                // Who took a socket over has the same one.
+                let is_same = |other: &&Listener| shared && other.port == port && other.address == address;
+                let taken_over = || self.listeners.iter().find(is_same).map(|other| (other.device, other.dual));
+                let known = self.sockets.device_of(&address, port).or_else(taken_over);
+                let (device, dual) = known.unwrap_or((self.next_device, dual));
                 self.next_device += 7;
                 self.listeners.push(Listener {
                     process: id,

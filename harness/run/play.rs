@@ -111,6 +111,10 @@ pub(super) fn stand_in(name: &str, program: &Program) -> StandIn {
             sigterm,
             handlers_after: program.sigterm_ready_after.unwrap_or(Span::from_millis(150)),
             answer: program.answer.unwrap_or(Span::ZERO),
+            answers: program.answers.iter().map(|(path, length)| (path.clone(), length.0)).collect(),
+            reuse_port: program.reuse_port,
+            v6_only: program.v6_only.unwrap_or(true),
+            child: program.child,
             notice: program.shutdown.unwrap_or(Span::from_millis(100)),
             notify: match program.notify {
                 None => Notify::Nothing,

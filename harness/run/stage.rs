@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::Fault;
 use super::console::CommandOutcome;
 use super::incident::{Incident, Reached, StandIn};
-use crate::control::ServerRole;
+use crate::control::{ENV_CHILD, ServerRole};
+use crate::sys::process;
 use crate::time::{IncidentTime, Span};
 use crate::timeline::{EventKind, Timeline};
 
@@ -69,10 +70,14 @@ pub(super) fn means_stand_in(known: &[StandIn], argv: &[String]) -> bool {
     known.iter().any(|stand_in| stand_in.is_meant(argv))
 }
 
-/// The stand-in that a command line means, with the start-up time that is due.
-pub(super) fn due(known: &mut [StandIn], argv: &[String]) -> Option<ServerRole> {
+/// The stand-in that a command line means, with the start-up time that is due to the process `host`. A child of a stand-in
+/// has been started with it.
+pub(super) fn due(known: &mut [StandIn], argv: &[String], host: i32) -> Option<ServerRole> {
     let stand_in = known.iter_mut().find(|stand_in| stand_in.is_meant(argv))?;
     let mut role = stand_in.role.clone();
+    if role.child && process::environment(host, ENV_CHILD).is_some() {
+        return Some(role);
+    }
     if let Some(span) = stand_in.startup.get(stand_in.starts).or(stand_in.startup.last()) {
         role.startup = *span;
     }

@@ -187,6 +187,9 @@ fn programs(scenario: &Scenario) -> Found {
                 return Err(wrong(key, message, "expected a path from `/` on, without `.` and `..`"));
             }
         }
+        if let Some(path) = program.answers.keys().find(|path| !path.starts_with('/')) {
+            return Err(wrong("answers", format!("`{path}` is not a path"), "expected paths from `/` on"));
+        }
         if program.startup_cpu.is_some_and(|percent| percent > 100) {
             let message = "a program cannot use more than a whole processor".into();
             return Err(wrong("startup-cpu", message, "expected 0 to 100"));

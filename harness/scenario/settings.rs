@@ -1,5 +1,6 @@
 //! The header (`toml scenario`) and the programs (`toml program=NAME`): typed, every key documented.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
@@ -78,10 +79,14 @@ pub(super) struct Header {
     pub(super) cure: Option<Spanned<String>>,
 }
 
-/// A span in the header.
-#[derive(Debug, Deserialize)]
+/// A span where it stands alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
-pub(super) struct Length(#[serde(deserialize_with = "span")] pub(super) Span);
+pub struct Length(
+    /// The span.
+    #[serde(deserialize_with = "span")]
+    pub Span,
+);
 
 /// What the header sets up; a scenario that extends another one sets only what differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -224,6 +229,14 @@ pub struct Program {
     /// How long it takes to answer a request.
     #[serde(deserialize_with = "maybe_span")]
     pub answer: Option<Span>,
+    /// Other paths that it knows, and how long it takes to answer there.
+    pub answers: BTreeMap<String, Length>,
+    /// Whether it shares its port with others who do so, too (SO_REUSEPORT).
+    pub reuse_port: bool,
+    /// Whether its socket for an IPv6 address leaves IPv4 alone; asyncio, and so uvicorn, says so.
+    pub v6_only: Option<bool>,
+    /// Whether it starts a child that serves on its port in its place and that it does not end.
+    pub child: bool,
     /// What it says to the manager.
     pub notify: Option<Says>,
     /// Which version of the program it stands in for, where versions differ.

@@ -49,6 +49,7 @@ mod session;
 mod sockets;
 mod sockets_kinds;
 mod standin;
+mod standin_sockets;
 mod systemctl;
 mod systemctl_cases;
 mod systemctl_lists;

@@ -131,7 +131,7 @@ impl OnSystemd {
 
     fn hello(&mut self, link: LinkId, host: i32, argv: Vec<String>, at: u64) -> Result<(), Fault> {
         let name = argv.first().map_or("", |first| first.rsplit('/').next().unwrap_or(first));
-        let stand_in = stage::due(&mut self.stand_ins, &argv);
+        let stand_in = stage::due(&mut self.stand_ins, &argv, host);
         let role = match (name, stand_in, &self.setup.client) {
             (CLIENT, _, Some(client)) => Role::Client(client.clone()),
             (_, Some(role), _) => Role::Server(Box::new(role)),
