@@ -50,7 +50,8 @@ pub(super) fn main(link: &mut Link, args: &[String]) -> u8 {
     let Some(sockets) = Sockets::ask(link) else { return 1 };
     let mut found = false;
     for port in ports {
-        let mut pids: Vec<u32> = sockets.rows.iter().filter(|row| row.port == port && sockets.is_open(row)).map(|row| row.pid).collect();
+        let mut pids: Vec<u32> =
+            sockets.rows.iter().filter(|row| row.port == port && sockets.is_open(row)).map(|row| row.pid).collect();
         pids.sort_unstable();
         pids.dedup();
         if pids.is_empty() {

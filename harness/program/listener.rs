@@ -87,12 +87,9 @@ impl Listener {
     pub(super) fn of_parent(place: &Place, mapping: &Mapping) -> Result<Listener, Errno> {
         let listener = Self::inherit(0, mapping)?;
         Ok(match place {
-            Place::Port { host, port, v6_only, .. } => Listener {
-                port: Some((host.clone(), *port)),
-                fd: LISTENER,
-                dual: host == "::" && !v6_only,
-                ..listener
-            },
+            Place::Port { host, port, v6_only, .. } => {
+                Listener { port: Some((host.clone(), *port)), fd: LISTENER, dual: host == "::" && !v6_only, ..listener }
+            }
             Place::Inherited(_) => listener,
         })
     }

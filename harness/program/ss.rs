@@ -127,9 +127,8 @@ fn table(options: &Options, sockets: &Sockets, rows: &[&SocketRow]) -> String {
         let any = titled("Port", 1);
         let users = if options.processes {
             let known = holders.iter().filter(|holder| sockets.is_open(holder));
-            let users: Vec<String> = known
-                .map(|SocketRow { comm, pid, fd, .. }| format!("(\"{comm}\",pid={pid},fd={fd})"))
-                .collect();
+            let users: Vec<String> =
+                known.map(|SocketRow { comm, pid, fd, .. }| format!("(\"{comm}\",pid={pid},fd={fd})")).collect();
             if users.is_empty() { String::new() } else { format!("users:({})", users.join(",")) }
         } else {
             String::new()

@@ -114,7 +114,7 @@ fn cycles_after(outcome: &Outcome) -> String {
 
 /// How long nobody was served, as the client saw it; nothing if there was none.
 fn outage(outcome: &Outcome) -> String {
-    let Some(outage) = outcome.outage else { return String::new() };
+    let Some(outage) = &outcome.outage else { return String::new() };
     let goes_on = outcome.aftermath.as_ref().is_some_and(|after| after.is_down);
     format!("{}{}", brief(outage.length), if goes_on { " and on" } else { "" })
 }

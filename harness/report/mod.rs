@@ -16,5 +16,5 @@ pub use index::{index, index_row, with_index};
 pub use json::json;
 pub use junit::junit;
 pub use outcome::{ClaimOutcome, Failure, FailureKind, Outcome, PhaseOutcome, PhaseState, Verdict, exit_code};
-pub use statistics::{Aftermath, Loop, Outage, Period};
+pub use statistics::{Aftermath, Answerer, Loop, Outage, Period};
 pub use text::{summary, text};

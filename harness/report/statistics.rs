@@ -51,7 +51,7 @@ impl Period {
 }
 
 /// What the polling client saw.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Outage {
     /// How long nobody answered: each time from the sending of the first request that failed to the first answer
     /// after it, or to the last failure if none came.
@@ -61,7 +61,23 @@ pub struct Outage {
     pub requests: u64,
     /// How many of them nobody answered.
     pub failed: u64,
+    /// How many were answered, but after more than a second.
+    pub slow: u64,
+    /// Who answered, in the order of their first answers.
+    pub answered: Vec<Answerer>,
 }
+
+/// Somebody who answered requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Answerer {
+    /// Its PID; null if it did not say.
+    pub pid: Option<u32>,
+    /// How many.
+    pub requests: u64,
+}
+
+/// An answer that takes longer is a slow one.
+const SLOW: Span = Span::from_secs(1);
 
 impl Outage {
     /// The outage in some events; `None` if no client made a request.
@@ -69,9 +85,14 @@ impl Outage {
         let mut outage = Self::default();
         let mut down: Option<(IncidentTime, IncidentTime)> = None;
         for event in events {
-            let EventKind::Request { answer, sent, .. } = &event.kind else { continue };
+            let EventKind::Request { answer, sent, pid, .. } = &event.kind else { continue };
             outage.requests += 1;
             if matches!(answer, Answer::Status(_)) {
+                outage.slow += u64::from(event.at.since(*sent) > SLOW);
+                match outage.answered.iter_mut().find(|known| known.pid == *pid) {
+                    Some(known) => known.requests += 1,
+                    None => outage.answered.push(Answerer { pid: *pid, requests: 1 }),
+                }
                 if let Some((since, _)) = down.take() {
                     outage.length = outage.length + event.at.since(since);
                 }

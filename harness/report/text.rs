@@ -62,8 +62,11 @@ fn line(outcome: &Outcome, style: Style) -> String {
         let noun = if cycles.cycles == 1 { "cycle" } else { "cycles" };
         facts.push(format!("{} {noun} of {period}", cycles.cycles));
     }
-    if let Some(outage) = outcome.outage.filter(|outage| outage.failed > 0) {
-        facts.push(format!("outage {}", brief(outage.length)));
+    if let Some(outage) = outcome.outage.as_ref().filter(|outage| outage.failed > 0) {
+        facts.push(format!("outage {} ({} of {} requests)", brief(outage.length), outage.failed, outage.requests));
+    }
+    if let Some(slow) = outcome.outage.as_ref().map(|outage| outage.slow).filter(|slow| *slow > 0) {
+        facts.push(format!("{slow} slow answer{}", if slow == 1 { "" } else { "s" }));
     }
     facts.push(format!("incident {}", rounded(outcome.incident)));
     facts.push(format!("wall {}", rounded(Span::from_micros(outcome.wall_us))));

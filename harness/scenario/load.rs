@@ -382,7 +382,11 @@ impl<'a> Document<'a> {
             }
             let (from, until) = (client.get_ref().from.unwrap_or(settings.clock), client.get_ref().until);
             if until.is_some_and(|until| until <= from) {
-                return Err(self.wrong(client, "a client that never asks", format!("expected an `until` after {from}")));
+                return Err(self.wrong(
+                    client,
+                    "a client that never asks",
+                    format!("expected an `until` after {from}"),
+                ));
             }
             settings.client = Some(client.get_ref().clone());
         }

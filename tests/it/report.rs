@@ -2,8 +2,8 @@
 
 use relapse::expect::{Context, Monitor, Source, Style, parse};
 use relapse::report::{
-    ClaimOutcome, Failure, Loop, Outage, Outcome, Period, PhaseOutcome, PhaseState, Verdict, exit_code, json, junit,
-    summary, text,
+    Answerer, ClaimOutcome, Failure, Loop, Outage, Outcome, Period, PhaseOutcome, PhaseState, Verdict, exit_code, json,
+    junit, summary, text,
 };
 use relapse::time::{IncidentTime, Span};
 use relapse::timeline::{Answer, Ended, Event, EventKind, Timeline};
@@ -107,12 +107,12 @@ fn holding() -> Outcome {
 
 #[test]
 fn a_scenario_that_holds_is_one_line() {
-    let outage = Outage { length: Span::from_millis(8_900), requests: 100, failed: 89 };
+    let outage = Outage { length: Span::from_millis(8_900), requests: 100, failed: 89, ..Outage::default() };
     let fix = Outcome { outage: Some(outage), cycles: None, title: "Kill it".into(), ..holding() };
     let lines = text(&holding(), Style::Plain) + &text(&fix, Style::Plain);
     insta::assert_snapshot!(lines, @r"
     ✓ Two owners of one port  scenarios/incident.md  2 cycles of 14.5s, incident 10min 23s, wall 31ms
-    ✓ Kill it  scenarios/incident.md  outage 8.9s, incident 10min 23s, wall 31ms
+    ✓ Kill it  scenarios/incident.md  outage 8.9s (89 of 100 requests), incident 10min 23s, wall 31ms
     ");
 }
 
@@ -287,7 +287,13 @@ fn colours_come_only_when_asked_for_and_text_from_others_brings_none() {
 #[test]
 fn json_is_one_object_a_line_with_the_documented_keys() {
     let mut outcome = outcome(&[0, 14_500, 30_500]);
-    outcome.outage = Some(Outage { length: Span::from_millis(8_900), requests: 100, failed: 89 });
+    outcome.outage = Some(Outage {
+        length: Span::from_millis(8_900),
+        requests: 100,
+        failed: 89,
+        slow: 1,
+        answered: vec![Answerer { pid: Some(1001), requests: 11 }],
+    });
     outcome.claims[1].document = Some("scenarios/base.md".into());
     let line = json(&outcome);
     assert_eq!(line.matches('\n').count(), 1);
@@ -324,8 +330,15 @@ fn json_is_one_object_a_line_with_the_documented_keys() {
       },
       "manager": "embedded",
       "outage": {
+        "answered": [
+          {
+            "pid": 1001,
+            "requests": 11
+          }
+        ],
         "failed": 89,
         "requests": 100,
+        "slow": 1,
         "us": 8900000
       },
       "profile": "252",
@@ -474,6 +487,7 @@ fn an_outage_is_measured_from_failure_to_answer() {
         (&[(0, 0, false), (100, 100, true), (900, 900, false), (1_000, 1_000, true)], Some((200, 4, 2))),
         (&[(0, 0, true), (100, 100, false), (200, 200, false)], Some((100, 3, 2))),
         (&[(100, 100, false)], Some((0, 1, 1))),
+        (&[(0, 1_000, true), (1_000, 2_001, true)], Some((0, 2, 0))),
     ];
     for (requests, wanted) in rows {
         let events: Vec<Event> = requests
@@ -488,8 +502,14 @@ fn an_outage_is_measured_from_failure_to_answer() {
                 },
             })
             .collect();
-        let wanted =
-            wanted.map(|(millis, requests, failed)| Outage { length: Span::from_millis(millis), requests, failed });
+        let answered = |requests: u64| Some(Answerer { pid: None, requests }).filter(|one| one.requests > 0);
+        let wanted = wanted.map(|(millis, all, failed)| Outage {
+            length: Span::from_millis(millis),
+            requests: all,
+            failed,
+            slow: requests.iter().filter(|(sent, ended, answered)| *answered && ended - sent > 1_000).count() as u64,
+            answered: answered(all - failed).into_iter().collect(),
+        });
         assert_eq!(Outage::of(&events), wanted, "{requests:?}");
     }
 }

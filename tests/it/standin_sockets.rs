@@ -82,7 +82,9 @@ fn a_child_ends_with_the_others_of_its_control_group_and_says_nothing() {
     let outcome = shows(
         "child = true",
         "",
-        &format!("{ENABLE}\n$ systemctl stop app; date +%T; systemctl show -P Result app; lsof -t -i :8000\n12:00:02\nsuccess\n? 1"),
+        &format!(
+            "{ENABLE}\n$ systemctl stop app; date +%T; systemctl show -P Result app; lsof -t -i :8000\n12:00:02\nsuccess\n? 1"
+        ),
     );
     let said = outcome.timeline.events().iter().filter(|event| matches!(&event.kind, EventKind::Log { .. })).count();
     // Four lines of the start, four of the end, and what the hook logs goes nowhere.
@@ -94,7 +96,9 @@ fn starts_of_children_do_not_count_as_starts() {
     shows(
         "startup = [\"1s\", \"2s\"]\nchild = true",
         "",
-        &format!("{ENABLE}\n$ systemctl restart app; sleep 1.9; lsof -t -i :8000\n? 1\n$ sleep 0.2; sudo lsof -t -i :8000 | wc -l\n2"),
+        &format!(
+            "{ENABLE}\n$ systemctl restart app; sleep 1.9; lsof -t -i :8000\n? 1\n$ sleep 0.2; sudo lsof -t -i :8000 | wc -l\n2"
+        ),
     );
 }
 
@@ -102,11 +106,8 @@ fn starts_of_children_do_not_count_as_starts() {
 #[case::both("reuse-port = true", 0)]
 #[case::neither("", 1)]
 fn those_who_share_a_port_with_reuse_port_are_not_refused(#[case] keys: &str, #[case] refused: usize) {
-    let outcome = shows(
-        keys,
-        "",
-        &format!("$ {SERVE} --host 0.0.0.0 2>/dev/null & sleep 2\n$ systemctl start app; sleep 2"),
-    );
+    let outcome =
+        shows(keys, "", &format!("$ {SERVE} --host 0.0.0.0 2>/dev/null & sleep 2\n$ systemctl start app; sleep 2"));
     let is_refused = |kind: &EventKind| matches!(kind, EventKind::Refused { .. });
     assert_eq!(outcome.timeline.events().iter().filter(|event| is_refused(&event.kind)).count(), refused);
 }
