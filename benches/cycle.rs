@@ -72,6 +72,10 @@ fn plain_loop() -> Duration {
         handlers_after: Span::from_millis(150),
         notice: Span::from_millis(100),
         answer: Span::ZERO,
+        answers: Vec::new(),
+        reuse_port: false,
+        v6_only: true,
+        child: false,
         notify: Notify::Nothing,
     };
     let welcome = Welcome {
