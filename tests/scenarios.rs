@@ -2,6 +2,9 @@
 //!
 //! `cargo test --test scenarios kill-the-manual-process` runs one of them. What the index says of it is checked, too.
 
+#[path = "scenarios/rows.rs"]
+mod rows;
+
 use std::path::{Path, PathBuf};
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -45,6 +48,8 @@ fn run(file: &Path) -> Result<(), Failed> {
     if outcome.verdict != Verdict::Holds {
         return Err(report::text(&outcome, Style::Plain).into());
     }
+    let page = path.strip_prefix("scenarios").unwrap_or(path).to_string_lossy().into_owned();
+    rows::check(&page, &scenario, &outcome)?;
     let row = report::index_row(&outcome);
     let index = std::fs::read_to_string("scenarios/README.md").map_err(|error| error.to_string())?;
     match index.lines().any(|line| line == row) {

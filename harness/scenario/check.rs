@@ -136,7 +136,8 @@ impl Scenario {
         self.expects().flat_map(|expect| expect.claims.iter().map(|claim| (&expect.source, claim)))
     }
 
-    fn commands(&self) -> impl Iterator<Item = &Command> {
+    /// All that is typed, the extended scenarios first.
+    pub fn commands(&self) -> impl Iterator<Item = &Command> {
         self.consoles().flat_map(|console| &console.commands)
     }
 
