@@ -73,6 +73,9 @@ pub enum ToRun {
         cpu: u8,
         /// Whether open connections may carry data for the process.
         connections: bool,
+        /// Whether it also ends when another process has ended, or has just begun: a lock may be free then.
+        #[serde(default)]
+        others: bool,
         /// As in `Note`.
         written: u64,
     },

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 pub const COMMANDS: &[&str] = &[
     "curl",
     "date",
+    "flock",
     "fuser",
     "journalctl",
     "kill",

@@ -218,6 +218,23 @@ impl Link {
     /// Waits until the deadline, a signal, or data. `cpu` is the share of a CPU that the wait stands for: under a
     /// wall clock it is really burnt.
     pub fn wait(&mut self, deadline: Option<IncidentTime>, cpu: u8, connections: bool, fds: &[BorrowedFd<'_>]) -> Woke {
+        self.wait_or(deadline, cpu, connections, false, fds)
+    }
+
+    /// As [`Link::wait`] with nothing to do, but ends like at the deadline also when another process has ended, so that
+    /// what it had may be free now. Of several who wait so, each is woken once those before it have nothing to do again.
+    pub fn wait_for_others(&mut self, deadline: Option<IncidentTime>) -> Woke {
+        self.wait_or(deadline, 0, false, true, &[])
+    }
+
+    fn wait_or(
+        &mut self,
+        deadline: Option<IncidentTime>,
+        cpu: u8,
+        connections: bool,
+        others: bool,
+        fds: &[BorrowedFd<'_>],
+    ) -> Woke {
         if self.stream.is_none()
             && let Some(deadline) = deadline
         {
@@ -226,7 +243,7 @@ impl Link {
         }
         self.seq += 1;
         let seq = self.seq;
-        let message = ToRun::Wait { seq, deadline, cpu, connections, written: self.written };
+        let message = ToRun::Wait { seq, deadline, cpu, connections, others, written: self.written };
         self.send(&message);
         loop {
             // Descriptors before the run's word: an early wake is one-sided.

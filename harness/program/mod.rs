@@ -8,6 +8,7 @@ mod client;
 mod curl;
 mod date;
 mod exec;
+mod flock;
 mod fuser;
 mod guard;
 mod http;
@@ -43,7 +44,7 @@ pub const CLIENT: &str = "relapse-client";
 pub(crate) const INSIDE: &str = "relapse-inside";
 
 /// Commands of a run that run another one.
-pub(crate) const PASS_ON: &[&str] = &["sudo", "timeout", "watch"];
+pub(crate) const PASS_ON: &[&str] = &["flock", "sudo", "timeout", "watch"];
 
 /// If this process was started by a run, does what it was started for and ends; else returns.
 ///
@@ -115,6 +116,7 @@ fn command(link: &mut Link, name: &str, args: &[String]) -> u8 {
     match name {
         "curl" => curl::main(link, args),
         "date" => date::main(link, args),
+        "flock" => flock::main(link, args),
         "sleep" => time_commands::sleep(link, args),
         "timeout" => time_commands::timeout(link, args),
         "watch" => time_commands::watch(link, args),

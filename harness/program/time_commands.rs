@@ -38,7 +38,7 @@ fn wrong(link: &mut Link, name: &str, message: &str, code: u8) -> u8 {
 }
 
 /// A duration as coreutils take it: seconds, with a fraction, or with one suffix.
-fn duration(text: &str) -> Option<Span> {
+pub(super) fn duration(text: &str) -> Option<Span> {
     if text == "infinity" || text == "inf" {
         return Some(Span::INFINITY);
     }
@@ -124,7 +124,7 @@ pub(super) fn timeout(link: &mut Link, args: &[String]) -> u8 {
 }
 
 /// An option and the value that is joined to it: `--name=value`, or `-nvalue` for those that take one.
-fn option<'a>(word: &'a str, short: &[&str]) -> (&'a str, Option<&'a str>) {
+pub(super) fn option<'a>(word: &'a str, short: &[&str]) -> (&'a str, Option<&'a str>) {
     if word.starts_with("--") {
         return word.split_once('=').map_or((word, None), |(name, value)| (name, Some(value)));
     }
@@ -195,24 +195,29 @@ pub(super) fn watch(link: &mut Link, args: &[String]) -> u8 {
 }
 
 /// A child of a command; while it runs the command waits for SIGCHLD, as a participant.
-struct Child {
+pub(super) struct Child {
     pid: Pid,
 }
 
 impl Child {
+    /// Starts it in a group of its own, so that what it has started can be signalled with it.
     fn start(link: &mut Link, command: &mut Command) -> io::Result<Child> {
+        Self::start_beside(link, command.process_group(0))
+    }
+
+    /// Starts it.
+    pub(super) fn start_beside(link: &mut Link, command: &mut Command) -> io::Result<Child> {
         link.note(Note::Foreign);
         link.flush();
         // A blocked SIGCHLD would be inherited, and a shell could not wait for its children.
         link.leave_signals()?;
-        // A group of its own, so that what the child has started can be signalled with it.
-        let child = command.stdin(Stdio::inherit()).process_group(0).spawn()?;
+        let child = command.stdin(Stdio::inherit()).spawn()?;
         link.take_signals(&[Signal::SIGCHLD])?;
         Ok(Child { pid: Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?) })
     }
 
     /// The exit code as a shell shows it, or `None` at the deadline.
-    fn wait(&self, link: &mut Link, deadline: Option<IncidentTime>) -> Option<u8> {
+    pub(super) fn wait(&self, link: &mut Link, deadline: Option<IncidentTime>) -> Option<u8> {
         loop {
             match waitpid(self.pid, Some(WaitPidFlag::WNOHANG)) {
                 Ok(WaitStatus::Exited(_, code)) => return u8::try_from(code & 0xff).ok(),

@@ -64,7 +64,7 @@ pub(super) fn notify(link: &mut Link, args: &[String]) -> u8 {
 }
 
 /// Replaces this process by another program; comes back only with the reason why not.
-fn go_on_as<S: AsRef<std::ffi::OsStr>>(
+pub(super) fn go_on_as<S: AsRef<std::ffi::OsStr>>(
     link: &mut Link,
     program: &S,
     rest: &[S],
@@ -75,7 +75,7 @@ fn go_on_as<S: AsRef<std::ffi::OsStr>>(
     Command::new(program).args(rest).envs(environment.iter().copied()).exec()
 }
 
-fn reason(error: &std::io::Error) -> String {
+pub(super) fn reason(error: &std::io::Error) -> String {
     error.raw_os_error().map_or_else(|| error.to_string(), |raw| Errno::from_raw(raw).desc().to_owned())
 }
 

@@ -208,6 +208,7 @@ impl Incident {
                 None if self.reboot_due && !self.tree.alive().any(|process| process.is_command) => self.reboot()?,
                 None if !self.signalled.is_empty() => self.answer_kills()?,
                 None if self.hung_up()? => {}
+                None if self.tree.wake_hopeful()? => {}
                 None if self.pid_file_written() => self.input(Input::Elapsed)?,
                 None if self.traffic()? => {}
                 None => {
@@ -262,6 +263,7 @@ impl Incident {
             // Children that it leaves behind, and that nobody has seen yet.
             self.tree.discover_all();
         }
+        self.tree.others_changed();
         self.listeners.retain(|listener| listener.process != id);
         self.sessions.remove(&id);
         self.waiting.remove(&id);
@@ -332,6 +334,7 @@ impl Incident {
             }
         }
         self.pace.count(self.tree.now);
+        self.tree.others_changed();
         let role = match (&origin, &self.client) {
             (Origin::Client, Some(client)) => Role::Client(client.clone()),
             _ => match due(&mut self.stand_ins, &argv, host) {

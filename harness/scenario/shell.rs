@@ -20,7 +20,7 @@ const WRAPPERS: &[&str] = &[
 /// What was found in a command.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scan {
-    /// Files it writes by redirection or `tee`.
+    /// Files it writes by redirection or `tee`, or locks by `flock`, which makes them.
     pub targets: Vec<Target>,
     /// `$NAME` and `${NAME}` where the shell would replace them.
     pub names: Vec<(String, Range<usize>)>,
@@ -391,14 +391,22 @@ impl Reader<'_> {
         }
     }
 
-    /// Looks at a whole simple command: what it assigns, what `tee` writes, what `sh -c` runs.
-    fn command(&mut self, argv: &[Word]) {
+    /// Looks at a whole simple command, and at those that `flock` is to run, one within the other.
+    fn command(&mut self, mut argv: &[Word]) {
+        let mut scanned = false;
+        while let Some(inner) = self.simple(argv, &mut scanned) {
+            argv = inner;
+        }
+    }
+
+    /// What a command assigns, what `tee` and `flock` write, what `sh -c` runs. The command that `flock` runs, if it is that.
+    fn simple<'w>(&mut self, argv: &'w [Word], scanned: &mut bool) -> Option<&'w [Word]> {
         let is_assignment = |word: &&Word| assigned_name(&word.value).is_some();
         for word in argv.iter().take_while(is_assignment) {
             self.scan.assigned.extend(assigned_name(&word.value).map(str::to_owned));
         }
         let argv = &argv[argv.iter().take_while(is_assignment).count()..];
-        let Some(first) = argv.first().map(|word| word.value.as_str()) else { return };
+        let first = argv.first().map(|word| word.value.as_str())?;
         match first {
             "for" => self.scan.assigned.extend(argv.get(1).map(|word| word.value.clone())),
             "read" | "export" | "local" | "readonly" | "getopts" => {
@@ -411,17 +419,30 @@ impl Reader<'_> {
         }
         let is_wrapped = WRAPPERS.contains(&first);
         let program = |word: &Word| word.value.rsplit('/').next().unwrap_or_default().to_owned();
-        let is_ours = |word: &&Word| matches!(program(word).as_str(), "tee" | "sh" | "bash" | "dash" | "eval");
+        let is_ours = |word: &&Word| matches!(program(word).as_str(), "tee" | "flock" | "sh" | "bash" | "dash" | "eval");
         let candidates = if is_wrapped { argv.len() } else { 1 };
         // An assignment behind `env` or `sudo`, or behind a keyword of the shell.
-        for word in argv.iter().take(candidates) {
+        for word in argv.iter().take(candidates).filter(|_| !*scanned) {
             self.scan.assigned.extend(assigned_name(&word.value).map(str::to_owned));
         }
-        let Some(index) = argv.iter().take(candidates).position(|word| is_ours(&word)) else { return };
+        // Once is enough for all that is behind a wrapper.
+        *scanned |= is_wrapped;
+        let index = argv.iter().take(candidates).position(|word| is_ours(&word))?;
         let arguments = &argv[index + 1..];
         match program(&argv[index]).as_str() {
             "tee" => arguments.iter().filter(|word| !word.value.starts_with('-')).for_each(|word| self.write(word)),
             "eval" => arguments.iter().for_each(|word| self.inner(word)),
+            "flock" => {
+                // The values of its options are numbers, and a descriptor stands alone.
+                let is_option = |word: &&Word| word.value.starts_with('-') || word.value.chars().all(|c| c.is_ascii_digit() || c == '.');
+                let operands = &arguments[arguments.iter().take_while(is_option).count()..];
+                let (file, command) = operands.split_first()?;
+                self.write(file);
+                match command {
+                    [flag, commands] if flag.value == "-c" => self.inner(commands),
+                    command => return Some(command),
+                }
+            }
             _ => {
                 let has_c = |word: &Word| {
                     word.value.starts_with('-') && !word.value.starts_with("--") && word.value.ends_with('c')
@@ -433,6 +454,7 @@ impl Reader<'_> {
                 }
             }
         }
+        None
     }
 
     /// The value of a word is a command itself.

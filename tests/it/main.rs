@@ -13,6 +13,7 @@ mod ctl_versions;
 mod expect;
 mod expect_state;
 mod expect_tables;
+mod flock;
 mod fuzzed;
 mod hostile;
 mod isolated;

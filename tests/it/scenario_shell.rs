@@ -31,6 +31,8 @@ fn redirections_are_seen_through_quotes_and_only_outside_of_them() {
         ("echo | sudo -n tee -a /a", &["/a"]),
         ("echo | /usr/bin/tee /a", &["/a"]),
         ("echo tee /a", &[]),
+        ("flock /a true; flock 9; flock -n -E 75 /b tee /c", &["/a", "/b", "/c"]),
+        ("exec flock -w 1.5 /a flock /b -c 'echo > /c'", &["/a", "/b", "/c"]),
         ("if tee /a; then tee /b; fi", &["/a", "/b"]),
         ("cat > /a <<EOF\n> /b\nEOF\necho > /c", &["/a", "/c"]),
         ("cat <<-'E F' > /a\n\t> /b\n\tE F\necho > /c", &["/a", "/c"]),

@@ -143,8 +143,8 @@ impl Tree {
             ToRun::Note { note, written, .. } => process.notes.push((note, written)),
             // What it said before its end is heard after it: it does nothing any more.
             _ if process.end.is_some() => {}
-            ToRun::Wait { seq, deadline, cpu, connections, .. } => {
-                process.state = State::Waiting { seq, deadline, cpu, connections, since: now };
+            ToRun::Wait { seq, deadline, cpu, connections, others, .. } => {
+                process.state = State::Waiting { seq, deadline, cpu, connections, others, since: now };
             }
             ToRun::Awake { seq } => {
                 // A wake that crossed with ours has been answered already.

@@ -10,7 +10,7 @@ mod serve;
 mod settle;
 mod stream;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -87,6 +87,7 @@ enum State {
         deadline: Option<IncidentTime>,
         cpu: u8,
         connections: bool,
+        others: bool,
         since: IncidentTime,
     },
     /// It asked and waits to be served.
@@ -220,6 +221,8 @@ pub(in crate::run) struct Tree {
     /// Whether a signal was sent that somebody who waits may not have noticed yet.
     signalled: bool,
     pub(in crate::run) now: IncidentTime,
+    /// Who waits for others and has not been woken since one of them ended or began.
+    hopeful: BTreeSet<ProcessId>,
     /// The file of our `kill`, and one with the shell function that calls it.
     kill_command: String,
     kill_function: String,
@@ -264,6 +267,7 @@ impl Tree {
             cancel,
             connections_expected: false,
             signalled: false,
+            hopeful: BTreeSet::new(),
             now,
             kill_command,
             kill_function,
@@ -478,6 +482,25 @@ impl Tree {
             self.tell(id, &ToProcess::Woken { seq, now })?;
         }
         Ok(())
+    }
+
+    /// Another process has ended or begun: whoever waits for that is to look again.
+    pub(in crate::run) fn others_changed(&mut self) {
+        let waiting =
+            self.processes.values().filter(|process| matches!(process.state, State::Waiting { others: true, .. }));
+        self.hopeful.extend(waiting.map(|process| process.id));
+    }
+
+    /// Wakes the first of those who are to look again. False if there is none.
+    pub(in crate::run) fn wake_hopeful(&mut self) -> Result<bool, Fault> {
+        while let Some(id) = self.hopeful.pop_first() {
+            let process = self.processes.get(&id);
+            if process.is_some_and(|process| matches!(process.state, State::Waiting { others: true, .. })) {
+                self.wake(id)?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn tell(&mut self, id: ProcessId, message: &ToProcess) -> Result<(), Fault> {
