@@ -214,14 +214,22 @@ fn lock(link: &mut Link, options: &Options, file: &File) -> Result<(), u8> {
             Ok(()) => {
                 if options.verbose {
                     let took = link.now().since(begin).as_micros();
-                    link.stderr(&format!("flock: getting lock took {}.{:06} seconds", took / 1_000_000, took % 1_000_000));
+                    link.stderr(&format!(
+                        "flock: getting lock took {}.{:06} seconds",
+                        took / 1_000_000,
+                        took % 1_000_000
+                    ));
                 }
                 return Ok(());
             }
             Err(TryLockError::WouldBlock) if deadline.is_some_and(|deadline| link.now() >= deadline) => {
                 if options.verbose {
                     let timed = options.patience.is_some_and(|patience| !patience.is_zero());
-                    link.stderr(if timed { "flock: timeout while waiting to get lock" } else { "flock: failed to get lock" });
+                    link.stderr(if timed {
+                        "flock: timeout while waiting to get lock"
+                    } else {
+                        "flock: failed to get lock"
+                    });
                 }
                 return Err(options.conflict);
             }

@@ -22,7 +22,7 @@ const UNIT_DIRECTORIES: &[&str] =
 const DISTRIBUTION: &[&str] = &["/usr/lib/systemd", "/lib/systemd"];
 /// Commands that are ours also where a distribution has them: they know the incident's time, and its manager.
 pub(super) const REPLACED: &[&str] =
-    &["date", "journalctl", "sleep", "sudo", "systemctl", "systemd-notify", "timeout", "watch"];
+    &["date", "flock", "journalctl", "sleep", "sudo", "systemctl", "systemd-notify", "timeout", "watch"];
 /// Where the manager looks for a program that is named without a directory.
 const SEARCH_PATH: &[&str] = &["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 

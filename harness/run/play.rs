@@ -389,10 +389,11 @@ impl Player<'_> {
         now: IncidentTime,
     ) -> bool {
         let place = command.location.span.clone();
-        let compared = if self.incident.prints_to_the_letter() {
-            compare(&command.output, &outcome.output, &self.variables)
-        } else {
-            compare_but_for_numbers(&command.output, &outcome.output, &self.variables)
+        let compared = match compare(&command.output, &outcome.output, &self.variables) {
+            Err(_) if !self.incident.prints_to_the_letter() => {
+                compare_but_for_numbers(&command.output, &outcome.output, &self.variables)
+            }
+            compared => compared,
         };
         if outcome.status != command.status {
             let mut failure = Failure::of_status(source, place, command.status, outcome.status, now);

@@ -95,8 +95,8 @@ impl Stage for Incident {
     }
 
     fn prints_to_the_letter(&self) -> bool {
-        // A real program takes the time it takes.
-        self.real.is_empty()
+        // A real program takes the time it takes, and the kernel's PIDs are what they are.
+        self.real.is_empty() && !self.layout.is_literal()
     }
 
     fn timeline(&self) -> &Timeline {

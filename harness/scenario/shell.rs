@@ -419,7 +419,8 @@ impl Reader<'_> {
         }
         let is_wrapped = WRAPPERS.contains(&first);
         let program = |word: &Word| word.value.rsplit('/').next().unwrap_or_default().to_owned();
-        let is_ours = |word: &&Word| matches!(program(word).as_str(), "tee" | "flock" | "sh" | "bash" | "dash" | "eval");
+        let is_ours =
+            |word: &&Word| matches!(program(word).as_str(), "tee" | "flock" | "sh" | "bash" | "dash" | "eval");
         let candidates = if is_wrapped { argv.len() } else { 1 };
         // An assignment behind `env` or `sudo`, or behind a keyword of the shell.
         for word in argv.iter().take(candidates).filter(|_| !*scanned) {
@@ -434,7 +435,9 @@ impl Reader<'_> {
             "eval" => arguments.iter().for_each(|word| self.inner(word)),
             "flock" => {
                 // The values of its options are numbers, and a descriptor stands alone.
-                let is_option = |word: &&Word| word.value.starts_with('-') || word.value.chars().all(|c| c.is_ascii_digit() || c == '.');
+                let is_option = |word: &&Word| {
+                    word.value.starts_with('-') || word.value.chars().all(|c| c.is_ascii_digit() || c == '.')
+                };
                 let operands = &arguments[arguments.iter().take_while(is_option).count()..];
                 let (file, command) = operands.split_first()?;
                 self.write(file);
