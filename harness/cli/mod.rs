@@ -2,6 +2,7 @@
 
 mod analyze;
 mod conform;
+mod predict;
 mod run;
 
 use std::process::ExitCode;
@@ -29,6 +30,8 @@ enum Command {
     Analyze(analyze::Command),
     /// Run generated units on the embedded manager and on a real systemd, and compare
     Conform(conform::Args),
+    /// What a unit does if its program keeps ending the same way: nothing is run
+    Predict(predict::Args),
 }
 
 /// Reads the command line and does what it says.
@@ -46,5 +49,6 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::main(&args),
         Command::Analyze(command) => analyze::main(&command),
         Command::Conform(args) => conform::main(&args),
+        Command::Predict(args) => predict::main(&args),
     })
 }

@@ -1,6 +1,7 @@
 //! A discrete-event model of a machine: processes, ports and time without any of them being real, so that the
 //! manager can run as fast as it can think.
 
+mod forecast;
 mod machine;
 mod program;
 
@@ -9,6 +10,7 @@ use core::net::{Ipv4Addr, SocketAddr};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
+pub use forecast::{Ends, Forecast, Prediction, Stage};
 pub use machine::Machine;
 pub use program::{Act, Launch, Program, Reaction};
 

@@ -40,6 +40,7 @@ mod notify;
 mod notify_server;
 mod on_systemd;
 mod pid_file;
+mod predict;
 mod recorded_types;
 mod report;
 mod scenario;

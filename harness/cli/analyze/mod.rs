@@ -1,6 +1,6 @@
 //! `relapse analyze`: the unit language from the shell, in `systemd-analyze`'s words.
 
-mod place;
+pub(super) mod place;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -127,7 +127,7 @@ pub(super) struct Units {
     name: String,
 }
 
-fn profile(text: &str) -> Result<Profile, String> {
+pub(super) fn profile(text: &str) -> Result<Profile, String> {
     match text {
         "252" => Ok(Profile::V252),
         "257" => Ok(Profile::V257),

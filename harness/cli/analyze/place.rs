@@ -24,10 +24,10 @@ const OF_UNITS: [&str; 4] = [".d", ".wants", ".requires", ".upholds"];
 
 /// The unit files that were asked for, with what lies beside them.
 #[derive(Debug, Default)]
-pub(super) struct Place {
-    pub(super) shelf: Shelf,
+pub(in crate::cli) struct Place {
+    pub(in crate::cli) shelf: Shelf,
     /// The names of the units that were asked for.
-    pub(super) names: Vec<String>,
+    pub(in crate::cli) names: Vec<String>,
     root: Option<PathBuf>,
 }
 
@@ -37,7 +37,12 @@ impl Place {
     /// # Errors
     ///
     /// A file that is no unit file, or cannot be read: what, where, why.
-    pub(super) fn new(profile: Profile, root: Option<&Path>, files: &[PathBuf], stdin: &str) -> Result<Self, String> {
+    pub(in crate::cli) fn new(
+        profile: Profile,
+        root: Option<&Path>,
+        files: &[PathBuf],
+        stdin: &str,
+    ) -> Result<Self, String> {
         let mut place = Place { root: root.map(Path::to_owned), ..Place::default() };
         place.shelf.profile = profile;
         place.shelf.complete = root.is_some();
