@@ -18,7 +18,7 @@ const BOTTOM: u64 = 50;
 fn log(value: u64) -> u64 {
     let value = value.max(1);
     let whole = u64::from(value.ilog2());
-    let rest = (u128::from(value) * 1000 >> whole) as u64 - 1000;
+    let rest = ((u128::from(value) * 1000) >> whole) as u64 - 1000;
     // log10(2) is 0.30103; between powers of two a straight line.
     (whole * 1000 + rest) * 30_103 / 100_000
 }
