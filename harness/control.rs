@@ -76,6 +76,9 @@ pub enum ToRun {
         /// Whether it also ends when another process has ended, or has just begun: a lock may be free then.
         #[serde(default)]
         others: bool,
+        /// Whether it has opened, used or closed a connection since it waited last.
+        #[serde(default = "yes")]
+        sent: bool,
         /// As in `Note`.
         written: u64,
     },

@@ -50,7 +50,12 @@ pub(super) fn get(
     path: &str,
     deadline: Option<IncidentTime>,
 ) -> Result<Response, Failure> {
-    let mut stream = connect(link, peer).map_err(|error| match error.kind() {
+    let connected = connect(link, peer);
+    // Who is refused has nothing under way.
+    if !connected.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
+        link.sends();
+    }
+    let mut stream = connected.map_err(|error| match error.kind() {
         io::ErrorKind::TimedOut => Failure::Timeout,
         _ => Failure::Refused,
     })?;
@@ -68,6 +73,8 @@ pub(super) fn get(
         None => Err(failure),
     };
     loop {
+        // To have read and to close is to send, too.
+        link.sends();
         let mut chunk = [0u8; 8192];
         match stream.read(&mut chunk) {
             Ok(0) => break,

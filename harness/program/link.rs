@@ -39,6 +39,8 @@ pub struct Link {
     tells_lines: bool,
     speaks_to_host: bool,
     seq: u64,
+    /// Whether a connection was used since the last wait.
+    sent: bool,
     written: u64,
     /// Notes go out with the next wait or question: until then nobody could do anything with them.
     outbox: Vec<u8>,
@@ -63,6 +65,7 @@ impl Link {
             tells_lines: welcome.tells_lines,
             speaks_to_host: false,
             seq: 0,
+            sent: false,
             written: 0,
             outbox: Vec::new(),
         };
@@ -105,6 +108,11 @@ impl Link {
     /// Host name of the incident's machine.
     pub fn hostname(&self) -> &str {
         &self.hostname
+    }
+
+    /// A connection is opened, used or closed: until the other end has it, the clock must not move.
+    pub fn sends(&mut self) {
+        self.sent = true;
     }
 
     /// From now on these signals end waits instead of doing what they do by default.
@@ -243,7 +251,8 @@ impl Link {
         }
         self.seq += 1;
         let seq = self.seq;
-        let message = ToRun::Wait { seq, deadline, cpu, connections, others, written: self.written };
+        let sent = std::mem::take(&mut self.sent);
+        let message = ToRun::Wait { seq, deadline, cpu, connections, others, sent, written: self.written };
         self.send(&message);
         loop {
             // Descriptors before the run's word: an early wake is one-sided.

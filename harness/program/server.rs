@@ -284,6 +284,7 @@ impl Server<'_> {
                         self.link.note(Note::Closed { address, port });
                     }
                     // Whoever has not asked yet is not waited for.
+                    self.link.sends();
                     connections.retain(|connection| connection.answer.is_some());
                     ending = Some(Ending::Closed(now + GRACE));
                 }
@@ -342,6 +343,7 @@ impl Server<'_> {
                     ending.get_or_insert(Ending::Noticed(at));
                 }
                 Woke::Readable(0) if accepts.is_some() => {
+                    self.link.sends();
                     if let Some(listener) = accepts {
                         while let Ok(stream) = listener.accept() {
                             connections.push(Connection { stream, request: Vec::new(), answer: None });
@@ -349,6 +351,7 @@ impl Server<'_> {
                     }
                 }
                 Woke::Readable(index) => {
+                    self.link.sends();
                     let index = silent[index - usize::from(accepts.is_some())];
                     if self.converse(&mut connections[index], &mut served) {
                         connections.remove(index);
@@ -362,6 +365,7 @@ impl Server<'_> {
     fn answer_due(&mut self, connections: &mut Vec<Connection>, now: IncidentTime) {
         for connection in connections.iter_mut() {
             if let Some(answer) = connection.answer.as_ref().filter(|answer| answer.due <= now) {
+                self.link.sends();
                 let _ = connection.stream.write_all(answer.text.as_bytes());
                 if !self.is_child {
                     self.link.stdout(answer.line.as_bytes());

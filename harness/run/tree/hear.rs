@@ -72,6 +72,7 @@ impl Tree {
         let mut any = self.take_notices()?;
         while let Some((host, status)) = self.guard.next_ended() {
             any = true;
+            self.sent = true;
             if let Some(id) = self.by_host.remove(&host)
                 && let Some(process) = self.processes.get_mut(&id)
             {
@@ -143,7 +144,8 @@ impl Tree {
             ToRun::Note { note, written, .. } => process.notes.push((note, written)),
             // What it said before its end is heard after it: it does nothing any more.
             _ if process.end.is_some() => {}
-            ToRun::Wait { seq, deadline, cpu, connections, others, .. } => {
+            ToRun::Wait { seq, deadline, cpu, connections, others, sent, .. } => {
+                self.sent |= sent;
                 process.state = State::Waiting { seq, deadline, cpu, connections, others, since: now };
             }
             ToRun::Awake { seq } => {
@@ -163,6 +165,7 @@ impl Tree {
 
     pub(super) fn hung_up(&mut self, id: ConnectionId) -> Result<(), Fault> {
         let Some(connection) = self.connections.remove(&id) else { return Ok(()) };
+        self.sent = true;
         if let Some(process) = connection.process.and_then(|process| self.processes.get_mut(&process)) {
             process.connection = None;
             if process.end.is_none() {

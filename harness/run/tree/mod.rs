@@ -218,6 +218,10 @@ pub(in crate::run) struct Tree {
     cancel: Cancel,
     /// Somebody listens in another's place: who connects need not wait for an answer.
     connections_expected: bool,
+    /// Whether anybody may have sent something on a connection since it was last known that nothing is on its way. Of others'
+    /// programs the last look tells.
+    sent: bool,
+    looks: Vec<process::Look>,
     /// Whether a signal was sent that somebody who waits may not have noticed yet.
     signalled: bool,
     pub(in crate::run) now: IncidentTime,
@@ -266,6 +270,8 @@ impl Tree {
             looked: None,
             cancel,
             connections_expected: false,
+            sent: true,
+            looks: Vec::new(),
             signalled: false,
             hopeful: BTreeSet::new(),
             now,

@@ -46,6 +46,8 @@ impl Tree {
             let look = self.look_around()?;
             match look {
                 Some(print) if last.as_ref() == Some(&print) => {
+                    self.sent |= self.looks != print;
+                    self.looks = print;
                     self.fresh.clear();
                     return Ok(());
                 }
@@ -194,7 +196,11 @@ impl Tree {
             (false, true) => Some(Flight::Opening),
             (false, false) => None,
         };
-        Ok(!flight.is_some_and(|flight| self.foreign.in_flight(flight)))
+        // To ask the kernel takes milliseconds: its tables are as large as its memory allows.
+        let Some(flight) = flight.filter(|_| self.sent) else { return Ok(true) };
+        let arrived = !self.foreign.in_flight(flight);
+        self.sent &= !(arrived && flight == Flight::Data);
+        Ok(arrived)
     }
 
     /// Has everybody noticed what was sent to them? Of several who were sent a signal at once, one may have ended before
