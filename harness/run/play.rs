@@ -16,7 +16,7 @@ use crate::scenario::{
     compare_but_for_numbers,
 };
 use crate::time::{IncidentTime, Span};
-use crate::timeline::EventKind;
+use crate::timeline::{Event, EventKind};
 
 /// What came of playing the blocks.
 #[derive(Default)]
@@ -275,11 +275,14 @@ impl Player<'_> {
         }
     }
 
-    /// A non-fix shows that the loop goes on: at least three further starts after its last action.
+    /// A non-fix shows that the loop goes on: at least three further starts, or attempts at one, after its last action.
     fn check_cycles(&mut self, since: Option<usize>) {
         let (Some(since), Some(unit)) = (since, &self.scenario.unit) else { return };
-        let starts =
-            self.incident.timeline().events().iter().skip(since).filter(|event| is_main_start(event, unit)).count();
+        let further = &self.incident.timeline().events()[since..];
+        let starts = further.iter().filter(|event| is_main_start(event, unit)).count();
+        // Where ExecStartPre= refuses every start there is no main process, and yet a loop.
+        let is_restart = |event: &&Event| matches!(&event.kind, EventKind::RestartIn { unit: of, .. } if of == unit);
+        let starts = starts.max(further.iter().filter(is_restart).count());
         if starts < 3 {
             let last = self.scenario.steps.last().map_or(0..0, |step| step.location.span.clone());
             let message =
