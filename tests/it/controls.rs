@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use relapse::expect::Style;
-use relapse::scenario::StepKind;
+use relapse::scenario::{Loader, StepKind};
 use relapse::{Scenario, Verdict, report};
 use rstest::rstest;
 
@@ -69,4 +69,52 @@ fn a_limit_that_is_not_set_fails(#[files("scenarios/limits/*.md")] path: PathBuf
 fn what_does_not_help_fails_where_the_real_fix_is_typed_instead(#[files("scenarios/non-fixes/*.md")] path: PathBuf) {
     let cure = load(&path).settings.cure.expect("its incident says what ends it (cure)");
     assert_eq!(with_commands(&path, Some(&cure)), Verdict::Violated);
+}
+
+/// A page that is not on the disk, and those that are.
+struct Beside {
+    path: String,
+    text: String,
+}
+
+impl Loader for Beside {
+    fn read(&self, path: &str) -> Result<String, String> {
+        if path == self.path {
+            return Ok(self.text.clone());
+        }
+        std::fs::read_to_string(path).map_err(|error| error.to_string())
+    }
+}
+
+/// The incident, whose cure is typed during the wait, and what is to be seen then.
+fn cured(path: &Path, command: &str) -> Verdict {
+    let incident = path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap_or(path);
+    let name = incident.file_name().expect("a file").to_string_lossy();
+    let page = Beside {
+        path: incident.with_file_name("cured.md").to_string_lossy().into_owned(),
+        text: format!(
+            "# Cured\n\n```toml scenario\nkind = \"fix\"\nextends = \"{name}\"\n```\n\n\
+             ```expect\neventually unit.SubState = auto-restart within 1min\n```\n\n\
+             ```console\n$ {command}\n```\n\n\
+             ```expect\neventually port 8000 owner = unit.MainPID within 1min\n```\n\n\
+             ```expect\nnever restart scheduled for 4min\n```\n"
+        ),
+    };
+    let scenario = match Scenario::load_with(&page.path, &page) {
+        Ok(scenario) => scenario,
+        Err(error) => panic!("{}", error.render(Style::Plain)),
+    };
+    scenario.run(&options()).expect("the run begins").verdict
+}
+
+#[rstest]
+fn what_an_incident_says_that_it_ends_with_ends_it(
+    #[files("scenarios/*.md")]
+    #[files("scenarios/variants/*.md")]
+    #[exclude("README")]
+    path: PathBuf,
+) {
+    let Some(cure) = load(&path).settings.cure else { panic!("no `cure` in {}", path.display()) };
+    assert_eq!(cured(&path, &cure), Verdict::Holds, "{cure}");
+    assert_eq!(cured(&path, "true"), Verdict::Violated, "the claims hold without it, too");
 }
