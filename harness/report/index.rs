@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::outcome::Outcome;
+use crate::time::Span;
 use crate::timeline::brief;
 
 /// Between these lines of a document stands the index.
@@ -112,11 +113,22 @@ fn cycles_after(outcome: &Outcome) -> String {
     outcome.aftermath.as_ref().map(|after| after.restarts.to_string()).unwrap_or_default()
 }
 
-/// How long nobody was served, as the client saw it; nothing if there was none.
+/// For so long nothing comes back by itself.
+const PATIENCE: Span = Span::from_secs(60);
+
+/// How long nobody was served, as the client saw it; where there was none, how long nobody listened.
 fn outage(outcome: &Outcome) -> String {
-    let Some(outage) = &outcome.outage else { return String::new() };
-    let goes_on = outcome.aftermath.as_ref().is_some_and(|after| after.is_down);
-    format!("{}{}", brief(outage.length), if goes_on { " and on" } else { "" })
+    let after = outcome.aftermath.as_ref();
+    let (length, goes_on) = match (&outcome.outage, after) {
+        (Some(outage), _) => (outage.length, after.is_some_and(|after| after.is_down)),
+        (None, Some(after)) => (after.unheld, after.is_unheld),
+        (None, None) => return String::new(),
+    };
+    // How long a page waits for somebody says nothing about anybody.
+    if outcome.kind == "limit" && length >= PATIENCE {
+        return "until somebody acts".to_owned();
+    }
+    format!("{}{}", brief(length), if goes_on { " and on" } else { "" })
 }
 
 fn state(outcome: &Outcome) -> String {

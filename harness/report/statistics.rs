@@ -1,5 +1,7 @@
 //! Numbers from a timeline: the loop and the outage.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use crate::expect::{State, is_main_start};
@@ -124,6 +126,11 @@ pub struct Aftermath {
     pub nrestarts: u32,
     /// Whether the client had no answer in the end.
     pub is_down: bool,
+    /// For how long, from the first of its own commands on, nobody listened on a port that somebody had listened on before.
+    #[serde(rename = "unheld_us")]
+    pub unheld: Span,
+    /// Whether that is so in the end.
+    pub is_unheld: bool,
 }
 
 impl Aftermath {
@@ -133,6 +140,7 @@ impl Aftermath {
         let property = |name: &str| state.property(unit, name).unwrap_or_default().to_owned();
         let is_restart =
             |event: &&Event| matches!(&event.kind, EventKind::RestartIn { unit: whose, .. } if whose == unit);
+        let (unheld, is_unheld) = unheld(timeline.events(), first);
         Self {
             restarts: timeline.events().iter().skip(first).filter(is_restart).count(),
             active_state: property("ActiveState"),
@@ -140,6 +148,43 @@ impl Aftermath {
             result: property("Result"),
             nrestarts: property("NRestarts").parse().unwrap_or_default(),
             is_down: state.down_since().is_some(),
+            unheld,
+            is_unheld,
         }
     }
+}
+
+/// How long nobody listened on a port of those that somebody listened on before the event `first`, from then on, and whether
+/// that is so in the end.
+fn unheld(events: &[Event], first: usize) -> (Span, bool) {
+    let mut state = State::default();
+    let mut ports = BTreeSet::new();
+    for event in &events[..first.min(events.len())] {
+        if let EventKind::Listening { port, .. } = event.kind {
+            ports.insert(port);
+        }
+        state.apply(event);
+    }
+    let is_free = |state: &State| ports.iter().any(|port| state.owners(*port).is_empty());
+    let mut total = Span::ZERO;
+    let mut since = None;
+    for (index, event) in events.iter().enumerate().skip(first) {
+        // The first of them is the command: what was free before is so from here on.
+        if index > first {
+            state.apply(event);
+        }
+        match (is_free(&state), since) {
+            (true, None) => since = Some(event.at),
+            (false, Some(began)) => {
+                total = total + event.at.since(began);
+                since = None;
+            }
+            _ => {}
+        }
+    }
+    let last = events.last().map(|event| event.at);
+    if let (Some(began), Some(last)) = (since, last) {
+        total = total + last.since(began);
+    }
+    (total, since.is_some())
 }

@@ -237,6 +237,7 @@ fn json_is_one_object_a_line_with_the_documented_keys() {
         "claims",
         "loop",
         "outage",
+        "aftermath",
         "artifacts",
     ];
     for object in &objects {
@@ -265,7 +266,7 @@ fn json_is_one_object_a_line_with_the_documented_keys() {
     assert!(seen["loop"]["cycles"].as_u64().is_some_and(|cycles| cycles >= 2));
     assert_eq!(
         keys(&seen["outage"]).into_iter().collect::<BTreeSet<_>>(),
-        BTreeSet::from(["us", "requests", "failed"])
+        BTreeSet::from(["us", "requests", "failed", "slow", "answered"])
     );
     assert_eq!([&quiet["loop"], &quiet["outage"], &quiet["artifacts"]], [&Value::Null; 3]);
 }
