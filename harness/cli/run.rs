@@ -302,7 +302,10 @@ fn not_begun(scenario: &Scenario, fault: &Fault, options: &Options) -> Outcome {
         scenario: scenario.source.path().to_owned(),
         title: scenario.title.clone(),
         kind: scenario.kind.as_str().to_owned(),
-        verdict: Verdict::Error,
+        verdict: match fault {
+            Fault::NotOnSystemd { .. } => Verdict::Inconclusive,
+            _ => Verdict::Error,
+        },
         clock: options.clock.to_string(),
         manager: options.manager.to_string(),
         profile: scenario.settings.profile.version().to_string(),

@@ -95,6 +95,11 @@ impl Link {
         self.now
     }
 
+    /// Incident microseconds per real one, times 1000; `None` in lock-step.
+    pub fn wall_scale(&self) -> Option<u64> {
+        self.wall_scale
+    }
+
     /// Incident PID of this process.
     pub fn pid(&self) -> u32 {
         self.pid

@@ -12,6 +12,7 @@ mod flock;
 mod fuser;
 mod guard;
 mod http;
+mod incident_dates;
 mod keeper;
 mod killall;
 mod link;
@@ -99,7 +100,11 @@ pub fn init() {
         Role::Server(role) => server::main(&mut link, &args, *role),
         Role::Client(role) => client::main(&mut link, &role),
         Role::Real(path) => {
-            let error = std::process::Command::new(&path).arg0(first).args(&args[1..]).exec();
+            let rest = match link.wall_scale().filter(|_| name == "journalctl") {
+                Some(scale) => incident_dates::on_the_host(&args[1..], link.now(), scale),
+                None => args[1..].to_vec(),
+            };
+            let error = std::process::Command::new(&path).arg0(first).args(rest).exec();
             eprintln!("{name}: {path}: {error}");
             126
         }

@@ -85,6 +85,12 @@ pub enum Fault {
     /// A systemd keeps a time of its own.
     #[error("a real systemd cannot run in lock-step; run with --clock scaled:5 or --clock real")]
     WallClockOnly,
+    /// It is about something that this systemd does not have, or that its machine does not show.
+    #[error("a real systemd cannot run it: {why}")]
+    NotOnSystemd {
+        /// What is missing.
+        why: String,
+    },
     /// It was asked to end.
     #[error("the run was asked to end")]
     Canceled,
@@ -339,7 +345,15 @@ impl Scenario {
     }
 
     fn on_systemd(&self, options: &Options, executable: PathBuf) -> Result<Run, Fault> {
+        if let Some(why) = &self.settings.only_embedded {
+            return Err(Fault::NotOnSystemd { why: why.clone() });
+        }
         let mut stage = OnSystemd::begin(self.setup(options), self.users(), executable)?;
+        if let Some(version) = stage.version()?.filter(|version| *version < self.settings.profile.version()) {
+            let why = format!("it is about systemd {}, and here is {version}", self.settings.profile.version());
+            stage.end()?;
+            return Err(Fault::NotOnSystemd { why });
+        }
         let mut played = Played::default();
         let result = play::play(self, &mut stage, &mut played, options.update);
         let end = Stage::now(&mut stage);

@@ -22,7 +22,7 @@ use crate::unit::Socket;
 use open::{Refusal, backlog};
 
 /// The manager's own PID.
-const MANAGER: Pid = 1;
+pub(super) const MANAGER: Pid = 1;
 /// The first descriptor that the manager's sockets get; those before it are its own business.
 const FIRST_FD: i32 = 36;
 /// net.core.somaxconn, above which no backlog goes.

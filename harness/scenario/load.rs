@@ -428,6 +428,16 @@ impl<'a> Document<'a> {
             }
             settings.cure = Some(cure.get_ref().clone());
         }
+        if let Some(why) = &header.only_embedded {
+            if why.get_ref().trim().is_empty() || why.get_ref().contains(char::is_control) {
+                return Err(self.wrong(
+                    why,
+                    "no reason",
+                    "expected one line that says why a real systemd cannot run it",
+                ));
+            }
+            settings.only_embedded = Some(why.get_ref().clone());
+        }
         settings.remark = match &header.remark {
             Some(remark) if remark.get_ref().contains(char::is_control) => {
                 return Err(self.wrong(remark, "a remark of several lines", "expected one line of Markdown"));

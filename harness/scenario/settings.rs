@@ -77,6 +77,8 @@ pub(super) struct Header {
     pub(super) cannot_tell: Option<Spanned<bool>>,
     pub(super) remark: Option<Spanned<String>>,
     pub(super) cure: Option<Spanned<String>>,
+    #[serde(rename = "only-embedded")]
+    pub(super) only_embedded: Option<Spanned<String>>,
 }
 
 /// A span where it stands alone.
@@ -117,6 +119,8 @@ pub struct Settings {
     pub remark: String,
     /// `cure`: the command that ends this incident, for tests that want to see what does not cure it fail.
     pub cure: Option<String>,
+    /// `only-embedded`: why a real systemd cannot run it.
+    pub only_embedded: Option<String>,
 }
 
 /// 2026-01-01 00:00:00 UTC: when scenarios begin that do not say.
@@ -138,6 +142,7 @@ impl Default for Settings {
             cannot_tell: false,
             remark: String::new(),
             cure: None,
+            only_embedded: None,
         }
     }
 }

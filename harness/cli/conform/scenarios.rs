@@ -1,10 +1,11 @@
 //! `relapse conform --scenarios`: the same scenario files on both managers, as a table.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use crate::Fault;
 use crate::cli::run::{complain, find, say};
 use crate::cli::{UNDECIDED, USAGE};
 use crate::expect::Style;
@@ -17,6 +18,9 @@ use crate::timeline::brief;
 /// Between these lines of a document stands the table.
 const BEGIN: &str = "<!-- relapse conform --scenarios: begin -->";
 const END: &str = "<!-- relapse conform --scenarios: end -->";
+
+/// How often a scenario is run on a real systemd until the clock was not too late to tell.
+const TRIES: usize = 3;
 
 /// How to compare.
 pub(super) struct Plan<'a> {
@@ -33,7 +37,8 @@ struct Row {
     path: String,
     title: String,
     embedded: Outcome,
-    systemd: Outcome,
+    /// Or why it cannot be run there.
+    systemd: Result<Outcome, String>,
     /// What one manager said of the scenario's units and the other did not.
     words: (BTreeSet<String>, BTreeSet<String>),
 }
@@ -62,7 +67,8 @@ pub(super) fn main(plan: &Plan<'_>) -> u8 {
         return USAGE;
     }
     say(&table);
-    let undecided = rows.iter().any(|row| row.systemd.verdict == Verdict::Inconclusive);
+    let is_undecided = |row: &Row| row.systemd.as_ref().is_ok_and(|systemd| systemd.verdict == Verdict::Inconclusive);
+    let undecided = rows.iter().any(is_undecided);
     match rows.iter().all(Row::agrees) {
         true => 0,
         false if undecided => UNDECIDED,
@@ -92,10 +98,25 @@ fn compare(scenarios: Vec<Scenario>, plan: &Plan<'_>) -> Vec<Row> {
     rows.into_iter().map(|(_, row)| row).collect()
 }
 
-fn row(scenario: &Scenario, plan: &Plan<'_>) -> Result<Row, crate::Fault> {
+fn row(scenario: &Scenario, plan: &Plan<'_>) -> Result<Row, Fault> {
     let options = Options { cancel: plan.cancel.clone(), ..Options::default() };
     let embedded = scenario.record(&options)?;
-    let systemd = scenario.record(&Options { manager: ManagerKind::Systemd, clock: plan.clock, ..options })?;
+    let options = Options { manager: ManagerKind::Systemd, clock: plan.clock, ..options };
+    let mut systemd = match scenario.record(&options) {
+        Err(Fault::NotOnSystemd { why }) => {
+            let (path, title) = (scenario.source.path().to_owned(), scenario.title.clone());
+            let words = (BTreeSet::new(), BTreeSet::new());
+            return Ok(Row { path, title, embedded: embedded.outcome, systemd: Err(why), words });
+        }
+        systemd => systemd?,
+    };
+    // A machine that was too busy to tell may not be so the next time.
+    for _ in 1..TRIES {
+        if systemd.outcome.verdict != Verdict::Inconclusive || plan.cancel.is_set() {
+            break;
+        }
+        systemd = scenario.record(&options)?;
+    }
     let units: BTreeSet<&str> = scenario.units().map(|unit| unit.name.as_str()).collect();
     let words = |run: &Run| words(&run.journal, &units);
     let (ours, theirs) = (words(&embedded), words(&systemd));
@@ -104,10 +125,12 @@ fn row(scenario: &Scenario, plan: &Plan<'_>) -> Result<Row, crate::Fault> {
         path: scenario.source.path().to_owned(),
         title: scenario.title.clone(),
         embedded: embedded.outcome,
-        systemd: systemd.outcome,
+        systemd: Ok(systemd.outcome),
         words,
     };
-    complain(&report::text(&row.systemd, Style::Plain));
+    if let Ok(outcome) = &row.systemd {
+        complain(&report::text(outcome, Style::Plain));
+    }
     Ok(row)
 }
 
@@ -124,12 +147,16 @@ fn words(journal: &Journal, units: &BTreeSet<&str>) -> BTreeSet<String> {
 
 impl Row {
     fn agrees(&self) -> bool {
-        self.embedded.verdict == self.systemd.verdict
+        self.systemd.as_ref().map_or(true, |systemd| systemd.verdict == self.embedded.verdict)
     }
 
     fn remark(&self) -> String {
+        let systemd = match &self.systemd {
+            Ok(systemd) => systemd,
+            Err(why) => return why.clone(),
+        };
         if !self.agrees() {
-            let first = self.systemd.failures.first();
+            let first = systemd.failures.first();
             let first = first
                 .map(|failure| failure.place.as_ref().map_or(failure.detail.clone(), |(_, said)| said.message.clone()));
             return first.unwrap_or_default();
@@ -162,17 +189,33 @@ fn table(rows: &[Row]) -> String {
             row.title.replace('|', "\\|"),
             row.path.strip_prefix("scenarios/").unwrap_or(&row.path),
             cell(&row.embedded),
-            cell(&row.systemd),
+            row.systemd.as_ref().map_or_else(|_| "cannot".to_owned(), cell),
             row.remark().replace('|', "\\|").replace('\n', " ")
         );
     }
     out
 }
 
-/// Puts the table between the lines of the document that say where.
+/// Puts the table between the lines of the document that say where. Rows of scenarios that were not compared this time stay, if
+/// the scenario is still there.
 fn write(path: &Path, table: &str) -> Result<(), String> {
     let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
-    let place = text.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
-    let Some((before, after)) = place else { return Err(format!("it has no lines `{BEGIN}` and `{END}`")) };
-    std::fs::write(path, format!("{before}{BEGIN}\n\n{table}\n{END}{after}")).map_err(|error| error.to_string())
+    let place = text.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?)));
+    let Some((before, (old, after))) = place else { return Err(format!("it has no lines `{BEGIN}` and `{END}`")) };
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let mut rows: BTreeMap<&str, &str> = rows(old).filter(|(page, _)| directory.join(page).exists()).collect();
+    rows.extend(self::rows(table));
+    let head: Vec<&str> = table.lines().take(2).collect();
+    let rows: Vec<&str> = rows.into_values().collect();
+    std::fs::write(path, format!("{before}{BEGIN}\n\n{}\n{}\n\n{END}{after}", head.join("\n"), rows.join("\n")))
+        .map_err(|error| error.to_string())
+}
+
+/// The rows of a table by the pages that they link to.
+fn rows(table: &str) -> impl Iterator<Item = (&str, &str)> {
+    let page = |row: &'_ str| row.find("](").and_then(|at| Some((at + 2, at + 2 + row[at + 2..].find(')')?)));
+    table
+        .lines()
+        .filter(|line| line.starts_with("| ["))
+        .filter_map(move |row| page(row).map(|(from, to)| (&row[from..to], row)))
 }

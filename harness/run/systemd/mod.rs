@@ -51,7 +51,7 @@ const SHIMS: &str = "/relapse/shims";
 const JOURNAL: &str = "/relapse/journal.json";
 const CHANGES: &str = "/relapse/changes.json";
 /// Commands that know incident time, or see to the clock's drop-ins first.
-const SCALED: &[&str] = &["curl", "date", "sleep", "systemctl", "timeout", "watch"];
+const SCALED: &[&str] = &["curl", "date", "journalctl", "sleep", "systemctl", "timeout", "watch"];
 /// Programs of the distribution that units name by their path, and that sleep.
 const SLEEPERS: &[&str] = &["/usr/bin/sleep", "/usr/bin/timeout"];
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -137,7 +137,7 @@ impl OnSystemd {
         fs::set_permissions(below(CONTROL), fs::Permissions::from_mode(0o666))?;
         fs::create_dir_all(below(SHIMS))?;
         fs::create_dir_all(below("/relapse/out"))?;
-        let shims = if factor == 1 { &["systemctl"][..] } else { SCALED };
+        let shims = if factor == 1 { &["journalctl", "systemctl"][..] } else { SCALED };
         for name in shims.iter().chain(["sudo"].iter()) {
             symlink(EXECUTABLE, below(SHIMS).join(name))?;
         }
@@ -181,6 +181,12 @@ impl OnSystemd {
         };
         stage.listen()?;
         Ok(stage)
+    }
+
+    /// The version of this systemd, as far as it says one.
+    pub(super) fn version(&mut self) -> Result<Option<u16>, Fault> {
+        let (_, said) = self.container.run(&["systemctl", "--version"])?;
+        Ok(said.split_whitespace().nth(1).and_then(|version| version.parse().ok()))
     }
 
     /// Starts those who tell what happens.

@@ -2,6 +2,7 @@
 //! control protocol.
 
 use std::fs;
+use std::net::SocketAddr;
 
 use super::feed;
 use super::links::{LinkId, Said};
@@ -9,6 +10,7 @@ use super::{Gone, OnSystemd, Process, REASON};
 use crate::control::{Changed, Mapping, Note, Role, Status, Welcome};
 use crate::journal::Record;
 use crate::program::{CLIENT, EXECUTABLE, MOMENTS};
+use crate::run::sockets::MANAGER;
 use crate::run::{Fault, stage};
 use crate::sys::real_time;
 use crate::time::Span;
@@ -46,6 +48,7 @@ impl OnSystemd {
             let Ok(changed) = serde_json::from_str::<Changed>(&line) else { continue };
             let at = changed.at;
             self.main_process(&changed);
+            self.socket(&changed);
             let root = self.container.kept_root().to_owned();
             let scale = &self.scale;
             let delay = |unit: &str| {
@@ -57,6 +60,29 @@ impl OnSystemd {
             }
         }
         Ok(())
+    }
+
+    /// A socket unit listens, or no longer does: its ports are systemd's own.
+    fn socket(&mut self, changed: &Changed) {
+        let Some(state) = changed.changed.get("SubState").filter(|_| changed.unit.ends_with(".socket")) else { return };
+        let holds = |state: &str| matches!(state, "listening" | "running");
+        let did = self.known.get(&changed.unit, "SubState").is_some_and(holds);
+        if did == holds(state) {
+            return;
+        }
+        let unit = self.scale.unit(self.container.kept_root(), &changed.unit).ok();
+        let listens = unit.and_then(|unit| unit.socket).map(|socket| socket.listen).unwrap_or_default();
+        let ports = listens.iter().filter_map(|listen| listen.address.parse::<SocketAddr>().ok());
+        for (address, port) in ports.map(|place| (place.ip().to_string(), place.port())).collect::<Vec<_>>() {
+            let unit = Some(changed.unit.clone());
+            self.hold(
+                changed.at,
+                match did {
+                    false => EventKind::Listening { unit, pid: MANAGER, address, port },
+                    true => EventKind::Closed { pid: MANAGER, address, port },
+                },
+            );
+        }
     }
 
     /// The bus names a new main process of a unit, or tells the end of one. A stand-in says both itself.
@@ -139,6 +165,7 @@ impl OnSystemd {
                 self.scale.write(self.container.kept_root())?;
                 Role::Real("/usr/bin/systemctl".to_owned())
             }
+            ("journalctl", ..) => Role::Real("/usr/bin/journalctl".to_owned()),
             _ => Role::Tool,
         };
         let server = matches!(role, Role::Server(_));
