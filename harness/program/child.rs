@@ -29,3 +29,12 @@ pub(super) fn start(link: &mut Link, listener: &Listener) -> io::Result<Child> {
 pub(super) fn is_one() -> bool {
     std::env::var_os(ENV_CHILD).is_some()
 }
+
+/// The child is called what its parent is, and not what the file is called that both were started from.
+pub(super) fn take_name(argv0: &str) {
+    let name = argv0.rsplit('/').next().unwrap_or(argv0);
+    if let Ok(name) = std::ffi::CString::new(name) {
+        // Longer ones are cut by the kernel (PR_SET_NAME); if it will not, that is no reason not to serve.
+        let _ = nix::sys::prctl::set_name(&name);
+    }
+}

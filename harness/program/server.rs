@@ -52,6 +52,9 @@ pub(super) fn main(link: &mut Link, args: &[String], role: ServerRole) -> u8 {
         }
     };
     let is_child = role.child && super::child::is_one();
+    if is_child {
+        super::child::take_name(args.first().map_or("", String::as_str));
+    }
     let mut signals = vec![Signal::SIGTERM, Signal::SIGINT];
     // Of the end of a child.
     signals.extend((role.child && !is_child).then_some(Signal::SIGCHLD));

@@ -133,6 +133,8 @@ fn outage(outcome: &Outcome) -> String {
 
 fn state(outcome: &Outcome) -> String {
     let Some(after) = &outcome.aftermath else { return String::new() };
+    // What a limit does is done before somebody acts.
+    let after = after.rest.as_ref().filter(|_| outcome.kind == "limit").unwrap_or(&after.state);
     let result = Some(&after.result).filter(|result| !result.is_empty() && *result != "success");
     let result = result.map(|result| format!(", {result}")).unwrap_or_default();
     format!("{} ({}{result}), NRestarts={}", after.active_state, after.sub_state, after.nrestarts)

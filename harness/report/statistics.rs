@@ -111,19 +111,40 @@ impl Outage {
     }
 }
 
+/// What a unit is like at a moment: the properties of these names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UnitState {
+    pub active_state: String,
+    pub sub_state: String,
+    pub result: String,
+    pub nrestarts: u32,
+}
+
+impl UnitState {
+    fn of(state: &State, unit: &str) -> Self {
+        let property = |name: &str| state.property(unit, name).unwrap_or_default().to_owned();
+        Self {
+            active_state: property("ActiveState"),
+            sub_state: property("SubState"),
+            result: property("Result"),
+            nrestarts: property("NRestarts").parse().unwrap_or_default(),
+        }
+    }
+}
+
+/// A unit that stays as it is for so long has come to rest.
+const REST: Span = Span::from_secs(60);
+
 /// What the actions of a scenario have left.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Aftermath {
     /// How many restarts were scheduled after the first of its own commands.
     pub restarts: usize,
-    /// `ActiveState` of its unit in the end.
-    pub active_state: String,
-    /// `SubState`.
-    pub sub_state: String,
-    /// `Result`.
-    pub result: String,
-    /// `NRestarts`.
-    pub nrestarts: u32,
+    /// Its unit in the end.
+    #[serde(flatten)]
+    pub state: UnitState,
+    /// Its unit as it was when it first stayed as it was for a minute; null if it never did.
+    pub rest: Option<UnitState>,
     /// Whether the client had no answer in the end.
     pub is_down: bool,
     /// For how long, from the first of its own commands on, nobody listened on a port that somebody had listened on before.
@@ -137,21 +158,39 @@ impl Aftermath {
     /// Of a unit, from the first own command (an index into the events) to the end.
     pub fn of(timeline: &Timeline, first: usize, unit: &str) -> Self {
         let state = State::of(timeline);
-        let property = |name: &str| state.property(unit, name).unwrap_or_default().to_owned();
         let is_restart =
             |event: &&Event| matches!(&event.kind, EventKind::RestartIn { unit: whose, .. } if whose == unit);
         let (unheld, is_unheld) = unheld(timeline.events(), first);
         Self {
             restarts: timeline.events().iter().skip(first).filter(is_restart).count(),
-            active_state: property("ActiveState"),
-            sub_state: property("SubState"),
-            result: property("Result"),
-            nrestarts: property("NRestarts").parse().unwrap_or_default(),
+            state: UnitState::of(&state, unit),
+            rest: rest(timeline.events(), first, unit),
             is_down: state.down_since().is_some(),
             unheld,
             is_unheld,
         }
     }
+}
+
+/// What a unit was like when it first stayed in its `SubState` for [`REST`], after the event `first`.
+fn rest(events: &[Event], first: usize, unit: &str) -> Option<UnitState> {
+    let mut state = State::default();
+    let (mut then, mut since) = (UnitState::of(&state, unit), events.first()?.at);
+    for (index, event) in events.iter().enumerate() {
+        if index >= first && event.at.since(since) >= REST {
+            return Some(then);
+        }
+        state.apply(event);
+        if !matches!(&event.kind, EventKind::Properties { unit: whose, .. } if whose == unit) && index != first {
+            continue;
+        }
+        let now = UnitState::of(&state, unit);
+        if now.sub_state != then.sub_state || index == first {
+            since = event.at;
+        }
+        then = now;
+    }
+    (events.last()?.at.since(since) >= REST).then_some(then)
 }
 
 /// How long nobody listened on a port of those that somebody listened on before the event `first`, from then on, and whether

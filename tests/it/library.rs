@@ -154,3 +154,17 @@ fn the_index_has_a_row_for_every_page_and_none_for_what_is_gone() {
     }
     assert_eq!(rows, Vec::<&str>::new(), "rows of pages that are gone");
 }
+
+#[test]
+fn the_readme_shows_rows_of_the_index_as_they_are() {
+    let index = fs::read_to_string(root().join("README.md")).expect("the index");
+    let readme = fs::read_to_string(root().with_file_name("README.md")).expect("the readme");
+    let shown: Vec<String> =
+        readme.lines().filter(|line| line.starts_with("| [")).map(|line| line.replace("](scenarios/", "](")).collect();
+    assert!(shown.len() >= 5, "{} rows", shown.len());
+    for row in shown {
+        assert!(index.lines().any(|line| line == row), "not, or no longer, in scenarios/README.md: {row}");
+    }
+    let count = format!("The library has {} pages", pages().len());
+    assert!(readme.contains(&count), "expected in README.md: {count}");
+}
