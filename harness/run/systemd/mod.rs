@@ -394,7 +394,8 @@ impl OnSystemd {
         self.journal = Tail::new(File::open(journal)?);
         self.changes = Tail::new(File::open(changes)?);
         self.known = Known::default();
-        self.listen()
+        self.listen()?;
+        self.ask()
     }
 
     /// Everything that was logged.

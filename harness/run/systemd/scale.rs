@@ -47,16 +47,19 @@ impl Scale {
         Ok(load(&files(root)?, name, self.profile))
     }
 
+    /// The names of the machine's own units.
+    pub(super) fn names(root: &Path) -> io::Result<Vec<String>> {
+        let files = files(root)?;
+        Ok(names(&files).map(str::to_owned).collect())
+    }
+
     /// Writes the drop-ins anew where the files say something else now.
     pub(super) fn write(&self, root: &Path) -> io::Result<()> {
         if self.factor == 1 && self.users {
             return Ok(());
         }
         let files = files(root)?;
-        let names = files.entries.keys().filter_map(|path| path.strip_prefix(UNITS)?.strip_prefix('/'));
-        let names =
-            names.filter(|name| !name.contains('/') && (name.ends_with(".service") || name.ends_with(".socket")));
-        for name in names {
+        for name in names(&files) {
             let text = self.drop_in(&load(&files, name, self.profile));
             let directory = root.join(UNITS.trim_start_matches('/')).join(format!("{name}.d"));
             let path = directory.join(DROP_IN);
@@ -103,6 +106,12 @@ impl Scale {
         .concat()
             + if self.users || service.user.is_none() && service.group.is_none() { "" } else { "User=\nGroup=\n" }
     }
+}
+
+/// Services and sockets among the units.
+fn names(files: &Files) -> impl Iterator<Item = &str> {
+    let names = files.entries.keys().filter_map(|path| path.strip_prefix(UNITS)?.strip_prefix('/'));
+    names.filter(|name| !name.contains('/') && (name.ends_with(".service") || name.ends_with(".socket")))
 }
 
 /// The unit files of the machine's own, but for our drop-ins.

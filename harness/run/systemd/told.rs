@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use super::feed;
 use super::links::{LinkId, Said};
+use super::scale::Scale;
 use super::{Gone, OnSystemd, Process, REASON};
 use crate::control::{Changed, Mapping, Note, Role, Status, Welcome};
 use crate::journal::Record;
@@ -15,6 +16,22 @@ use crate::run::{Fault, stage};
 use crate::sys::real_time;
 use crate::time::Span;
 use crate::timeline::{Answer, Ended, EventKind};
+
+/// Properties that conditions and the end of a process need.
+const ASKED: [&str; 12] = [
+    "ActiveState",
+    "SubState",
+    "Result",
+    "NRestarts",
+    "MainPID",
+    "ExecMainPID",
+    "ExecMainCode",
+    "ExecMainStatus",
+    "LoadState",
+    "UnitFileState",
+    MOMENTS[0],
+    MOMENTS[1],
+];
 
 impl OnSystemd {
     pub(super) fn read_journal(&mut self) -> Result<(), Fault> {
@@ -46,20 +63,39 @@ impl OnSystemd {
     pub(super) fn read_changes(&mut self) -> Result<(), Fault> {
         for line in self.changes.lines()? {
             let Ok(changed) = serde_json::from_str::<Changed>(&line) else { continue };
-            let at = changed.at;
-            self.main_process(&changed);
-            self.socket(&changed);
-            let root = self.container.kept_root().to_owned();
-            let scale = &self.scale;
-            let delay = |unit: &str| {
-                let unit = scale.unit(&root, unit).ok().and_then(|unit| unit.service);
-                unit.map_or(Span::ZERO, |service| service.restart_sec)
-            };
-            for event in self.known.events(changed, delay) {
-                self.hold(at, event);
-            }
+            self.take_change(changed);
         }
         Ok(())
+    }
+
+    /// What has become of the units before anybody listened on the bus.
+    pub(super) fn ask(&mut self) -> Result<(), Fault> {
+        let root = self.container.kept_root().to_owned();
+        for unit in Scale::names(&root)? {
+            let mut show = vec!["systemctl", "show"];
+            show.extend(ASKED.iter().flat_map(|name| ["-p", name]));
+            show.extend(["--", &unit]);
+            let (_, said) = self.container.run(&show)?;
+            let lines = said.lines().filter_map(|line| line.split_once('='));
+            let changed = lines.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            self.take_change(Changed { at: real_time(), unit, changed });
+        }
+        Ok(())
+    }
+
+    fn take_change(&mut self, changed: Changed) {
+        let at = changed.at;
+        self.main_process(&changed);
+        self.socket(&changed);
+        let root = self.container.kept_root().to_owned();
+        let scale = &self.scale;
+        let delay = |unit: &str| {
+            let unit = scale.unit(&root, unit).ok().and_then(|unit| unit.service);
+            unit.map_or(Span::ZERO, |service| service.restart_sec)
+        };
+        for event in self.known.events(changed, delay) {
+            self.hold(at, event);
+        }
     }
 
     /// A socket unit listens, or no longer does: its ports are systemd's own.
@@ -172,7 +208,9 @@ impl OnSystemd {
         let pid = crate::sys::process::innermost_pid(host).unwrap_or(0);
         let unit = self.unit_of(host);
         if server {
-            let role = unit.as_ref().map(|_| "ExecStart".to_owned());
+            // A child of the main process has none.
+            let parent = crate::sys::process::look(host).and_then(|look| crate::sys::process::innermost_pid(look.ppid));
+            let role = unit.as_ref().filter(|_| parent == Some(MANAGER)).map(|_| "ExecStart".to_owned());
             let cmdline = argv.join(" ");
             self.servers.insert(pid);
             // A shell that was the main process has become it.
