@@ -6,12 +6,14 @@ use crate::program::link::Link;
 
 pub(super) fn main(link: &mut Link, args: &[String]) -> u8 {
     let mut terse = false;
+    let mut numeric = false;
     let mut internet = None;
     let mut words = args[1..].iter().peekable();
     while let Some(word) = words.next() {
         match word.as_str() {
             "-t" => terse = true,
-            "-n" | "-P" | "-nP" | "-Pn" => {}
+            "-n" | "-nP" | "-Pn" => numeric = true,
+            "-P" => {}
             "-ti" => {
                 terse = true;
                 internet = Some(words.next_if(|next| !next.starts_with('-')).cloned().unwrap_or_default());
@@ -75,7 +77,7 @@ pub(super) fn main(link: &mut Link, args: &[String]) -> u8 {
                 row.device,
                 "0t0",
                 "TCP",
-                host(&row.address),
+                host(&row.address, numeric),
                 row.port
             ));
         }
@@ -84,10 +86,10 @@ pub(super) fn main(link: &mut Link, args: &[String]) -> u8 {
     u8::from(rows.is_empty())
 }
 
-fn host(address: &str) -> String {
+fn host(address: &str, numeric: bool) -> String {
     match address {
         "0.0.0.0" | "::" => "*".to_owned(),
-        "127.0.0.1" => "localhost".to_owned(),
+        "127.0.0.1" if !numeric => "localhost".to_owned(),
         six if six.contains(':') => format!("[{six}]"),
         four => four.to_owned(),
     }
