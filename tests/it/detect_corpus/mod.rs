@@ -6,6 +6,7 @@
 mod cases;
 mod check;
 mod large;
+mod mixed;
 mod recorded;
 mod render;
 mod story;
