@@ -246,8 +246,12 @@ impl Story {
 
     /// The unit's program says something.
     pub fn says(&mut self, unit: &Unit, message: &str) -> &mut Entry {
-        let source = Source::Program { ident: unit.ident.clone(), pid: Some(unit.pid), unit: unit.name.clone() };
-        self.push(source, message, Vec::new())
+        let (of, fields) = match unit.user {
+            Some(_) => ("user@1000.service", vec![("_SYSTEMD_USER_UNIT", unit.name.clone())]),
+            None => (unit.name.as_str(), Vec::new()),
+        };
+        let source = Source::Program { ident: unit.ident.clone(), pid: Some(unit.pid), unit: of.to_owned() };
+        self.push(source, message, fields)
     }
 
     fn fresh(&mut self, unit: &mut Unit) {

@@ -22,11 +22,13 @@ macro_rules! tests {
 }
 
 tests! {
+    activated_on_demand
     banner_given
     banner_in_a_journal
     banner_recovered
     banner_start_up_lines
     banner_with_pids
+    begins_in_the_loop
     bind_retries
     broken_chains
     cause_already_running
@@ -51,8 +53,11 @@ tests! {
     clock_forward
     clock_forward_by_months
     container_logs
+    core_dump_noise
+    counter_reset
     crashes_hours_apart
     crashes_two_hours_apart
+    cron_job_logs
     cut_by_a_reboot
     damaged_json
     damaged_texts
@@ -87,7 +92,11 @@ tests! {
     limit_default
     limit_exits_0
     limit_refused_again
+    limit_then_by_hand
     loop_in_the_second_boot
+    lost_lines
+    master_fails_to_boot
+    names_alike
     no_description
     noise
     nothing_there
@@ -100,8 +109,10 @@ tests! {
     only_pairs
     only_systemd
     only_the_program
+    options
     other_languages
     out_of_order
+    part_of
     path_limit
     period_100ms
     period_10min
@@ -127,6 +138,7 @@ tests! {
     recycled_in_a_unit
     recycled_workers
     repeated_lines
+    sessions
     short_lived_processes
     socket_instances
     started_from_outside
@@ -138,10 +150,12 @@ tests! {
     twenty_units
     two_at_the_end
     two_boots
+    two_causes
     two_owners
     two_that_hold
     uneven
     user_unit
+    user_unit_port
     wording_238
     wording_238_n_a
     wording_239

@@ -61,7 +61,7 @@ fn headers() -> Vec<Case> {
         Case::new(
             "header-hint",
             "what journalctl says before the first line",
-            some(&with("header-hint", &hint), &FORMATS, &[found(5)]),
+            some(&with("header-hint", &hint), &FORMATS[..5], &[found(5)]),
         ),
         Case::new("loop-in-the-second-boot", "a boot begins a new chain", journals(&boots, &[found(5)])),
         // Whether a boot that holds is a recovery is left open.

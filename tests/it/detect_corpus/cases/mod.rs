@@ -2,6 +2,7 @@
 
 mod causes;
 mod journal;
+mod machines;
 mod programs;
 mod quiet;
 mod systemd;
@@ -13,6 +14,7 @@ pub fn all() -> Vec<Case> {
     let mut all = systemd::cases();
     all.extend(causes::cases());
     all.extend(journal::cases());
+    all.extend(machines::cases());
     all.extend(quiet::cases());
     all.extend(programs::cases());
     all

@@ -70,11 +70,11 @@ fn few_restarts() -> Vec<Case> {
     starts.started(&mut unit).crashes(&mut unit, 3, Crash { runs_for: 2 * HOUR, ..CRASH });
     vec![
         clean("twenty-units", "twenty units that restart once each", &twenty, &FEW),
-        clean("once-a-boot", "the same counter value once a boot", &boots, &FORMATS),
+        clean("once-a-boot", "the same counter value once a boot", &boots, &FEW),
         clean("two-boots", "a boot begins a new chain", &two_boots, &FORMATS),
         clean("two-that-hold", "two restarts that then hold", &held.0, &FORMATS),
         clean("two-at-the-end", "three runs are too few", &ended.0, &FORMATS),
-        clean("crashes-hours-apart", "a run of an hour or more breaks the chain", &hours.0, &FORMATS),
+        clean("crashes-hours-apart", "a run of an hour or more breaks the chain", &hours.0, &FEW),
         clean("broken-chains", "no three restarts between runs of an hour", &chains.0, &FEW),
         clean("crashes-two-hours-apart", "a run of an hour or more breaks the chain", &starts, &FEW),
     ]
@@ -109,7 +109,7 @@ fn asked_for() -> Vec<Case> {
     vec![
         clean("deploys", "a stop that was asked for never counts", &deploys.0, &FORMATS),
         clean("deploys-and-a-crash", "one restart after each deploy", &crash_after.0, &FEW),
-        clean("stops-that-time-out", "asked for, even if it then fails", &timeouts.0, &FORMATS),
+        clean("stops-that-time-out", "asked for, even if it then fails", &timeouts.0, &FEW),
     ]
 }
 
@@ -164,7 +164,7 @@ fn oneshots() -> Vec<Case> {
         failing("oneshot-timer", "a oneshot never loops, even when each run fails", 60 * SEC, None),
         failing("oneshot-cron", "a oneshot that cron starts", 59 * SEC, Some("CRON")),
         clean("timer-simple", "a unit that a timer starts never loops", &timer.0, &FORMATS),
-        clean("path-limit", "a oneshot that a path unit starts, up to its limit", &path.0, &FORMATS),
+        clean("path-limit", "a oneshot that a path unit starts, up to its limit", &path.0, &FEW),
         clean("socket-instances", "one instance a connection", &socket, &FORMATS),
         clean("oneshot-succeeds", "a oneshot does its work every ten minutes", &ok.0, &FORMATS),
     ]
@@ -291,7 +291,7 @@ fn repeated() -> Vec<Case> {
     }
     vec![
         Case::new("repeated-lines", "a line that one living process repeats is no start", beats),
-        clean("short-lived-processes", "cron, sshd, smtpd and sudo have a PID a job", &short_lived, &FORMATS),
+        clean("short-lived-processes", "cron, sshd, smtpd and sudo have a PID a job", &short_lived, &FEW),
     ]
 }
 
