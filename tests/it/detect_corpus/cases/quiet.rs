@@ -166,7 +166,7 @@ fn oneshots() -> Vec<Case> {
         clean("timer-simple", "a unit that a timer starts never loops", &timer.0, &FORMATS),
         clean("path-limit", "a oneshot that a path unit starts, up to its limit", &path.0, &FEW),
         clean("socket-instances", "one instance a connection", &socket, &FORMATS),
-        clean("oneshot-succeeds", "a oneshot does its work every ten minutes", &ok.0, &FORMATS),
+        clean("oneshot-succeeds", "a oneshot does its work every ten minutes", &ok.0, &FEW),
     ]
 }
 

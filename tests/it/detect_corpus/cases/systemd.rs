@@ -361,7 +361,11 @@ fn ends() -> Vec<Case> {
             "unknown: somebody has stopped it",
             some(&in_flight, &[Format::Short, Format::ShortIso, Format::Json], &loops),
         ),
-        Case::new("ended-no-word", "unknown: the input goes on without a word about it", journals(&no_word, &loops)),
+        Case::new(
+            "ended-no-word",
+            "unknown: the input goes on without a word about it",
+            some(&no_word, &[Format::Short, Format::ShortFull, Format::Json], &loops),
+        ),
         Case::new("ended-not-yet", "ongoing: a run that holds for some seconds has not recovered", {
             journals(&not_yet, &[Found::unit("app.service", 6).code(1)])
         }),
