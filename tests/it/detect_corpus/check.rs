@@ -108,8 +108,10 @@ fn loops(found: &Value, expected: &Value) -> Vec<String> {
     let (mut found, mut expected) = (list(found), list(expected));
     let mut wrong = Vec::new();
     if found.len() != expected.len() {
-        let names: Vec<String> = expected.iter().map(subject).collect();
-        wrong.push(format!("  {} loops where {} were expected: {}", found.len(), expected.len(), names.join(", ")));
+        let names = |list: &[Value]| list.iter().map(subject).collect::<Vec<_>>().join(", ");
+        let (found, expected) = (names(&found), names(&expected));
+        wrong.push(format!("  loops of {found:?} where those of {expected:?} were expected"));
+        return wrong;
     }
     // In which order several loops are listed is not promised.
     found.sort_by_key(subject);

@@ -214,7 +214,8 @@ fn units_recorded_on_real_systemds_are_judged_as_counting_does() {
             // Every unit that begins a sentence or is the object of one.
             let units: BTreeSet<&str> = messages
                 .iter()
-                .flat_map(|message| message.split([' ', ':']))
+                .flat_map(|message| message.split(' '))
+                .map(|word| word.trim_end_matches([':', '.']))
                 .filter(|word| word.ends_with(".service") && !word.starts_with('/'))
                 .collect();
             let is_oneshot = text.contains("Type=oneshot");

@@ -23,6 +23,7 @@ macro_rules! tests {
 
 tests! {
     activated_on_demand
+    banner_each_minute
     banner_given
     banner_in_a_journal
     banner_recovered
@@ -116,6 +117,7 @@ tests! {
     path_limit
     period_100ms
     period_10min
+    period_1min
     period_2s
     period_50min
     pm2_healthy

@@ -6,7 +6,7 @@ use crate::detect_corpus::Case;
 use crate::detect_corpus::render::{FORMATS, Found, Input, Lines, Stamp, some};
 use crate::detect_corpus::story::{Dice, INCIDENT, MIN, MS, SEC, Story};
 
-/// How a run of a program reads, line by line: `@` is the stamp, `#` the PID, `!` before a line marks a start.
+/// How a run of a program reads, line by line: `@` is the stamp, `#` the PID, `~` a `#`, `!` before a line marks a start.
 struct Log<'a> {
     name: &'a str,
     stamp: Stamp,
@@ -20,9 +20,9 @@ struct Log<'a> {
 impl Log<'_> {
     fn lines(&self) -> Lines {
         let (mut lines, mut dice) = (Lines::default(), Dice::of(self.name));
-        let (mut at, mut pid) = (INCIDENT, dice.within(1_000, 40_000));
+        let (mut at, mut pid) = (INCIDENT + 37 * SEC, dice.within(1_000, 40_000));
         let mut say = |at: i64, pid: i64, line: &str| {
-            let text = line.replace('#', &pid.to_string());
+            let text = line.replace('#', &pid.to_string()).replace('~', "#");
             match text.strip_prefix('!') {
                 Some(text) => lines.start(at, self.stamp, text),
                 None => lines.line(at, self.stamp, &text),
@@ -94,7 +94,7 @@ fn banners() -> Vec<Case> {
                 "INFO:     Waiting for application startup.",
                 "ERROR:    Application startup failed. Exiting.",
             ],
-            banner("Started server process"),
+            banner("").open("subject_contains"), // uvicorn may be named
         ),
     ];
     let around = vec![log(
@@ -107,6 +107,15 @@ fn banners() -> Vec<Case> {
         ],
         banner("Starting payments 4.2.1"),
     )];
+    let each_minute = Log {
+        name: "app.log",
+        stamp: Stamp::Comma,
+        gap: 60_250 * MS,
+        runs: 6,
+        run: &["!@ [#] INFO payments: service starting, version 4.2.1", "@ [#] CRITICAL no database"],
+        after: &[],
+    };
+    let each_minute = each_minute.input(Some(Found::of(starting, "banner", 6).part_of_line()));
     let plain = Log {
         name: "plain.log",
         stamp: Stamp::Plain,
@@ -120,6 +129,7 @@ fn banners() -> Vec<Case> {
         recovered.input(Some(Found::of("Booting worker-bee 7", "banner", 5).part_of_line().ended("recovered")));
     vec![
         Case::new("banner-with-pids", "a banner whose PID changes", pids),
+        Case::new("banner-each-minute", "a loop of about a minute drifts, cron does not", vec![each_minute]),
         Case::new("banner-start-up-lines", "a banner with start-up lines around it", around),
         Case::new("banner-recovered", "the last process goes on", vec![recovered]),
         Case::new("banner-in-a-journal", "the syslog identifier is the subject", identified()),
@@ -183,7 +193,7 @@ fn bind_errors() -> Vec<Case> {
                 "INFO:     Waiting for application shutdown.",
                 "INFO:     Application shutdown complete.",
             ],
-            "Started server process",
+            "",
             port(8000),
         ),
         log(
@@ -197,7 +207,7 @@ fn bind_errors() -> Vec<Case> {
                 "\u{1b}[32mINFO\u{1b}[0m:     Waiting for application shutdown.",
                 "\u{1b}[32mINFO\u{1b}[0m:     Application shutdown complete.",
             ],
-            "Started server process",
+            "",
             port(8000),
         ),
         log(
@@ -250,8 +260,8 @@ fn bind_errors() -> Vec<Case> {
             "nginx-of-a-script.log",
             Stamp::Slashes,
             &[
-                "!@ [emerg] ###: bind() to 0.0.0.0:80 failed (98: Address already in use)",
-                "@ [emerg] ###: still could not bind()",
+                "!@ [emerg] #~#: bind() to 0.0.0.0:80 failed (98: Address already in use)",
+                "@ [emerg] #~#: still could not bind()",
             ],
             "",
             port(80),
@@ -475,7 +485,7 @@ fn docker() -> Vec<Case> {
         ],
         after: &[],
     };
-    let logs = logs.input(Some(Found::of("Started server process", "banner", 6).part_of_line()));
+    let logs = logs.input(Some(Found::of("", "banner", 6).part_of_line()));
     let found = Found::of("api", "restart-counter", 6).code(3);
     let looping = Input::new("ps.log", looping, vec![found.judge_without_stamps()]);
     vec![

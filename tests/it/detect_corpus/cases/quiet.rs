@@ -227,6 +227,17 @@ fn log(name: &str, stamp: Stamp, gap: i64, lines: &[&str]) -> Input {
     if stamp == Stamp::None { log.input_without_stamps(name, None) } else { log.input(name, None) }
 }
 
+/// What cron starts, in a log of its own: always in the first seconds of a minute.
+fn cron_like() -> Input {
+    let mut log = Lines::default();
+    for n in 0..9 {
+        let (at, pid) = (INCIDENT + n * 5 * MIN + SEC, 4100 + 37 * n);
+        log.line(at, Stamp::Plain, &format!("@ [{pid}] INFO sync 2.1 starting"));
+        log.line(at + 4 * SEC, Stamp::Plain, &format!("@ [{pid}] INFO 12 orders sent, done"));
+    }
+    log.input("cron-like.log", None)
+}
+
 /// Lines that come again and again from processes that live, or are meant to be short.
 fn repeated() -> Vec<Case> {
     let beats = vec![
@@ -266,6 +277,7 @@ fn repeated() -> Vec<Case> {
             15 * SEC,
             &["@ WARN connection to broker lost, reconnecting", "@ INFO connected to broker"],
         ),
+        cron_like(),
         log(
             "daily.log",
             Stamp::Plain,
