@@ -14,7 +14,7 @@ const KINDS: usize = 8192;
 /// So many writers are.
 const WRITERS: usize = 1024;
 /// So many lines after a start or an end may belong to a start.
-const FRESH: u8 = 3;
+const FRESH: u8 = 6;
 /// So much of a line makes its kind.
 const LENGTH: usize = 240;
 
@@ -35,6 +35,8 @@ struct Author {
     ended: bool,
     /// A process of it lives on while others begin.
     lives_on: bool,
+    /// The kinds of lines that began its last start.
+    began: Vec<u64>,
 }
 
 /// A kind of lines.
@@ -62,6 +64,21 @@ pub(super) struct Found {
     pub over: Over,
     pub strong: bool,
     pub order: u64,
+}
+
+/// A line of a program.
+#[derive(Clone, Copy)]
+pub(super) struct Said<'a> {
+    /// Its writer's name; empty where nobody is named.
+    pub name: &'a str,
+    pub pid: Option<u32>,
+    pub text: &'a str,
+    /// It tells that a living process starts others.
+    pub workers: bool,
+    /// It tells that an address is in use, and perhaps which port.
+    pub bind: Option<Option<u16>>,
+    /// The units that started last, and where.
+    pub units: &'a [(String, u64)],
 }
 
 /// All that repeats.
@@ -105,8 +122,9 @@ impl Banners {
         Self { given, kinds: HashMap::new(), authors: HashMap::new() }
     }
 
-    /// Looks at a line of a program. `name` is empty where nobody is named.
-    pub(super) fn line(&mut self, name: &str, pid: Option<u32>, text: &str, when: &When, around: &mut Around<'_>) {
+    /// Looks at a line of a program.
+    pub(super) fn line(&mut self, said: Said<'_>, when: &When, around: &mut Around<'_>) {
+        let Said { name, pid, text, workers, bind, units } = said;
         if let Some((regex, subject, last)) = &mut self.given {
             if regex.is_match(text) && !(pid.is_some() && *last == pid) {
                 *last = pid;
@@ -122,7 +140,9 @@ impl Banners {
         if self.authors.len() >= WRITERS && !self.authors.contains_key(&author_key) {
             self.authors.clear();
         }
-        let author = self.authors.entry(author_key).or_default();
+        let new = || Author { fresh: FRESH, ..Author::default() };
+        let author = self.authors.entry(author_key).or_insert_with(new);
+        author.lives_on |= workers;
         if let Some(now) = pid
             && author.pid != pid
         {
@@ -149,6 +169,16 @@ impl Banners {
             let sound = sound(&super::entry::start_of(text, LENGTH).to_lowercase());
             Line { sound, found: None }
         });
+        if let Some(port) = bind {
+            for began in std::mem::take(&mut author.began) {
+                if let Some(found) = self.kinds.get_mut(&began).and_then(|line| line.found.as_mut()) {
+                    found.subject.take(Fact::Bind { port }, None, when, around);
+                }
+            }
+            author.fresh = if pid.is_none() { FRESH } else { author.fresh };
+            author.ended = true;
+            return;
+        }
         if line.sound == Sound::End {
             author.fresh = if pid.is_none() { FRESH } else { author.fresh };
             author.ended = true;
@@ -166,7 +196,7 @@ impl Banners {
         }
         let found = line.found.get_or_insert_with(|| {
             Box::new(Candidate {
-                subject: Subject::new(String::new(), Kind::Banner { given: false }),
+                subject: Subject::new(name.to_owned(), Kind::Banner { given: false }),
                 strong: line.sound == Sound::Strong,
                 author: author_key,
                 pid: None,
@@ -184,13 +214,19 @@ impl Banners {
                 *word = None;
             }
         }
+        found.subject.has_pids |= pid.is_some();
+        let before = found.subject.last_order();
         found.subject.take(Fact::ProgramStarts { pid: None }, None, when, around);
+        found.subject.explain(units, before);
+        if author.began.len() < 8 && !author.began.contains(&key) {
+            author.began.push(key);
+        }
     }
 
     /// The loops that go on, by the lines that tell of them.
     pub(super) fn finish(&mut self, now: Option<i64>, around: &mut Around<'_>) -> Vec<Found> {
         let mut all = Vec::new();
-        if let Some((_, subject, _)) = self.given.take() {
+        if let Some((_, mut subject, _)) = self.given.take() {
             let found = subject.finish(now, around);
             all.extend(found.into_iter().map(|over| Found { over, strong: true, order: 0 }));
         }
@@ -198,11 +234,16 @@ impl Banners {
             let Some(found) = line.found else { continue };
             let found = *found;
             let lives_on = self.authors.get(&found.author).is_some_and(|author| author.lives_on);
-            if lives_on && !found.strong {
+            if lives_on {
                 continue;
             }
             let mut subject = found.subject;
-            subject.name = name(&found.words);
+            if subject.is_explained() {
+                continue;
+            }
+            if subject.name.is_empty() {
+                subject.name = banner(&found.words);
+            }
             for over in subject.finish(now, around) {
                 all.push(Found { over, strong: found.strong, order: found.order });
             }
@@ -217,7 +258,7 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// What a line says each time, without levels and what stands between.
-fn name(words: &[Option<String>]) -> String {
+fn banner(words: &[Option<String>]) -> String {
     let kept: Vec<&str> = words.iter().flatten().map(String::as_str).collect();
     let is_frame = |word: &&str| {
         let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
@@ -225,4 +266,11 @@ fn name(words: &[Option<String>]) -> String {
     };
     let begin = kept.iter().take_while(|word| is_frame(word)).count();
     kept[begin..].join(" ")
+}
+
+/// What of a line stays when its numbers are cut out.
+pub(super) fn without_numbers(text: &str) -> String {
+    let words =
+        words(text).map(|word| Some(word.to_owned()).filter(|word| !word.contains(|c: char| c.is_ascii_digit())));
+    banner(&words.collect::<Vec<_>>())
 }

@@ -10,12 +10,12 @@ use super::stamp::{HOUR, Moment, SECOND};
 pub(super) struct When {
     /// On the axis of the input, if there are stamps.
     pub at: Option<i64>,
+    /// What the stamp says, whatever was done to the clock.
+    pub read: i64,
     /// As it is reported.
     pub moment: Option<Moment>,
     /// Whether stamps end at the second.
     pub whole: bool,
-    /// How often the clock was set so far, as far as it is told.
-    pub clock: u32,
 }
 
 /// How often each cause was seen.
@@ -30,6 +30,14 @@ impl Tally {
             // More than these are no reason but noise.
             self.0.push((cause, 1, now));
         }
+    }
+
+    /// Forgets the last that was counted.
+    fn take_back(&mut self) {
+        if let Some((_, count, _)) = self.0.iter_mut().max_by_key(|(.., last)| *last) {
+            *count -= 1;
+        }
+        self.0.retain(|(_, count, _)| *count > 0);
     }
 
     fn most(&self) -> Option<Cause> {
@@ -76,12 +84,14 @@ impl Chain {
     pub(super) fn start(&mut self, when: &When, auto: bool, room: &mut usize) {
         if self.starts == 0 {
             self.first = when.clone();
-        } else if let (Some(last), Some(at)) = (self.last.at, when.at)
-            && let Ok(gap) = u64::try_from(at - last)
-            && self.last.clock == when.clock
-            && !self.is_a_jump(at - last)
-        {
-            self.gaps.push(gap, room);
+        } else if let (Some(last), Some(at)) = (self.last.at, when.at) {
+            let mut gap = when.read.saturating_sub(self.last.read);
+            if self.is_a_jump(gap) {
+                gap %= HOUR;
+            }
+            // What was done to the clock makes no gap the shortest or the longest.
+            let set = gap < 0 || (gap % HOUR - (at - last) % HOUR).abs() > SECOND;
+            self.gaps.push(gap, set, room);
         }
         self.starts += 1;
         self.autos += u64::from(auto);
@@ -107,6 +117,12 @@ impl Chain {
     pub(super) fn bind(&mut self, port: Option<u16>) {
         self.bound += 1;
         self.binds.count(Some(Cause::PortInUse { port }), self.starts);
+    }
+
+    /// Takes back a bind error.
+    pub(super) fn unbind(&mut self) {
+        self.bound = self.bound.saturating_sub(1);
+        self.binds.take_back();
     }
 
     pub(super) fn last_at(&self) -> Option<i64> {

@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use regex::Regex;
 
-use super::banner::{Banners, Found};
+use super::banner::{Banners, Found, Said};
 use super::chain::{Rules, When};
 use super::clock::Clock;
 use super::entry::{self, Entry, Kept, Writer};
@@ -14,7 +15,7 @@ use super::lines::Lines;
 use super::others::{self, Told};
 use super::program;
 use super::report::{Loop, Report, Signature};
-use super::stamp::SECOND;
+use super::stamp::{HOUR, SECOND};
 use super::subject::{Around, Kind, Over, Subject};
 use super::systemd::{self, Whose};
 use crate::time::Span;
@@ -58,6 +59,9 @@ pub enum Change {
     Ended(Loop),
 }
 
+/// A clock that goes back by less has not been set: lines are slightly out of order.
+const DISORDER: i64 = 60 * SECOND;
+
 /// A bind error whose unit is still to be found.
 #[derive(Clone, Debug)]
 struct Unclaimed {
@@ -73,6 +77,16 @@ pub struct Detector {
     state: State,
 }
 
+/// A process that writes.
+#[derive(Clone, Debug)]
+struct Process {
+    /// Its first place in the input.
+    first: u64,
+    began: When,
+    /// The unit that its bind error was taken to end, and the run's place.
+    blamed: Option<(String, u64)>,
+}
+
 #[derive(Clone, Debug)]
 struct State {
     rules: Rules,
@@ -86,14 +100,22 @@ struct State {
     /// Units that started last.
     recent: VecDeque<String>,
     unclaimed: VecDeque<Unclaimed>,
-    /// The first place of each process in the input.
-    processes: HashMap<(String, u32), u64>,
+    /// Processes by name and PID.
+    processes: HashMap<(String, u32), Process>,
     room: usize,
     boots: u64,
     boot: String,
-    clocks: u32,
     order: u64,
     now: Option<i64>,
+    /// What is added to a stamp since the clock was set, and what was before that.
+    offset: i64,
+    offset_before: Option<i64>,
+    /// What is added since summer time has ended.
+    summer: i64,
+    /// A line has said that the clock is set.
+    set: bool,
+    /// The last line, to know it if it comes again.
+    line_before: u64,
     /// The last stamp, for lines without one.
     last: When,
 }
@@ -116,9 +138,13 @@ impl Detector {
             room: GAPS,
             boots: 0,
             boot: String::new(),
-            clocks: 0,
             order: 0,
             now: None,
+            offset: 0,
+            offset_before: None,
+            summer: 0,
+            set: false,
+            line_before: 0,
             last: When::default(),
         };
         Self { lines: Lines::default(), state }
@@ -167,6 +193,15 @@ impl Report {
 impl State {
     fn line(&mut self, line: &[u8]) {
         self.order += 1;
+        let line = if self.order == 1 { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line) } else { line };
+        if line.is_empty() {
+            return;
+        }
+        let mut hasher = DefaultHasher::new();
+        line.hash(&mut hasher);
+        if std::mem::replace(&mut self.line_before, hasher.finish()) == hasher.finish() {
+            return; // The same line twice in a row.
+        }
         if line.first() == Some(&b'{') {
             let text = String::from_utf8_lossy(line);
             let mut kept = Kept::default();
@@ -212,13 +247,42 @@ impl State {
 
     fn when(&mut self, entry: &Entry<'_>) -> When {
         let Some(stamp) = &entry.stamp else {
-            return When { clock: self.clocks, ..self.last.clone() };
+            return self.last.clone();
         };
-        let at = self.clock.place(stamp);
+        let read = self.clock.place(stamp).saturating_add(self.summer);
+        let (at, read) = self.steady(read);
         self.now = self.now.max(Some(at));
-        let when = When { at: Some(at), moment: Some(stamp.moment()), whole: stamp.whole, clock: self.clocks };
+        let when = When { at: Some(at), read, moment: Some(stamp.moment()), whole: stamp.whole };
         self.last = when.clone();
         when
+    }
+
+    /// A stamp on an axis that goes on when the clock is set.
+    fn steady(&mut self, read: i64) -> (i64, i64) {
+        let at = read.saturating_add(self.offset);
+        let Some(now) = self.now else { return (at, read) };
+        if let Some(before) = self.offset_before {
+            // A stray line had another clock: back to the one before.
+            let old = read.saturating_add(before);
+            if (old - now).abs() < (at - now).abs() && (old - now).abs() < DISORDER {
+                self.offset_before = Some(self.offset);
+                self.offset = before;
+                return (old, read);
+            }
+        }
+        let told = std::mem::take(&mut self.set) && (at - now).abs() > DISORDER;
+        let back = now.saturating_sub(at);
+        if !told && (HOUR - 10 * DISORDER..HOUR).contains(&back) {
+            // The end of summer time: an hour comes twice.
+            self.summer += HOUR;
+            return (at + HOUR, read + HOUR);
+        }
+        if told || back > DISORDER {
+            self.offset_before = Some(self.offset);
+            self.offset = now.saturating_sub(read);
+            return (now, read);
+        }
+        (at, read)
     }
 
     fn give(&mut self, key: &str, name: &str, kind: Kind, fact: Fact, pid: Option<u32>, when: &When) {
@@ -257,7 +321,7 @@ impl State {
                 return;
             }
             Whose::Clock => {
-                self.clocks += 1;
+                self.set = true;
                 return;
             }
             Whose::Trigger(name) => {
@@ -402,41 +466,90 @@ impl State {
             self.boots += u64::from(self.boot.is_empty());
             return;
         }
-        let first = match pid {
-            Some(pid) => self.first_place(name, pid),
-            None => self.order,
+        let stepped = text.starts_with("System clock was stepped by") || text.starts_with("System clock wrong by");
+        self.set |= stepped && name.starts_with("chrony");
+        let own = format!("\n\n\n{host}\n{}", unit.unwrap_or(name));
+        let (first, began) = match pid {
+            Some(pid) if !name.is_empty() => {
+                let (process, is_new) = self.process(name, pid, when);
+                if let Some((key, order)) = process.blamed.clone()
+                    && let Some(subject) = self.subjects.get_mut(&key)
+                    && subject.current().is_none_or(|(now, ..)| now != order)
+                {
+                    // It lives on: the unit ended for another reason.
+                    subject.unbind(order);
+                    if let Some(process) = self.processes.get_mut(&(name.to_owned(), pid)) {
+                        process.blamed = None;
+                    }
+                }
+                let process = &self.processes[&(name.to_owned(), pid)];
+                let (first, began) = (process.first, process.began.clone());
+                if is_new && self.subjects.contains_key(&own) {
+                    let fact = Fact::ProgramStarts { pid: None };
+                    self.starts(&own, unit.unwrap_or(name), &fact, pid.into(), when);
+                }
+                (first, began)
+            }
+            _ => (self.order, when.clone()),
         };
         let fact = program::read(text);
         if let Some(fact) = &fact {
-            self.fact_of_a_program(host, name, (pid, first), unit, fact, when);
+            self.fact_of_a_program(host, name, (pid, first, &began), unit, text, fact, when);
         }
         let author = unit.unwrap_or(name);
+        let units = self.units_until(first);
         let mut around = Around { rules: self.rules, room: &mut self.room, boots: self.boots, order: self.order };
-        self.banners.line(author, pid, text, when, &mut around);
+        let workers = fact == Some(Fact::HasWorkers);
+        let bind = match fact {
+            Some(Fact::Bind { port }) => Some(port),
+            _ => None,
+        };
+        self.banners.line(Said { name: author, pid, text, workers, bind, units: &units }, when, &mut around);
     }
 
-    fn first_place(&mut self, name: &str, pid: u32) -> u64 {
-        if let Some(first) = self.processes.get(&(name.to_owned(), pid)) {
-            return *first;
+    /// Gives a start to a program, with what units may have started it.
+    fn starts(&mut self, key: &str, name: &str, fact: &Fact, pid: Option<u32>, when: &When) {
+        let before = self.subjects.get(key).map_or(0, Subject::last_order);
+        let units = self.units_until(self.order);
+        self.give(key, name, Kind::Program, fact.clone(), pid, when);
+        if let Some(subject) = self.subjects.get_mut(key)
+            && subject.last_order() == self.order
+        {
+            subject.explain(&units, before);
         }
-        if self.processes.len() >= SUBJECTS {
-            let order = self.order;
-            let half = (SUBJECTS / 2) as u64;
-            self.processes.retain(|_, first| *first + half > order);
+    }
+
+    /// Units whose runs began last before a place, and where they did.
+    fn units_until(&self, until: u64) -> Vec<(String, u64)> {
+        let began = |key: &String| {
+            let (at, ..) = self.subjects.get(key).and_then(Subject::current)?;
+            (at <= until).then(|| (key.clone(), at))
+        };
+        self.recent.iter().rev().take(8).filter_map(began).collect()
+    }
+
+    /// A process, and whether this is its first line.
+    fn process(&mut self, name: &str, pid: u32, when: &When) -> (&Process, bool) {
+        let key = (name.to_owned(), pid);
+        if self.processes.len() >= SUBJECTS && !self.processes.contains_key(&key) {
+            let old = self.order.saturating_sub((SUBJECTS / 2) as u64);
+            self.processes.retain(|_, process| process.first > old);
             if self.processes.len() >= SUBJECTS {
                 self.processes.clear();
             }
         }
-        self.processes.insert((name.to_owned(), pid), self.order);
-        self.order
+        let is_new = !self.processes.contains_key(&key);
+        let new = || Process { first: self.order, began: when.clone(), blamed: None };
+        (self.processes.entry(key).or_insert_with(new), is_new)
     }
 
     fn fact_of_a_program(
         &mut self,
         host: &str,
         name: &str,
-        (pid, first): (Option<u32>, u64),
+        (pid, first, began): (Option<u32>, u64, &When),
         unit: Option<&str>,
+        text: &str,
         fact: &Fact,
         when: &When,
     ) {
@@ -453,13 +566,20 @@ impl State {
                         self.give(&key, unit, Kind::Managed, fact.clone(), None, when);
                     }
                 }
-                None => self.attach(fact, first, when),
+                None => {
+                    if let Some(blamed) = self.attach(fact, first, when)
+                        && let Some(pid) = pid
+                        && let Some(process) = self.processes.get_mut(&(name.to_owned(), pid))
+                    {
+                        process.blamed = Some(blamed);
+                    }
+                }
             }
         }
         let server = match name {
             "" => match fact {
-                Fact::ProgramStarts { pid: Some(_) } => "uvicorn",
-                Fact::ProgramStarts { pid: None } => "gunicorn",
+                Fact::ProgramStarts { pid: Some(_) } => "Started server process",
+                Fact::ProgramStarts { pid: None } => "Starting gunicorn",
                 _ => "",
             },
             name => name,
@@ -469,7 +589,7 @@ impl State {
         let known = self.subjects.get_mut(&key);
         match (known, fact) {
             (Some(subject), _) => {
-                if subject.name.is_empty() {
+                if subject.unnamed && !shown.is_empty() {
                     shown.clone_into(&mut subject.name);
                 }
             }
@@ -478,23 +598,48 @@ impl State {
             (None, Fact::Bind { .. }) if pid.is_some() => {}
             (None, _) => return,
         }
-        self.give(&key, shown, Kind::Program, fact.clone(), pid, when);
+        let bare =
+            name.is_empty() && unit.is_none() && matches!(fact, Fact::Bind { .. }) && !self.subjects.contains_key(&key);
+
+        match fact {
+            // Its first line was its start.
+            Fact::Bind { .. } if pid.is_some() && !name.is_empty() => {
+                self.starts(&key, shown, &Fact::ProgramStarts { pid: None }, pid, began);
+                self.give(&key, shown, Kind::Program, fact.clone(), pid, when);
+            }
+            Fact::ProgramStarts { .. } => {
+                self.starts(&key, shown, fact, pid, when);
+                if let Some(subject) = self.subjects.get_mut(&key) {
+                    subject.unnamed = false;
+                }
+            }
+            _ if bare => {
+                let said = super::banner::without_numbers(text);
+                self.give(&key, &said, Kind::Program, fact.clone(), pid, when);
+                if let Some(subject) = self.subjects.get_mut(&key) {
+                    subject.unnamed = true;
+                }
+            }
+            _ => self.give(&key, shown, Kind::Program, fact.clone(), pid, when),
+        }
     }
 
     /// Gives a line of a process to the unit whose run it belongs to, if that is beyond doubt.
-    fn attach(&mut self, fact: &Fact, first: u64, when: &When) {
+    fn attach(&mut self, fact: &Fact, first: u64, when: &When) -> Option<(String, u64)> {
         let mut open = Vec::new();
         for key in &self.recent {
             let Some((order, is_open, _)) = self.subjects.get(key).and_then(Subject::current) else { continue };
             if is_open && order <= first {
-                open.push(key.clone());
+                open.push((key.clone(), order));
             }
         }
         match (&open[..], fact) {
             ([], _) => {}
-            ([key], _) | ([.., key], Fact::Serves) => {
-                let (key, name) = (key.clone(), key.rsplit('\n').next().unwrap_or_default().to_owned());
-                self.give(&key, &name, Kind::Managed, fact.clone(), None, when);
+            ([(key, order)], _) | ([.., (key, order)], Fact::Serves) => {
+                let name = key.rsplit('\n').next().unwrap_or_default().to_owned();
+                self.give(key, &name, Kind::Managed, fact.clone(), None, when);
+                let binds = matches!(fact, Fact::Bind { .. });
+                return binds.then(|| (key.clone(), *order));
             }
             (_, Fact::Bind { port }) => {
                 if self.unclaimed.len() >= 64 {
@@ -504,6 +649,7 @@ impl State {
             }
             _ => {}
         }
+        None
     }
 
     /// A unit's run ends: the last bind error of a process that began in it is why.
@@ -524,22 +670,42 @@ impl State {
         let now = self.now;
         let mut around = Around { rules: self.rules, room: &mut self.room, boots: self.boots, order: self.order };
         let mut more = 0;
-        let (mut managed, mut programs) = (Vec::new(), Vec::new());
+        let (mut managed, mut programs, mut unnamed) = (Vec::new(), Vec::new(), Vec::new());
         let mut subjects: Vec<Subject> = self.subjects.into_values().collect();
         subjects.sort_by(|a, b| a.name.cmp(&b.name));
-        for subject in subjects {
-            more += subject.more;
-            let kind = subject.kind;
+        let mut rivals = Vec::new();
+        for subject in &mut subjects {
             let found = subject.finish(now, &mut around);
-            if kind == Kind::Managed { &mut managed } else { &mut programs }.extend(found);
+            more += subject.more;
+            if subject.kind == Kind::Managed {
+                managed.extend(found);
+            } else if !subject.is_explained() {
+                let list = if subject.unnamed { &mut unnamed } else { &mut programs };
+                list.extend(found);
+                rivals.extend(subject.ports.iter().map(|port| (subject.name.clone(), *port)));
+            }
         }
         let mut kept = one_of_each_fight(managed);
-        for over in one_of_each_fight(programs) {
+        for mut over in one_of_each_fight(programs) {
+            // Another one has the port in turn.
+            let takes_turns = over.chain.bound < over.chain.starts
+                && over.chain.port().flatten().is_some_and(|port| {
+                    rivals.iter().any(|(name, rival)| *rival == port && *name != over.found.subject)
+                });
+            if takes_turns {
+                over.found.signature = Signature::DuplicateOwner;
+            }
             if !kept.iter().any(|known| is_the_same(known, &over)) {
                 kept.push(over);
             }
         }
         for Found { over, .. } in self.banners.finish(now, &mut around) {
+            if !kept.iter().any(|known| is_the_same(known, &over)) {
+                kept.push(over);
+            }
+        }
+        // Of these only what they end with is known.
+        for over in unnamed {
             if !kept.iter().any(|known| is_the_same(known, &over)) {
                 kept.push(over);
             }

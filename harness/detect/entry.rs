@@ -279,7 +279,7 @@ pub(super) fn text(line: &str) -> Entry<'_> {
         return Entry { stamp, writer, text: said, boot: None, event: None };
     }
     let mut entry = nothing(stamp, rest.trim_start_matches([' ', ':', '\t', '|']));
-    entry.writer = Writer::Nobody { pid: bracketed_pid(entry.text) };
+    entry.writer = Writer::Nobody { pid: bracketed_pid(entry.text).or_else(|| written_pid(entry.text)) };
     entry
 }
 
@@ -343,4 +343,27 @@ fn syslog(rest: &str) -> Option<(&str, &str, Option<u32>, &str)> {
 fn bracketed_pid(text: &str) -> Option<u32> {
     let (number, _) = text.strip_prefix('[')?.split_once(']')?;
     number.parse().ok()
+}
+
+/// `pid=119`, `pid 119`, `(PID: 119)`, and nginx's `119#119:`.
+fn written_pid(text: &str) -> Option<u32> {
+    let bytes = text.as_bytes();
+    let number = |text: &str| {
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        text[..digits].parse().ok()
+    };
+    for word in ["pid", "PID"] {
+        for at in memchr::memmem::find_iter(bytes, word) {
+            let bound = at == 0 || !bytes[at - 1].is_ascii_alphabetic();
+            let rest = &text[at + word.len()..];
+            let rest = rest.trim_start_matches(['=', ':', ' ', '[']);
+            if bound && let Some(pid) = number(rest) {
+                return Some(pid);
+            }
+        }
+    }
+    let rest = text.strip_prefix('[')?.split_once("] ")?.1;
+    let (pid, rest) = rest.split_once('#')?;
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    (digits(pid) && digits(rest.split(':').next()?)).then(|| pid.parse().ok()).flatten()
 }

@@ -24,9 +24,15 @@ pub(super) fn read(text: &str) -> Option<Fact> {
         if has(text, "Finished server process [") {
             return Some(Fact::Exited(None));
         }
+        if has(text, "Waiting for child process [") || has(text, "Child process [") {
+            return Some(Fact::HasWorkers);
+        }
     }
     if has(text, "unning on http") || has(text, "istening at: ") || has(text, "unning on socket") {
         return Some(Fact::Serves);
+    }
+    if has(text, "plication startup failed") || has(text, "plication shutdown complete") {
+        return Some(Fact::Exited(None));
     }
     if has(text, "tarting gunicorn ") {
         return Some(Fact::ProgramStarts { pid: None });
@@ -110,13 +116,16 @@ fn address(text: &str) -> Option<u16> {
         let Some(port) = text.get(at + 1..).and_then(number) else { continue };
         let digits = bytes[at + 1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
         let after = bytes.get(at + 1 + digits).copied().unwrap_or(b' ');
+        // `:7070: bind` is a port, `12:28:18` a time.
+        let goes_on = after == b':' && bytes.get(at + 2 + digits).is_some_and(u8::is_ascii_digit);
         let before = &text[..at];
         let host = before.rsplit([' ', '"', '\'', '(', '/', '=', '<']).next().unwrap_or_default();
         let dotted = host.split('.').count() == 4 && host.bytes().all(|b| b.is_ascii_digit() || b == b'.');
         let wide =
             matches!(host, "*" | "::" | "[::]" | "localhost" | "" | ":") || host.ends_with(']') || host.contains("::");
         if (dotted || wide || host.contains('.'))
-            && !matches!(after, b':' | b'.')
+            && !goes_on
+            && after != b'.'
             && !(host.is_empty() && at > 0 && bytes[at - 1] != b' ')
         {
             return Some(port);
@@ -174,11 +183,15 @@ pub(super) enum Sound {
 /// What a line sounds like; `lower` is it in small letters.
 pub(super) fn sound(lower: &str) -> Sound {
     let any = |words: &[&str]| words.iter().any(|word| has(lower, word));
+    // `restart` is no start.
+    let begins = |word: &&str| {
+        lower.match_indices(*word).any(|(at, _)| !lower[..at].ends_with(|c: char| c.is_ascii_alphanumeric()))
+    };
     if any(&END) {
         Sound::End
     } else if any(&STRONG) {
         Sound::Strong
-    } else if any(&WEAK) {
+    } else if WEAK.iter().any(begins) {
         Sound::Weak
     } else {
         Sound::Nothing

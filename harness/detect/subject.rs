@@ -72,10 +72,18 @@ pub(super) struct Subject {
     /// A restart that is scheduled, and whether a stop was told of since.
     pending: Option<(When, bool)>,
     counter: Option<u64>,
+    /// A stop that was told of with nothing to say what it is for.
+    stop: Option<When>,
+    /// The last restart was told of without its number.
+    uncounted: bool,
     /// A stop was asked for within a loop.
     suspended: bool,
     /// It ends by itself, or something else than its end starts it.
     pub triggered: bool,
+    /// Its starts have PIDs of their own.
+    pub has_pids: bool,
+    /// Its name is that of the line that ends it.
+    pub unnamed: bool,
     /// A living process starts others below its name.
     pub workers: bool,
     /// Whether any run was seen before.
@@ -83,6 +91,10 @@ pub(super) struct Subject {
     /// Whether it has starts of its own, beside counter lines.
     has_starts: bool,
     boots: u64,
+    /// Ports that it could not have.
+    pub ports: Vec<u16>,
+    /// The units one of which started before each of its starts: theirs is the loop, or there is none.
+    explainers: Option<Vec<String>>,
     /// Its last place in the input.
     pub seen: u64,
     /// How long ago its last restart was, when it was told of.
@@ -101,6 +113,36 @@ impl Subject {
     /// Whether it must be kept when room is short.
     pub(super) fn matters(&self) -> bool {
         !self.over.is_empty() || self.chain.autos >= 2
+    }
+
+    /// Notes which units have started since its start before, at that place.
+    pub(super) fn explain(&mut self, units: &[(String, u64)], before: u64) {
+        let since = |key: &String| units.iter().any(|(known, at)| known == key && *at > before);
+        match &mut self.explainers {
+            Some(known) => known.retain(since),
+            None => {
+                self.explainers = Some(units.iter().map(|(key, _)| key).filter(|key| since(key)).cloned().collect())
+            }
+        }
+    }
+
+    /// Whether a unit has started before each of its starts.
+    pub(super) fn is_explained(&self) -> bool {
+        self.explainers.as_ref().is_some_and(|units| !units.is_empty())
+    }
+
+    /// The place of its last start in the input.
+    pub(super) fn last_order(&self) -> u64 {
+        self.run.as_ref().map_or(0, |run| run.order)
+    }
+
+    /// A bind error of that run was none of its own.
+    pub(super) fn unbind(&mut self, order: u64) {
+        if let Some(run) = self.run.as_mut().filter(|run| run.order == order) {
+            run.bind = None;
+        } else {
+            self.chain.unbind();
+        }
     }
 
     /// The run, if its lines may still come: its place in the input, whether it is open, and whether a bind error is known.
@@ -175,9 +217,12 @@ impl Subject {
                 self.has_starts = true;
                 return;
             }
-            if self.kind != Kind::Managed && pid.is_some() && run.pid == pid {
+            if self.kind != Kind::Managed && pid.is_some() && run.pid == pid && run.ended.is_none() {
                 return;
             }
+        }
+        if self.pending.is_none() && self.stop.take().is_some() {
+            self.asked_for(when, around);
         }
         let pending = self.pending.take();
         let follows = self.follows(when, pid);
@@ -256,8 +301,10 @@ impl Subject {
         match (&mut self.pending, &self.run) {
             (Some((_, told)), _) if !*told => *told = true,
             (Some(_), _) => self.asked_for(when, around),
-            // During the wait for the next restart, of which there would have been a word.
-            (None, Some(run)) if run.ended.is_some() && run.failed && !self.chain.counters => {}
+            (None, Some(run)) if run.ended.is_some() && run.failed => {
+                // During the wait for the next restart; of that there would have been a word, or it is yet to come.
+                self.stop = self.chain.counters.then(|| when.clone());
+            }
             (None, Some(_)) => self.asked_for(when, around),
             (None, None) => {}
         }
@@ -292,6 +339,22 @@ impl Subject {
     }
 
     fn scheduled(&mut self, counter: Option<u64>, when: &When, around: &mut Around<'_>) {
+        let near = |other: &When| other.at.zip(when.at).is_none_or(|(a, b)| (a - b).abs() <= SECOND);
+        let told = match self.stop.take() {
+            Some(stop) if near(&stop) => true,
+            Some(_) => {
+                self.asked_for(when, around);
+                return;
+            }
+            None => false,
+        };
+        if counter.is_some() && self.uncounted && self.pending.as_ref().is_some_and(|(before, _)| near(before)) {
+            // Versions 239 to 245 have two lines for one restart.
+            self.uncounted = false;
+            self.counter = counter;
+            return;
+        }
+        self.uncounted = counter.is_none();
         if let Some((before, _)) = self.pending.take() {
             // Nothing but the counter is shown: it stands for the start.
             self.pending = Some((before.clone(), true));
@@ -311,7 +374,7 @@ impl Subject {
         if let Some(run) = self.run.as_mut().filter(|run| run.ended.is_none()) {
             run.ended = Some(when.at);
         }
-        self.pending = Some((when.clone(), false));
+        self.pending = Some((when.clone(), told));
     }
 
     fn limited(&mut self, when: &When, around: &mut Around<'_>) {
@@ -349,8 +412,14 @@ impl Subject {
 
     fn count(&mut self, run: &Run, around: &mut Around<'_>) {
         self.chain.start(&run.when, run.auto, around.room);
-        if let Some(port) = run.bind {
-            self.chain.bind(port);
+        match run.bind {
+            Some(port) => {
+                self.chain.bind(port);
+                if let Some(port) = port.filter(|port| self.ports.len() < 4 && !self.ports.contains(port)) {
+                    self.ports.push(port);
+                }
+            }
+            None => {}
         }
         if let Some(end) = run.ended {
             let length = end.zip(run.when.at).map(|(end, at)| end - at).filter(|length| *length < around.rules.hold);
@@ -407,7 +476,11 @@ impl Subject {
             Kind::Managed => chain.failed > rules.min_restarts && !self.triggered && !chain.gaps.are_of_a_calendar(),
             Kind::Program => !chain.gaps.are_of_a_calendar(),
             Kind::Banner { given: true } => true,
-            Kind::Banner { given: false } => steady() && !chain.gaps.are_of_a_calendar(),
+            // Start and end in pairs, or PIDs, need no clock.
+            Kind::Banner { given: false } => {
+                let shown = chain.bound * 2 >= chain.starts || (chain.first_at().is_none() && self.has_pids);
+                (shown || steady()) && !chain.gaps.are_of_a_calendar()
+            }
         }
     }
 
@@ -430,7 +503,7 @@ impl Subject {
     }
 
     /// The input has ended: all loops of the subject.
-    pub(super) fn finish(mut self, now: Option<i64>, around: &mut Around<'_>) -> Vec<Over> {
+    pub(super) fn finish(&mut self, now: Option<i64>, around: &mut Around<'_>) -> Vec<Over> {
         if let Some((when, told)) = self.pending.take()
             && !self.has_starts
         {
@@ -440,6 +513,11 @@ impl Subject {
         let failed_again = self.run.as_ref().is_some_and(|run| run.tentative && run.failed);
         if failed_again {
             self.suspended = false;
+        }
+        if self.pending.is_none()
+            && let Some(when) = self.stop.take()
+        {
+            self.asked_for(&when, around);
         }
         let ended = self.ended(now);
         match self.run.take() {
@@ -452,7 +530,7 @@ impl Subject {
             let found = chain.report(&self.name, self.signature(&chain), ended);
             self.over.push(Over { found, chain });
         }
-        self.over
+        std::mem::take(&mut self.over)
     }
 
     /// Takes over what was told of the same unit under another name.
