@@ -10,6 +10,7 @@ mod conform;
 mod container;
 mod controls;
 mod ctl_versions;
+mod detect_corpus;
 mod expect;
 mod expect_state;
 mod expect_tables;

@@ -1,0 +1,100 @@
+//! The gaps between the starts of a loop: exact up to a bound, then one in two, one in four, …
+
+use serde::Serialize;
+
+/// So many gaps of one loop are kept.
+const MOST: usize = 65_536;
+
+/// Gaps in microseconds.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Gaps {
+    kept: Vec<i64>,
+    /// One in so many is kept, by its power of two.
+    thinned: u32,
+    seen: u64,
+    min: Option<u64>,
+    max: u64,
+}
+
+/// Smallest, middle and largest gap of a loop, in microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Period {
+    /// The smallest.
+    pub min: u64,
+    /// The one in the middle; between two of them, halfway.
+    pub median: u64,
+    /// The largest.
+    pub max: u64,
+}
+
+impl Gaps {
+    /// Takes a gap, in which the clock may have been `set`; `room` says how many more may be kept in all loops together.
+    pub(super) fn push(&mut self, gap: i64, set: bool, room: &mut usize) {
+        let length = u64::try_from(gap).ok().filter(|_| !set);
+        if let Some(length) = length {
+            self.min = Some(self.min.map_or(length, |min| min.min(length)));
+            self.max = self.max.max(length);
+        }
+        if self.seen.trailing_zeros() >= self.thinned || self.seen == 0 {
+            if self.kept.len() >= MOST || (*room == 0 && self.kept.len() >= 16) {
+                let mut index = 0;
+                let before = self.kept.len();
+                self.kept.retain(|_| {
+                    index += 1;
+                    index % 2 == 1
+                });
+                *room += before - self.kept.len();
+                self.thinned += 1;
+            }
+            if self.seen == 0 || self.seen.trailing_zeros() >= self.thinned {
+                self.kept.push(gap);
+                *room = room.saturating_sub(1);
+            }
+        }
+        self.seen += 1;
+    }
+
+    /// Gives back what it took of the room.
+    pub(super) fn release(&self, room: &mut usize) {
+        *room += self.kept.len();
+    }
+
+    pub(super) fn last(&self) -> u64 {
+        self.kept.last().map_or(0, |gap| (*gap).max(0).unsigned_abs()).min(self.max)
+    }
+
+    pub(super) fn period(&self) -> Option<Period> {
+        let mut sorted = self.kept.clone();
+        sorted.sort_unstable();
+        let lower = *sorted.get(sorted.len().checked_sub(1)? / 2)?;
+        let median = lower + (sorted[sorted.len() / 2] - lower) / 2;
+        let median = u64::try_from(median).unwrap_or(0);
+        Some(Period { min: self.min.unwrap_or(median), median, max: self.max.max(median) })
+    }
+
+    /// At least three, so many in a hundred of them near the median; `slack` is what whole seconds hide.
+    pub(super) fn are_steady(&self, slack: u64, percent: usize) -> bool {
+        let Some(period) = self.period() else { return false };
+        let near = |gap: &&i64| {
+            u64::try_from(**gap).is_ok_and(|gap| gap.abs_diff(period.median) <= (period.median / 4).max(slack))
+        };
+        self.kept.len() >= 3 && self.kept.iter().filter(near).count() * 100 >= self.kept.len() * percent
+    }
+
+    /// Each as long as the one before, and the last twice the first.
+    pub(super) fn are_growing(&self, slack: u64) -> bool {
+        let (Some(first), Some(last)) = (self.kept.first(), self.kept.last()) else { return false };
+        let jitter = |gap: i64| (gap / 20).max(i64::try_from(slack).unwrap_or(0));
+        let holds = |pair: &[i64]| pair[1] + jitter(pair[0]) >= pair[0];
+        // One step is no growth.
+        let steps = self.kept.windows(2).filter(|pair| pair[1] > pair[0] + jitter(pair[0])).count();
+        self.kept.len() >= 3 && *last >= first.saturating_mul(2) && steps >= 2 && self.kept.windows(2).all(holds)
+    }
+
+    /// Whether all of them are whole minutes, as those of what a calendar starts.
+    pub(super) fn are_of_a_calendar(&self) -> bool {
+        const MINUTE: i64 = 60_000_000;
+        let off = |gap: i64| gap.rem_euclid(MINUTE).min(MINUTE - gap.rem_euclid(MINUTE));
+        !self.kept.is_empty() && self.kept.iter().all(|gap| *gap >= MINUTE - 3_000_000 && off(*gap) <= 2_000_000)
+    }
+}

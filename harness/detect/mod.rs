@@ -1,0 +1,41 @@
+//! Restart loops in logs and journals: bytes in, a report out. Pure; memory is bounded, time is linear.
+//!
+//! ```
+//! use relapse::detect::{Detector, Ended, Settings};
+//!
+//! let mut detector = Detector::new(Settings::default());
+//! for n in 0..5 {
+//!     let second = n * 10;
+//!     let line = format!("Jan 16 12:00:{second:02} vm systemd[1]: app.service: Scheduled restart job, restart counter is at {n}.\n");
+//!     detector.feed(line.as_bytes());
+//! }
+//! let report = detector.finish();
+//! assert_eq!(report.loops[0].subject, "app.service");
+//! assert_eq!(report.loops[0].starts, 5);
+//! assert_eq!(report.loops[0].ended, Ended::Ongoing);
+//! ```
+//!
+//! A line is cut off the stream ([`Detector::feed`] takes chunks of any size), its stamp and writer are read, and what it
+//! says becomes a fact about a *subject*: a unit, a program, or the line itself if it may be that of a start. A subject
+//! counts runs that follow each other by themselves; enough of them are a loop. What systemd would say counts only in
+//! lines that systemd wrote.
+
+mod banner;
+mod chain;
+mod clock;
+mod detector;
+mod entry;
+mod fact;
+mod gaps;
+mod lines;
+mod others;
+mod program;
+mod report;
+mod stamp;
+mod subject;
+mod systemd;
+
+pub use detector::{Change, Detector, Settings};
+pub use fact::Cause;
+pub use gaps::Period;
+pub use report::{Ended, Loop, Report, Signature};

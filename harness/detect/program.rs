@@ -1,0 +1,199 @@
+//! The words of programs: uvicorn, gunicorn, and what others print when they start, serve, end or cannot bind.
+
+use memchr::memmem;
+
+use super::fact::Fact;
+
+/// What a line of a program says, if it is one of those that are known.
+pub(super) fn read(text: &str) -> Option<Fact> {
+    if let Some(fact) = bind(text) {
+        return Some(fact);
+    }
+    // Cheap refusals first: nearly all lines are requests.
+    if has(text, "process [") {
+        let pid = |behind: &str| {
+            let (_, rest) = text.split_once(behind)?;
+            rest.split(']').next()?.trim_matches(|c: char| !c.is_ascii_digit()).parse::<u32>().ok()
+        };
+        if let Some(pid) = pid("Started server process [") {
+            return Some(Fact::ProgramStarts { pid: Some(pid) });
+        }
+        if has(text, "Started parent process [") || has(text, "Started reloader process [") {
+            return Some(Fact::HasWorkers);
+        }
+        if has(text, "Finished server process [") {
+            return Some(Fact::Exited(None));
+        }
+        if has(text, "Waiting for child process [") || has(text, "Child process [") {
+            return Some(Fact::HasWorkers);
+        }
+    }
+    if has(text, "unning on http") || has(text, "istening at: ") || has(text, "unning on socket") {
+        return Some(Fact::Serves);
+    }
+    if has(text, "plication startup failed") || has(text, "plication shutdown complete") {
+        return Some(Fact::Exited(None));
+    }
+    if has(text, "tarting gunicorn ") {
+        return Some(Fact::ProgramStarts { pid: None });
+    }
+    if has(text, "ooting worker with pid") || has(text, "Maximum request limit of") {
+        return Some(Fact::HasWorkers);
+    }
+    if has(text, "Handling signal: ") || text.ends_with("Shutting down") {
+        return Some(Fact::Leaves);
+    }
+    None
+}
+
+pub(super) fn has(text: &str, word: &str) -> bool {
+    memmem::find(text.as_bytes(), word.as_bytes()).is_some()
+}
+
+/// An address that is taken, in the words of all.
+pub(super) fn bind(text: &str) -> Option<Fact> {
+    let bytes = text.as_bytes();
+    // `in use` and `already allocated` have this in common, and few other lines do.
+    let at = memmem::find(bytes, b" in use")
+        .or_else(|| memmem::find(bytes, b" already "))
+        .or_else(|| memmem::find(bytes, b"EADDRINUSE"))
+        .or_else(|| memmem::find(bytes, b"nly one usage of each socket address"))?;
+    let known = [
+        "ddress already in use",
+        "EADDRINUSE",
+        "onnection in use:",
+        "port is already allocated",
+        "nly one usage of each socket address",
+    ];
+    let known = known.iter().any(|word| has(text, word));
+    let port = named(text);
+    if !known {
+        // `Port 8080 was already in use`, `port 5000 is in use`.
+        let port = port?;
+        let number = port.to_string();
+        let behind = text[..at].trim_end_matches(" already").trim_end_matches(" is").trim_end_matches(" was");
+        let ours = behind.ends_with(&number) && ends_with_port(&behind[..behind.len() - number.len()]);
+        return ours.then_some(Fact::Bind { port: Some(port) });
+    }
+    Some(Fact::Bind { port: port.or_else(|| address(text)) })
+}
+
+fn ends_with_port(text: &str) -> bool {
+    let text = text.trim_end_matches([' ', ':', '#', '=']);
+    text.len() >= 4 && text.is_char_boundary(text.len() - 4) && text[text.len() - 4..].eq_ignore_ascii_case("port")
+}
+
+/// `port 8000`, `port: 8000`, `port=8000`.
+fn named(text: &str) -> Option<u16> {
+    let lower = text.to_ascii_lowercase();
+    lower.match_indices("port").find_map(|(at, _)| {
+        if lower[..at].ends_with(|c: char| c.is_ascii_alphanumeric()) {
+            return None;
+        }
+        let rest = lower[at + 4..].trim_start_matches([' ', ':', '=', '#']);
+        number(rest)
+    })
+}
+
+/// The digits that a text begins with, if they are a port.
+fn number(text: &str) -> Option<u16> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    if digits == 0 || digits > 5 {
+        return None;
+    }
+    text[..digits].parse().ok().filter(|port| *port != 0)
+}
+
+/// `('0.0.0.0', 8000)`, `0.0.0.0:8000`, `[::]:8000`, `:::3000`, `*:8000`; not a time of day.
+fn address(text: &str) -> Option<u16> {
+    if let Some((_, rest)) = text.split_once("', ")
+        && let Some(port) = number(rest)
+    {
+        return Some(port);
+    }
+    let bytes = text.as_bytes();
+    for (at, _) in text.match_indices(':') {
+        let Some(port) = text.get(at + 1..).and_then(number) else { continue };
+        let digits = bytes[at + 1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let after = bytes.get(at + 1 + digits).copied().unwrap_or(b' ');
+        // `:7070: bind` is a port, `12:28:18` a time.
+        let goes_on = after == b':' && bytes.get(at + 2 + digits).is_some_and(u8::is_ascii_digit);
+        let before = &text[..at];
+        let host = before.rsplit([' ', '"', '\'', '(', '/', '=', '<']).next().unwrap_or_default();
+        let dotted = host.split('.').count() == 4 && host.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+        let wide =
+            matches!(host, "*" | "::" | "[::]" | "localhost" | "" | ":") || host.ends_with(']') || host.contains("::");
+        if (dotted || wide || host.contains('.'))
+            && !goes_on
+            && after != b'.'
+            && !(host.is_empty() && at > 0 && bytes[at - 1] != b' ')
+        {
+            return Some(port);
+        }
+    }
+    None
+}
+
+/// Words of a program's start, strong enough without a PID.
+const STRONG: [&str; 16] = [
+    "on startup",
+    "starting up",
+    "start-up",
+    "startup",
+    "server started",
+    "booting",
+    "bootstrap",
+    "application started",
+    "starting application",
+    "starting server",
+    "starting service",
+    "initializing application",
+    "launching",
+    "starting v",
+    " started in ",
+    "service started",
+];
+/// Words of a start that need a PID or an end beside them.
+const WEAK: [&str; 8] = ["start", "boot", "init", "launch", "listening", "version", "ready", "running"];
+/// Words of an end.
+const END: [&str; 12] = [
+    "shutdown",
+    "shutting down",
+    "exiting",
+    "terminated",
+    "traceback (most recent",
+    "panic",
+    "fatal",
+    "segmentation fault",
+    "aborting",
+    "uncaught",
+    "unhandled",
+    "core dumped",
+];
+
+/// How much a line sounds like the start of a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Sound {
+    Nothing,
+    Weak,
+    Strong,
+    End,
+}
+
+/// What a line sounds like; `lower` is it in small letters.
+pub(super) fn sound(lower: &str) -> Sound {
+    let any = |words: &[&str]| words.iter().any(|word| has(lower, word));
+    // `restart` is no start.
+    let begins = |word: &&str| {
+        lower.match_indices(*word).any(|(at, _)| !lower[..at].ends_with(|c: char| c.is_ascii_alphanumeric()))
+    };
+    if any(&END) {
+        Sound::End
+    } else if any(&STRONG) {
+        Sound::Strong
+    } else if WEAK.iter().any(begins) {
+        Sound::Weak
+    } else {
+        Sound::Nothing
+    }
+}

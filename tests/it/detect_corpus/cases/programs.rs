@@ -1,0 +1,504 @@
+//! Loops in logs of programs and of managers other than systemd.
+
+use serde_json::{Value, json};
+
+use crate::detect_corpus::Case;
+use crate::detect_corpus::render::{FORMATS, Found, Input, Lines, Stamp, some};
+use crate::detect_corpus::story::{Dice, INCIDENT, MIN, MS, SEC, Story};
+
+/// How a run of a program reads, line by line: `@` is the stamp, `#` the PID, `~` a `#`, `!` before a line marks a start.
+struct Log<'a> {
+    name: &'a str,
+    stamp: Stamp,
+    gap: i64,
+    runs: usize,
+    run: &'a [&'a str],
+    /// Lines after the last run.
+    after: &'a [&'a str],
+}
+
+impl Log<'_> {
+    fn lines(&self) -> Lines {
+        let (mut lines, mut dice) = (Lines::default(), Dice::of(self.name));
+        let (mut at, mut pid) = (INCIDENT + 37 * SEC, dice.within(1_000, 40_000));
+        let mut say = |at: i64, pid: i64, line: &str| {
+            let text = line.replace('#', &pid.to_string()).replace('~', "#");
+            match text.strip_prefix('!') {
+                Some(text) => lines.start(at, self.stamp, text),
+                None => lines.line(at, self.stamp, &text),
+            };
+        };
+        for _ in 0..self.runs {
+            pid += dice.within(3, 90);
+            for (n, line) in self.run.iter().enumerate() {
+                say(at + n as i64 * 150 * MS, pid, line);
+            }
+            at += self.gap + dice.within(0, 180 * MS);
+        }
+        for line in self.after {
+            say(at, pid, line);
+            at += MIN;
+        }
+        lines
+    }
+
+    fn input(&self, found: Option<Found>) -> Input {
+        match self.stamp {
+            Stamp::None => self.lines().input_without_stamps(self.name, found),
+            _ => self.lines().input(self.name, found),
+        }
+    }
+}
+
+fn port(port: impl Into<Value>) -> Value {
+    json!({"kind": "port-in-use", "port": port.into()})
+}
+
+fn banners() -> Vec<Case> {
+    let log = |name, stamp, run, found: Found| {
+        Log { name, stamp, gap: 14 * SEC, runs: 6, run, after: &[] }.input(Some(found.part_of_line()))
+    };
+    let banner = |text: &str| Found::of(text, "banner", 6);
+    let starting = "payments: service starting, version 4.2.1";
+    let pids = vec![
+        log(
+            "comma.log",
+            Stamp::Comma,
+            &[
+                "!@ [#] INFO payments: service starting, version 4.2.1",
+                "@ [#] INFO loading rules",
+                "@ [#] CRITICAL database unreachable, giving up",
+            ],
+            banner(starting),
+        ),
+        log(
+            "zulu.log",
+            Stamp::Zulu,
+            &[
+                "!@ INFO pid=# payments: service starting, version 4.2.1",
+                "@ ERROR pid=# database unreachable, giving up",
+            ],
+            banner(starting),
+        ),
+        log(
+            "no-stamps.log",
+            Stamp::None,
+            &["!INFO payments: service starting, version 4.2.1 (pid #)", "ERROR database unreachable, giving up"],
+            banner("payments: service starting, version 4.2.1"),
+        ),
+        log(
+            "uvicorn.log",
+            Stamp::None,
+            &[
+                "!INFO:     Started server process [#]",
+                "INFO:     Waiting for application startup.",
+                "ERROR:    Application startup failed. Exiting.",
+            ],
+            banner("").open("subject_contains"), // uvicorn may be named
+        ),
+    ];
+    let around = vec![log(
+        "no-pid.log",
+        Stamp::Plain,
+        &[
+            "!@ INFO Starting payments 4.2.1",
+            "@ INFO Loading configuration from /etc/payments.toml",
+            "@ ERROR startup failed: database unreachable, exiting",
+        ],
+        banner("Starting payments 4.2.1"),
+    )];
+    let each_minute = Log {
+        name: "app.log",
+        stamp: Stamp::Comma,
+        gap: 60_250 * MS,
+        runs: 6,
+        run: &["!@ [#] INFO payments: service starting, version 4.2.1", "@ [#] CRITICAL no database"],
+        after: &[],
+    };
+    let each_minute = each_minute.input(Some(Found::of(starting, "banner", 6).part_of_line()));
+    let plain = Log {
+        name: "plain.log",
+        stamp: Stamp::Plain,
+        gap: 14 * SEC,
+        runs: 5,
+        run: &["!@ [#] INFO Booting worker-bee 7"],
+        after: &[],
+    };
+    let recovered = Log { after: &["@ [#] INFO 12 jobs done"; 5], name: "recovered.log", ..plain };
+    let recovered =
+        recovered.input(Some(Found::of("Booting worker-bee 7", "banner", 5).part_of_line().ended("recovered")));
+    vec![
+        Case::new("banner-with-pids", "a banner whose PID changes", pids),
+        Case::new("banner-each-minute", "a loop of about a minute drifts, cron does not", vec![each_minute]),
+        Case::new("banner-start-up-lines", "a banner with start-up lines around it", around),
+        Case::new("banner-recovered", "the last process goes on", vec![recovered]),
+        Case::new("banner-in-a-journal", "the syslog identifier is the subject", identified()),
+        Case::new(
+            "banner-given",
+            "the pattern given is the subject",
+            vec![
+                Log {
+                    name: "given.log",
+                    stamp: Stamp::Plain,
+                    gap: 20 * SEC,
+                    runs: 6,
+                    run: &["!@ *** ORDERS ENGINE ***", "@ ready", "@ out of memory"],
+                    after: &[],
+                }
+                .input(Some(Found::of(r"\*{3} ORDERS \w+ \*{3}", "banner", 6)))
+                .with(&["--banner", r"\*{3} ORDERS \w+ \*{3}"]),
+            ],
+        ),
+    ]
+}
+
+fn identified() -> Vec<Input> {
+    let mut story = Story::new("banner-in-a-journal").on("pi4");
+    for _ in 0..6 {
+        let pid = story.pid();
+        story.program("payments", pid, "service starting, version 4.2.1");
+        story.start_here("payments").wait(900 * MS).program("payments", pid, "database unreachable, giving up");
+        story.wait(13 * SEC);
+    }
+    some(&story, &FORMATS, &[Found::of("payments", "banner", 6)])
+}
+
+fn bind_errors() -> Vec<Case> {
+    let log = |name, stamp, run, subject: &str, port: Value| {
+        let found = Found::of(subject, "port-conflict", 6).part_of_line().cause(port);
+        Log { name, stamp, gap: 12 * SEC, runs: 6, run, after: &[] }.input(Some(found))
+    };
+    let inputs = vec![
+        log(
+            "gunicorn.log",
+            Stamp::Offset,
+            &[
+                "![@] [#] [INFO] Starting gunicorn 21.2.0",
+                "[@] [#] [ERROR] Connection in use: ('0.0.0.0', 8080)",
+                "[@] [#] [ERROR] Retrying in 1 second.",
+                "[@] [#] [ERROR] Connection in use: ('0.0.0.0', 8080)",
+                "[@] [#] [ERROR] Can't connect to ('0.0.0.0', 8080)",
+            ],
+            "gunicorn",
+            port(8080),
+        ),
+        log(
+            "uvicorn.log",
+            Stamp::None,
+            &[
+                "!INFO:     Started server process [#]",
+                "INFO:     Waiting for application startup.",
+                "INFO:     Application startup complete.",
+                "ERROR:    [Errno 98] error while attempting to bind on address ('127.0.0.1', 8000): address already in use",
+                "INFO:     Waiting for application shutdown.",
+                "INFO:     Application shutdown complete.",
+            ],
+            "",
+            port(8000),
+        ),
+        log(
+            "uvicorn-colours.log",
+            Stamp::None,
+            &[
+                "!\u{1b}[32mINFO\u{1b}[0m:     Started server process [\u{1b}[36m#\u{1b}[0m]",
+                "\u{1b}[32mINFO\u{1b}[0m:     Waiting for application startup.",
+                "\u{1b}[32mINFO\u{1b}[0m:     Application startup complete.",
+                "\u{1b}[31mERROR\u{1b}[0m:    [Errno 98] error while attempting to bind on address ('0.0.0.0', 8000): address already in use",
+                "\u{1b}[32mINFO\u{1b}[0m:     Waiting for application shutdown.",
+                "\u{1b}[32mINFO\u{1b}[0m:     Application shutdown complete.",
+            ],
+            "",
+            port(8000),
+        ),
+        log(
+            "go.log",
+            Stamp::Slashes,
+            &["!@ starting api v1.4.2", "@ listen tcp :9090: bind: address already in use"],
+            "starting api v1.4.2",
+            port(9090),
+        ),
+        log(
+            "node.log",
+            Stamp::None,
+            &[
+                "!> api@1.0.0 start",
+                "> node server.js",
+                "",
+                "node:events:497",
+                "      throw er; // Unhandled 'error' event",
+                "Error: listen EADDRINUSE: address already in use :::3000",
+                "    at Server.setupListenHandle [as _listen2] (node:net:1463:16)",
+                "  code: 'EADDRINUSE',",
+                "  syscall: 'listen',",
+                "  port: 3000",
+                "}",
+            ],
+            "",
+            port(3000),
+        ),
+        log(
+            "spring.log",
+            Stamp::Zulu,
+            &[
+                "!@  INFO # --- [           main] c.acme.shop.ShopApplication              : Starting ShopApplication v2.1.0 using Java 17.0.9 with PID #",
+                "@ ERROR # --- [           main] o.s.b.d.LoggingFailureAnalysisReporter   : Web server failed to start. Port 8081 was already in use.",
+            ],
+            "Starting ShopApplication v2.1.0",
+            port(8081),
+        ),
+        log(
+            "java.log",
+            Stamp::Comma,
+            &[
+                "!@ INFO [main] pid # Starting broker 3.1",
+                "@ ERROR [main] pid # cannot start: java.net.BindException: Address already in use",
+            ],
+            "Starting broker 3.1",
+            port(Value::Null),
+        ),
+        log(
+            "nginx-of-a-script.log",
+            Stamp::Slashes,
+            &[
+                "!@ [emerg] #~#: bind() to 0.0.0.0:80 failed (98: Address already in use)",
+                "@ [emerg] #~#: still could not bind()",
+            ],
+            "",
+            port(80),
+        ),
+    ];
+    let mut syslog = Story::new("port-conflict-of-a-program").on("edge-2");
+    for _ in 0..6 {
+        let pid = syslog.pid();
+        syslog.program("uvicorn-web", pid, "ERROR:    [Errno 98] Address already in use");
+        syslog.start_here("uvicorn-web").wait(9 * SEC);
+    }
+    let conflict = Found::of("uvicorn-web", "port-conflict", 6).cause(port(Value::Null));
+    vec![
+        Case::new("port-conflict", "bind errors from changing processes", inputs),
+        Case::new(
+            "port-conflict-of-a-program",
+            "uvicorn --workers shows no port",
+            some(&syslog, &FORMATS, &[conflict]),
+        ),
+        two_owners(),
+    ]
+}
+
+/// Two programs, each started anew while the other one has the port.
+fn two_owners() -> Case {
+    let mut story = Story::new("two-owners").on("box");
+    let blue = story.pid();
+    story.program("blue", blue, "starting, version 7");
+    story.program("blue", blue, "listening on 0.0.0.0:7000");
+    for _ in 0..5 {
+        story.wait(11 * SEC);
+        let green = story.pid();
+        story.program("green", green, "starting, version 8");
+        story.start_here("green");
+        story.program("green", green, "cannot listen: bind 0.0.0.0:7000: address already in use");
+        story.wait(2 * SEC).program("blue", blue, "served 12 requests");
+    }
+    // Whoever lets go of it, the other one gets it; then the first is refused.
+    story.wait(4 * SEC).program("blue", blue, "terminated, bye");
+    let green = story.wait(6 * SEC).pid();
+    story.program("green", green, "starting, version 8");
+    story.start_here("green");
+    story.program("green", green, "listening on 0.0.0.0:7000");
+    story.wait(3 * SEC);
+    let blue = story.pid();
+    story.program("blue", blue, "starting, version 7");
+    story.program("blue", blue, "cannot listen: bind 0.0.0.0:7000: address already in use");
+    let found = Found::of("green", "duplicate-owner", 6).cause(port(7000)).open("ended");
+    Case::new("two-owners", "one fight is one entry: who fails", some(&story, &FORMATS, &[found]))
+}
+
+fn supervisord() -> Vec<Case> {
+    let at = |second: i64| INCIDENT + second * SEC + 123 * MS;
+    let mut fatal = Lines::default();
+    let c = Stamp::Comma;
+    for (n, second) in [0, 2, 5, 9].into_iter().enumerate() {
+        fatal.start(at(second), c, &format!("@ INFO spawned: 'api' with pid {}", 4100 + n * 17));
+        fatal.line(at(second) + 300 * MS, c, "@ INFO exited: api (exit status 1; not expected)");
+    }
+    fatal.line(at(10), c, "@ INFO gave up: api entered FATAL state, too many start retries too quickly");
+    let fatal = fatal.input("fatal.log", Some(Found::of("api", "restart-counter", 4).code(1).ended("start-limit")));
+
+    // Runs longer than startsecs: it goes on for ever.
+    let mut respawns = Lines::default();
+    for n in 0..6 {
+        let begin = at(n * 21);
+        respawns.start(begin, c, &format!("@ INFO spawned: 'api' with pid {}", 5100 + n * 13));
+        respawns.line(
+            begin + SEC,
+            c,
+            "@ INFO success: api entered RUNNING state, process has stayed up for > than 1 seconds (startsecs)",
+        );
+        respawns.line(begin + 20 * SEC, c, "@ WARN exited: api (terminated by SIGSEGV (core dumped); not expected)");
+    }
+    let dumped = json!({"kind": "core-dump", "signal": "SEGV"});
+    let respawns = respawns.input("respawns.log", Some(Found::of("api", "restart-counter", 6).cause(dumped)));
+
+    let mut healthy = Lines::default();
+    healthy.line(at(0), c, "@ INFO supervisord started with pid 1");
+    healthy.line(at(1), c, "@ INFO spawned: 'api' with pid 9");
+    healthy.line(at(1), c, "@ INFO spawned: 'worker' with pid 10");
+    healthy.line(
+        at(2),
+        c,
+        "@ INFO success: api entered RUNNING state, process has stayed up for > than 1 seconds (startsecs)",
+    );
+    healthy.line(
+        at(2),
+        c,
+        "@ INFO success: worker entered RUNNING state, process has stayed up for > than 1 seconds (startsecs)",
+    );
+    healthy.line(at(4000), c, "@ WARN exited: api (exit status 1; not expected)");
+    healthy.line(at(4001), c, "@ INFO spawned: 'api' with pid 812");
+    healthy.line(
+        at(4002),
+        c,
+        "@ INFO success: api entered RUNNING state, process has stayed up for > than 1 seconds (startsecs)",
+    );
+    healthy.line(at(9000), c, "@ INFO waiting for api to stop");
+    healthy.line(at(9000), c, "@ INFO stopped: api (terminated by SIGTERM)");
+    let mut asked = Lines::default();
+    for n in 0..6 {
+        let begin = at(n * 40);
+        asked.line(begin, c, &format!("@ INFO spawned: 'api' with pid {}", 5100 + n * 13));
+        asked.line(
+            begin + SEC,
+            c,
+            "@ INFO success: api entered RUNNING state, process has stayed up for > than 1 seconds (startsecs)",
+        );
+        asked.line(begin + 39 * SEC, c, "@ INFO waiting for api to stop");
+        asked.line(begin + 39 * SEC, c, "@ INFO stopped: api (exit status 0)");
+    }
+    vec![
+        Case::new("supervisord-loops", "supervisord: FATAL, and respawns for ever", vec![fatal, respawns]),
+        Case::new(
+            "supervisord-healthy",
+            "supervisord: one respawn, stops that were asked for",
+            vec![healthy.input("healthy.log", None), asked.input("asked.log", None)],
+        ),
+    ]
+}
+
+fn pm2() -> Vec<Case> {
+    let t = Stamp::Tee;
+    let looping = |name: &str, runs: i64, errored: bool| {
+        let mut lines = Lines::default();
+        for n in 0..runs {
+            let at = INCIDENT + n * 3 * SEC;
+            lines.start(at, t, "@: PM2 log: App [api:0] starting in -fork mode-");
+            lines.line(at, t, "@: PM2 log: App [api:0] online");
+            lines.line(at + 2 * SEC, t, "@: PM2 log: App [api:0] exited with code [1] via signal [SIGINT]");
+        }
+        if errored {
+            let text =
+                "@: PM2 log: Script /srv/api/server.js had too many unstable restarts (16). Stopped. \"errored\"";
+            lines.line(INCIDENT + runs * 3 * SEC, t, text);
+        }
+        lines.input(
+            name,
+            Some(Found::of("api", "restart-counter", runs as usize).code(1).ended(if errored {
+                "start-limit"
+            } else {
+                "ongoing"
+            })),
+        )
+    };
+    let mut healthy = Lines::default();
+    for n in 0..2 {
+        let at = INCIDENT + n * 400 * SEC;
+        healthy.line(at, t, "@: PM2 log: App [api:0] starting in -fork mode-");
+        healthy.line(at, t, "@: PM2 log: App [api:0] online");
+        healthy.line(at + 399 * SEC, t, "@: PM2 log: App [api:0] exited with code [1] via signal [SIGINT]");
+    }
+    let mut reloads = Lines::default();
+    for n in 0..6 {
+        let at = INCIDENT + n * 40 * SEC;
+        reloads.line(at, t, "@: PM2 log: App [api:0] starting in -fork mode-");
+        reloads.line(at, t, "@: PM2 log: App [api:0] online");
+        reloads.line(at + 39 * SEC, t, "@: PM2 log: Stopping app:api id:0");
+        reloads.line(at + 39 * SEC, t, "@: PM2 log: App [api:0] exited with code [0] via signal [SIGINT]");
+        reloads.line(at + 39 * SEC, t, &format!("@: PM2 log: pid={} msg=process killed", 4100 + n));
+    }
+    vec![
+        Case::new(
+            "pm2-loops",
+            "pm2: errored, and restarts",
+            vec![looping("errored.log", 17, true), looping("restarts.log", 6, false)],
+        ),
+        Case::new(
+            "pm2-healthy",
+            "pm2: one restart, restarts that were asked for",
+            vec![healthy.input("healthy.log", None), reloads.input("reloads.log", None)],
+        ),
+    ]
+}
+
+fn docker() -> Vec<Case> {
+    let mut looping = String::new();
+    let mut healthy = String::new();
+    let header = "CONTAINER ID   IMAGE          COMMAND                  CREATED         STATUS                         PORTS                    NAMES\n";
+    for (n, ago) in (1..7).zip([58, 41, 30, 22, 9, 3]) {
+        looping += header;
+        looping += &format!(
+            "3f2a9c1d8e7b   acme/api:1.4   \"uvicorn app:app\"        {n} minutes ago   Restarting (3) {ago} seconds ago                            api\n"
+        );
+        looping += "77aa01b2c3d4   postgres:16    \"docker-entrypoint.s…\"   3 days ago      Up 3 days                      5432/tcp                 db\n";
+        healthy += header;
+        healthy += &format!(
+            "3f2a9c1d8e7b   acme/api:1.4   \"uvicorn app:app\"        2 days ago      Up {n} hours                     0.0.0.0:80->8000/tcp     api\n"
+        );
+        healthy += "77aa01b2c3d4   postgres:16    \"docker-entrypoint.s…\"   3 days ago      Up 3 days (healthy)            5432/tcp                 db\n";
+        healthy += "0badc0ffee00   acme/job:2     \"/job\"                   2 days ago      Exited (1) 2 days ago                                   job\n";
+    }
+    // One restart with a long delay, looked at every two seconds.
+    let statuses = [
+        "Up 2 hours",
+        "Restarting (1) 1 second ago",
+        "Restarting (1) 3 seconds ago",
+        "Restarting (1) 5 seconds ago",
+        "Restarting (1) 7 seconds ago",
+        "Restarting (1) 9 seconds ago",
+        "Up 1 second",
+        "Up 3 seconds",
+        "Up 5 seconds",
+    ];
+    let row = |status: &str| {
+        format!(
+            "{header}3f2a9c1d8e7b   acme/api:1.4   \"uvicorn app:app\"        2 days ago      {status:<30} 0.0.0.0:80->8000/tcp     api\n"
+        )
+    };
+    let polled: String = statuses.iter().map(|status| row(status)).collect();
+    let logs = Log {
+        name: "logs.log",
+        stamp: Stamp::Zulu,
+        gap: 14 * SEC,
+        runs: 6,
+        run: &[
+            "!@ INFO:     Started server process [1]",
+            "@ INFO:     Waiting for application startup.",
+            "@ ERROR:    Application startup failed. Exiting.",
+        ],
+        after: &[],
+    };
+    let logs = logs.input(Some(Found::of("", "banner", 6).part_of_line()));
+    let found = Found::of("api", "restart-counter", 6).code(3);
+    let looping = Input::new("ps.log", looping, vec![found.judge_without_stamps()]);
+    vec![
+        Case::new("docker-loops", "docker ps, asked again and again: `Restarting (3) … ago`", vec![looping]),
+        Case::new(
+            "docker-healthy",
+            "containers that are up or have ended",
+            vec![Input::new("ps.log", healthy, Vec::new()), Input::new("polled.log", polled, Vec::new())],
+        ),
+        Case::new("container-logs", "every container's first process is PID 1", vec![logs]),
+    ]
+}
+
+pub fn cases() -> Vec<Case> {
+    [banners(), bind_errors(), supervisord(), pm2(), docker()].into_iter().flatten().collect()
+}
