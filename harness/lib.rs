@@ -41,6 +41,7 @@ pub mod control;
 pub mod ctl;
 pub mod expect;
 pub mod journal;
+pub mod lint;
 pub mod manager;
 pub mod mapping;
 pub mod program;

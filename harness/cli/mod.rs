@@ -2,6 +2,7 @@
 
 mod analyze;
 mod conform;
+mod lint;
 mod predict;
 mod run;
 
@@ -30,6 +31,8 @@ enum Command {
     Analyze(analyze::Command),
     /// Run generated units on the embedded manager and on a real systemd, and compare
     Conform(conform::Args),
+    /// Mistakes in unit files that make a service loop, or keep it from doing what the file seems to say
+    Lint(lint::Args),
     /// What a unit does if its program keeps ending the same way: nothing is run
     Predict(predict::Args),
 }
@@ -49,6 +52,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::main(&args),
         Command::Analyze(command) => analyze::main(&command),
         Command::Conform(args) => conform::main(&args),
+        Command::Lint(args) => lint::main(&args),
         Command::Predict(args) => predict::main(&args),
     })
 }

@@ -17,6 +17,8 @@ pub enum Ends {
         /// When that one goes.
         after: Span,
     },
+    /// It does not end, and never says that it is ready.
+    Never,
 }
 
 /// A unit, and what is supposed of its program.
@@ -41,6 +43,8 @@ pub struct Forecast {
     profile: Profile,
     starts_in: Span,
     ends: Ends,
+    /// Other commands of the unit that do not just succeed: how they end, if they do.
+    others: Vec<(ExecRole, Option<Exit>)>,
 }
 
 /// What a unit will do.
@@ -117,6 +121,7 @@ impl Forecast {
             profile: Profile::default(),
             starts_in: Span::ZERO,
             ends: Ends::With(Exit::Code(1)),
+            others: Vec::new(),
         }
     }
 
@@ -141,18 +146,32 @@ impl Forecast {
         self
     }
 
+    /// How the unit's commands of another list than ExecStart= end: at once in this way, or never. Those of which nothing is
+    /// said succeed at once.
+    #[must_use]
+    pub fn command(mut self, role: ExecRole, ends: Option<Exit>) -> Forecast {
+        self.others.push((role, ends));
+        self
+    }
+
     /// What the program does, as the type of its unit has it.
     fn launcher(&self) -> Launcher {
-        let (starts_in, ends) = (self.starts_in, self.ends);
+        let (starts_in, ends, others) = (self.starts_in, self.ends, self.others.clone());
         Box::new(move |spawn, _| {
             let comm = spawn.program.path.rsplit('/').next().unwrap_or_default();
             if spawn.role != ExecRole::Start {
                 // The other commands of a unit do what they are there for.
-                return Launch::Runs(Program::new(comm, Vec::new()));
+                let acts = match others.iter().find(|(role, _)| *role == spawn.role) {
+                    None => Vec::new(),
+                    Some((_, Some(exit))) => vec![Act::End(*exit)],
+                    Some((_, None)) => vec![Act::Serve],
+                };
+                return Launch::Runs(Program::new(comm, acts));
             }
             let mut acts = vec![Act::Sleep(starts_in)];
             match ends {
                 Ends::With(exit) => acts.push(Act::End(exit)),
+                Ends::Never => acts.push(Act::Serve),
                 Ends::UntilPortIsFree { with, .. } => {
                     acts.push(Act::Bind { port: PORT, or: with });
                     if spawn.notify {
