@@ -57,7 +57,7 @@ fn inner_loop(sheet: &mut Sheet<'_>, line: &Line) {
         inside.then(|| Command::of(simple.texts()).known).flatten().filter(|known| !known.bind_errors.is_empty())
     });
     let (true, Some(server)) = (endless, server) else { return };
-    let course = sheet.forecast(&sheet.unit).ends(Ends::Never).run_for(Span::from_secs(3_600));
+    let course = sheet.forecast(&sheet.unit).ends(Ends::Never).run_for(sheet.horizon());
     let message = format!(
         "the shell starts {} again and again, and systemd sees only the shell: {} start, {} ({}), NRestarts={}; no Restart=, no start limit and no \
          RestartPreventExitStatus= ends it",
@@ -157,21 +157,21 @@ fn fails_on_busy_port(command: &Command) -> bool {
 fn port_check(sheet: &mut Sheet<'_>, line: &Line) {
     let mut message = "this fails as long as the port is taken, and so does the start".to_owned();
     if !sheet.options.partial {
-        let course = sheet
-            .forecast(&sheet.unit)
-            .command(ExecRole::StartPre, Some(Exit::Code(1)))
-            .run_for(Span::from_secs(86_400));
-        // Nothing of the program is run.
-        let attempts = course.nrestarts;
-        message.push_str(&match (course.limited_at, attempts) {
+        let course =
+            sheet.forecast(&sheet.unit).command(ExecRole::StartPre, Some(Exit::Code(1))).run_for(sheet.horizon());
+        message.push_str(&match (course.limited_at, course.pace) {
             (Some(at), _) => format!(
                 ": the start limit ends it {} after the first attempt, and the unit stays {} ({}) when the port is free",
-                brief(at), course.active_state, course.sub_state
+                brief(at),
+                course.active_state,
+                course.sub_state
             ),
-            (None, 0) => format!(": it is not tried again and stays {} ({}) when the port is free", course.active_state, course.sub_state),
-            (None, attempts) => format!(
-                ": it is tried again every {}, for ever, without a start-up in between",
-                brief(Span::from_micros(course.span.as_micros() / u64::from(attempts.max(1))))
+            (None, Some(pace)) if course.goes_on() => {
+                format!(": it is tried again every {}, for ever, without a start-up in between", brief(pace))
+            }
+            (None, _) => format!(
+                ": it is not tried again and stays {} ({}) when the port is free",
+                course.active_state, course.sub_state
             ),
         });
     }
@@ -186,10 +186,8 @@ fn port_condition(sheet: &mut Sheet<'_>, line: &Line) {
     let mut message =
         "this skips the start while the port is taken, and a start that is skipped is not tried again".to_owned();
     if !sheet.options.partial {
-        let course = sheet
-            .forecast(&sheet.unit)
-            .command(ExecRole::Condition, Some(Exit::Code(1)))
-            .run_for(Span::from_secs(86_400));
+        let course =
+            sheet.forecast(&sheet.unit).command(ExecRole::Condition, Some(Exit::Code(1))).run_for(sheet.horizon());
         message.push_str(&format!(
             ": the unit is {} ({}), Result={}, and stays so after the holder has left",
             course.active_state, course.sub_state, course.result
@@ -209,14 +207,11 @@ fn wait(sheet: &mut Sheet<'_>, line: &Line) {
         Bound::At(span) if span >= timeout => format!("this takes up to {}, more than", brief(span)),
         Bound::At(_) | Bound::Unknown => return,
     };
-    let course = sheet.forecast(&sheet.unit).command(ExecRole::StartPre, None).run_for(Span::from_secs(86_400));
-    let then = match (course.limited_at, course.nrestarts) {
+    let course = sheet.forecast(&sheet.unit).command(ExecRole::StartPre, None).run_for(sheet.hanging());
+    let then = match (course.limited_at, course.pace) {
         (Some(at), _) => format!("the start limit ends it after {}", brief(at)),
-        (None, 0) => format!("it stays {} ({})", course.active_state, course.sub_state),
-        (None, restarts) => format!(
-            "it begins anew every {}",
-            brief(Span::from_micros(course.span.as_micros() / u64::from(restarts.max(1)) / 1_000_000 * 1_000_000))
-        ),
+        (None, Some(pace)) if course.goes_on() => format!("it begins anew every {}", brief(pace)),
+        (None, _) => format!("it stays {} ({})", course.active_state, course.sub_state),
     };
     let message = format!(
         "{takes} TimeoutStartSec={} allows: it is then killed, the start has failed with Result=timeout, and {then}",

@@ -5,7 +5,7 @@ use super::course::outcome;
 use super::rules;
 use super::sheet::Sheet;
 use crate::expect::nearest;
-use crate::unit::{Item, ItemKind, has_section, key_since, known_keys};
+use crate::unit::{Item, ItemKind, KeyKind, has_section, key_kind, key_since, known_keys};
 
 const LIMIT_KEYS: [&str; 4] = ["StartLimitIntervalSec", "StartLimitInterval", "StartLimitBurst", "StartLimitAction"];
 
@@ -157,19 +157,36 @@ fn sections_with(sheet: &Sheet<'_>, key: &str) -> Vec<&'static str> {
         .filter(|(section, known)| *known == key && has_section(sheet.kind, section))
         .map(|(section, _)| section)
         .collect();
-    sections.sort_unstable();
+    // Where systemd documents it comes first: a limit is known in [Service], too.
+    sections.sort_unstable_by_key(|section| (*section != "Unit", *section));
     sections
 }
 
 /// What applies in place of a setting that is ignored, as a part of a sentence, and what the unit does then.
 pub(super) fn consequence(sheet: &Sheet<'_>, key: &str) -> String {
+    // The rest of a list stays.
+    let listed = matches!(
+        key_kind("Service", key, sheet.options.profile).or_else(|| key_kind("Unit", key, sheet.options.profile)),
+        Some(
+            KeyKind::Exec
+                | KeyKind::Dependencies
+                | KeyKind::Environment
+                | KeyKind::EnvironmentFile
+                | KeyKind::ExitStatusSet
+        )
+    );
+    if listed {
+        return String::new();
+    }
     let Some((name, value)) = sheet.property(key) else { return String::new() };
     let from = if sheet.decisive(&["Unit", "Service", "Socket"], &[key]).is_some() { "" } else { ", the default," };
     let mut text = format!(": {name}={value}{from} applies");
-    if ["Restart", "RestartSec", "Type"].contains(&key) && sheet.is_usable() && !sheet.options.partial {
+    if ["Restart", "RestartSec"].contains(&key) && sheet.is_usable() && !sheet.options.partial {
         let prediction = sheet.course(sheet.exit());
         let ending = super::course::ending(sheet.exit());
-        text.push_str(&format!("; if its program {ending}, {}", outcome(&prediction)));
+        if key == "Restart" || prediction.starts > 1 {
+            text.push_str(&format!("; if its program {ending}, {}", outcome(&prediction)));
+        }
     }
     text
 }

@@ -53,10 +53,10 @@ pub(super) fn look(sheet: &mut Sheet<'_>) {
             course.period.map(|(least, _, _)| brief(least)).unwrap_or_default()
         ),
         None if growing => format!("RestartSec={} grows up to {}", brief(delay), brief(last_delay)),
-        None => format!("RestartSec={} alone is a cycle of {}", brief(delay), brief(delay)),
+        None => format!("RestartSec={} alone makes a cycle of {}", brief(delay), brief(delay)),
     };
     let message = format!(
-        "{which} start limit of {burst} starts in {} can never end a loop of this unit: {cycle}, and it would only below {below}; {ends}",
+        "{which} start limit of {burst} starts in {} can never end a loop of this unit: {cycle}, and it ends only cycles of less than {below}; {ends}",
         brief(interval)
     );
     let starts_in = sheet.options.starts_in.unwrap_or(Span::from_secs(5));

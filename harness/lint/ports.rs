@@ -28,12 +28,15 @@ pub(super) fn look(sheet: &mut Sheet<'_>) {
         sheet.found(&rules::SOCKET_PORT, spot.clone(), message, "the socket unit has it", fix);
     }
     let others = others(sheet, &address);
-    for other in others {
+    if !others.is_empty() {
+        let (named, more) = (others.iter().take(3).cloned().collect::<Vec<_>>(), others.len().saturating_sub(3));
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let message = format!(
-            "{other} starts a server on port {}, too: one of the two gets it, and the other one fails at each start",
-            address.port
+            "on port {} {}{more} would start a server, too: one of them gets the port, and the others fail at each start",
+            address.port,
+            named.join(", ")
         );
-        let fix = Some(format!("[Unit]\nConflicts={other}"));
+        let fix = Some(format!("[Unit]\nConflicts={}", named.join(" ")));
         sheet.found(&rules::TWO_UNITS, spot.clone(), message, "also the port of another unit", fix);
     }
 }

@@ -1,15 +1,18 @@
 //! A unit as rules see it: its files line by line, what came of them, and what was found.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 
 use super::program::Command;
 use super::rules::{self, Rule, Severity};
 use super::{MOST_FINDINGS, Options, Spot};
+use crate::manager::Exit;
 use crate::unit::name;
 use crate::unit::{
     Files, Item, ItemKind, KeyKind, LoadState, Outline, Service, Unit, UnitType, Warning, expand, key_kind, load,
 };
+use crate::world::Prediction;
 
 /// One mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +68,8 @@ pub(super) struct Sheet<'a> {
     /// Lines that systemd warns about and a rule has explained.
     explained: HashSet<(usize, u32)>,
     found: Vec<(usize, Finding)>,
+    /// What was asked of the manager so far.
+    pub courses: RefCell<Vec<(Exit, Prediction)>>,
 }
 
 /// The instance that a template is looked at with.
@@ -103,6 +108,7 @@ impl<'a> Sheet<'a> {
             warnings: BTreeMap::new(),
             explained: HashSet::new(),
             found: Vec::new(),
+            courses: RefCell::default(),
         };
         let number: BTreeMap<&str, usize> =
             sheet.files.iter().enumerate().map(|(index, file)| (file.path.as_str(), index)).collect();

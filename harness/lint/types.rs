@@ -29,10 +29,7 @@ fn never_started(sheet: &Sheet<'_>) -> String {
     if timeout.is_infinite() {
         return "its start is never complete, and systemctl start waits for ever".to_owned();
     }
-    let course = sheet
-        .forecast(&sheet.unit)
-        .ends(Ends::Never)
-        .run_for(timeout.saturating_add(crate::time::Span::from_secs(86_400)));
+    let course = sheet.forecast(&sheet.unit).ends(Ends::Never).run_for(sheet.hanging());
     format!("after TimeoutStartSec={} it is killed, although it serves, and {}", brief(timeout), outcome(&course))
 }
 

@@ -30,7 +30,9 @@ pub(super) fn look(sheet: &mut Sheet<'_>) {
         }
         if sheet.is_warned(*file, item.line) {
             let fatal = sheet.warnings_at(*file, item.line).iter().any(|warning| warning.priority <= 3);
-            if !fatal && single(kind) {
+            // That is a value, which systemd advises against.
+            let deprecated = kind == KeyKind::KillMode && item.value == KillMode::None.as_str();
+            if !fatal && !deprecated && single(kind) {
                 refused_value(sheet, *file, item, kind);
             }
         } else {
@@ -216,10 +218,8 @@ fn refused_value(sheet: &mut Sheet<'_>, file: usize, item: &Item, kind: KeyKind)
     let effect = consequence(sheet, key);
     let other_case = [value.to_lowercase(), value.to_uppercase()].into_iter().find(|other| accepted(sheet, other));
     if let Some(right) = other_case {
-        let message = format!(
-            "the words of {key}= are lower case or upper case as systemd has them: {} is ignored{effect}",
-            quoted(value)
-        );
+        let message =
+            format!("{key}= is case sensitive: {} is none of its values and is ignored{effect}", quoted(value));
         sheet.found(&rules::WRONG_CASE, spot, message, &format!("should be {right}"), Some(format!("{key}={right}")));
         return;
     }

@@ -32,7 +32,7 @@ pub struct Item {
     pub section: String,
     /// The key of an assignment.
     pub key: String,
-    /// The value of an assignment, the text of any other line; continuations joined.
+    /// The value of an assignment, the text of any other line, up to the first byte that is not UTF-8; continuations joined.
     pub value: String,
     /// The number that systemd's messages have: of its last physical line, from 1.
     pub line: u32,
@@ -90,7 +90,9 @@ impl Outline {
                 Ok(text) if text.is_empty() => continue,
                 Ok(text) => text,
                 Err(text) => {
-                    items.push(item(ItemKind::Other, &section, "", text, 0));
+                    // What follows the first bad byte has other offsets in the file.
+                    let sound = text.split('\u{fffd}').next().unwrap_or_default();
+                    items.push(item(ItemKind::Other, &section, "", sound, 0));
                     break;
                 }
             };

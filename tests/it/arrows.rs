@@ -12,6 +12,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("manager", &["unit"]),
     ("world", &["unit", "manager"]),
     ("journal", &[]),
+    // `expect` for "did you mean", `timeline` for spans as people write them.
+    ("lint", &["unit", "manager", "world", "expect", "timeline"]),
     ("ctl", &["unit", "manager", "journal"]),
     ("timeline", &[]),
     ("expect", &["timeline"]),
@@ -23,8 +25,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("conform", &["run", "sys", "unit", "manager", "journal", "control"]),
 ];
 
-const PURE: &[&str] =
-    &["time", "mapping", "unit", "manager", "world", "journal", "ctl", "timeline", "expect", "scenario", "report"];
+const PURE: &[&str] = &[
+    "time", "mapping", "unit", "manager", "world", "lint", "journal", "ctl", "timeline", "expect", "scenario", "report",
+];
 
 const IMPURE_WORDS: &[&str] =
     &["std::thread", "std::process", "std::net", "std::fs", "std::os", "std::env", "Instant", "SystemTime", "nix::"];

@@ -22,6 +22,7 @@ mod journal;
 mod journalctl;
 mod leaks;
 mod library;
+mod lint;
 mod live;
 mod lockstep;
 mod manager;

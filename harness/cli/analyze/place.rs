@@ -79,7 +79,7 @@ impl Place {
         let shown = file.display();
         read_file(file).map_err(|error| format!("{shown}: {error}"))?;
         let name = unit.file_name().and_then(OsStr::to_str).filter(|name| name::is_valid(name));
-        let directory = unit.parent().map(std::path::absolute);
+        let directory = unit.parent().map(|parent| std::path::absolute(Path::new(".").join(parent)));
         let (Some(name), Some(Ok(directory))) = (name, directory) else {
             return Err(format!("{shown}: {NOT_A_NAME}"));
         };
