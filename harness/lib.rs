@@ -42,6 +42,7 @@ pub mod ctl;
 pub mod detect;
 pub mod expect;
 pub mod journal;
+pub mod lint;
 pub mod manager;
 pub mod mapping;
 pub mod program;

@@ -3,6 +3,7 @@
 mod analyze;
 mod conform;
 mod detect;
+mod lint;
 mod predict;
 mod run;
 
@@ -31,6 +32,8 @@ enum Command {
     Analyze(analyze::Command),
     /// Run generated units on the embedded manager and on a real systemd, and compare
     Conform(conform::Args),
+    /// Mistakes in unit files that make a service loop, or keep it from doing what the file seems to say
+    Lint(lint::Args),
     /// What a unit does if its program keeps ending the same way: nothing is run
     Predict(predict::Args),
     /// Find restart loops in logs and journals
@@ -52,6 +55,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::main(&args),
         Command::Analyze(command) => analyze::main(&command),
         Command::Conform(args) => conform::main(&args),
+        Command::Lint(args) => lint::main(&args),
         Command::Predict(args) => predict::main(&args),
         Command::Detect(args) => detect::main(&args),
     })

@@ -183,6 +183,16 @@ impl Diagnostic {
         self.render_as(Level::ERROR.with_name("violated"), source, style)
     }
 
+    /// As [`Diagnostic::render`], as a warning or a note; `name` says so.
+    pub fn render_named(&self, name: &'static str, source: &Source, style: Style) -> String {
+        let level = match name {
+            "warning" => Level::WARNING,
+            "note" => Level::NOTE,
+            _ => Level::ERROR,
+        };
+        self.render_as(level.with_name(name), source, style)
+    }
+
     fn render_as(&self, level: Level<'_>, source: &Source, style: Style) -> String {
         let mut snippets = Vec::new();
         let (window, first_line) = source.window(&self.span, 1);

@@ -14,22 +14,48 @@ pub(crate) struct Line {
     pub number: u32,
     /// Its text, or, if it is not clean UTF-8, the text with U+FFFD for each bad byte.
     pub text: Result<String, String>,
+    /// Where the text stands in the file.
+    pub origin: Origin,
+}
+
+/// Where the bytes of a logical line stand in their file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// Offset of the first physical line in the file.
+    start: usize,
+    /// Blanks that were stripped from the beginning.
+    skipped: usize,
+    /// The other physical lines: offset in the joined bytes, offset in the file.
+    joins: Vec<(usize, usize)>,
+}
+
+impl Origin {
+    /// The offset in the file of a byte of the text.
+    pub(crate) fn of(&self, offset: usize) -> usize {
+        let offset = offset.saturating_add(self.skipped);
+        let joined = self.joins.partition_point(|(from, _)| *from <= offset);
+        let (from, start) =
+            joined.checked_sub(1).and_then(|last| self.joins.get(last)).copied().unwrap_or((0, self.start));
+        start.saturating_add(offset.saturating_sub(from))
+    }
 }
 
 /// Reads logical lines one at a time, so that a consumer that gives up early does not pay for the rest.
 pub(crate) struct Lines<'a> {
     rest: &'a [u8],
+    /// What was read so far.
+    read: usize,
     number: u32,
     byte_order_mark_seen: bool,
 }
 
 impl<'a> Lines<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes, number: 0, byte_order_mark_seen: false }
+        Self { rest: bytes, read: 0, number: 0, byte_order_mark_seen: false }
     }
 
-    /// The next physical line without its end: LF, CR, both in either order, or NUL.
-    fn physical(&mut self) -> Option<Result<&'a [u8], Errno>> {
+    /// The next physical line without its end (LF, CR, both in either order, or NUL), and its offset.
+    fn physical(&mut self) -> Option<Result<(&'a [u8], usize), Errno>> {
         if self.rest.is_empty() {
             return None;
         }
@@ -47,7 +73,9 @@ impl<'a> Lines<'a> {
             end += 1;
         }
         self.rest = &self.rest[end..];
-        Some(if length > LONGEST { Err(Errno::ENOBUFS) } else { Ok(line) })
+        let at = self.read;
+        self.read += end;
+        Some(if length > LONGEST { Err(Errno::ENOBUFS) } else { Ok((line, at)) })
     }
 }
 
@@ -56,12 +84,13 @@ impl Iterator for Lines<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let mut joined: Option<Vec<u8>> = None;
+        let mut origin = Origin::default();
         loop {
-            let mut line = match self.physical() {
+            let (mut line, mut at) = match self.physical() {
                 None => {
                     // The end of the file inside a continuation just ends the line.
                     self.number = self.number.saturating_add(1);
-                    return joined.map(|bytes| Ok(logical(&bytes, self.number)));
+                    return joined.map(|bytes| Ok(logical(&bytes, self.number, origin)));
                 }
                 Some(Err(errno)) => {
                     self.rest = &[];
@@ -78,11 +107,16 @@ impl Iterator for Lines<'_> {
                 && let Some(after) = line.strip_prefix(BYTE_ORDER_MARK)
             {
                 line = after;
+                at += BYTE_ORDER_MARK.len();
                 self.byte_order_mark_seen = true;
             }
             let continues = line.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1;
+            match &joined {
+                None => origin.start = at,
+                Some(bytes) => origin.joins.push((bytes.len(), at)),
+            }
             if !continues && joined.is_none() {
-                return Some(Ok(logical(line, self.number)));
+                return Some(Ok(logical(line, self.number, origin)));
             }
             let bytes = joined.get_or_insert_default();
             if bytes.len() + line.len() > LONGEST {
@@ -91,7 +125,7 @@ impl Iterator for Lines<'_> {
             }
             bytes.extend_from_slice(line);
             if !continues {
-                return Some(Ok(logical(bytes, self.number)));
+                return Some(Ok(logical(bytes, self.number, origin)));
             }
             if let Some(last) = bytes.last_mut() {
                 *last = b' ';
@@ -100,12 +134,17 @@ impl Iterator for Lines<'_> {
     }
 }
 
-fn logical(bytes: &[u8], number: u32) -> Line {
+fn logical(bytes: &[u8], number: u32, mut origin: Origin) -> Line {
+    origin.skipped = bytes.iter().take_while(|byte| is_blank(**byte)).count();
     let text = match std::str::from_utf8(bytes) {
         Ok(text) if text.chars().all(is_character) => Ok(text.trim_matches(BLANKS).to_owned()),
         _ => Err(mark_invalid(bytes).trim_matches(BLANKS).to_owned()),
     };
-    Line { number, text }
+    Line { number, text, origin }
+}
+
+fn is_blank(byte: u8) -> bool {
+    BLANKS.contains(&char::from(byte))
 }
 
 /// systemd refuses the code points that Unicode reserves as noncharacters.

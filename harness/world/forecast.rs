@@ -17,6 +17,8 @@ pub enum Ends {
         /// When that one goes.
         after: Span,
     },
+    /// It does not end, and never says that it is ready.
+    Never,
 }
 
 /// A unit, and what is supposed of its program.
@@ -41,6 +43,8 @@ pub struct Forecast {
     profile: Profile,
     starts_in: Span,
     ends: Ends,
+    /// Other commands of the unit that do not just succeed: how they end, if they do.
+    others: Vec<(ExecRole, Option<Exit>)>,
 }
 
 /// What a unit will do.
@@ -51,6 +55,8 @@ pub struct Prediction {
     /// From one start to the next, in ascending order: the shortest, the median and the longest; `None` with fewer than
     /// two starts.
     pub period: Option<(Span, Span, Span)>,
+    /// From one restart to the next, in the end: the pace at which it goes on. Differs from the median where delays grow.
+    pub pace: Option<Span>,
     /// `ActiveState` in the end.
     pub active_state: &'static str,
     /// `SubState`.
@@ -99,6 +105,8 @@ const BOOT: IncidentTime = IncidentTime::from_micros(1_767_225_600_000_000);
 const REST: Span = Span::from_secs(60);
 /// systemd's words when a start limit is hit (systemd.unit(5), `StartLimitIntervalSec=`).
 const LIMITED: &str = "Start request repeated too quickly.";
+/// systemd's words for a restart.
+const RESTART: &str = ": Scheduled restart job, restart counter is at ";
 
 impl Forecast {
     /// Of a unit by its file's text.
@@ -117,6 +125,7 @@ impl Forecast {
             profile: Profile::default(),
             starts_in: Span::ZERO,
             ends: Ends::With(Exit::Code(1)),
+            others: Vec::new(),
         }
     }
 
@@ -141,18 +150,32 @@ impl Forecast {
         self
     }
 
+    /// How the unit's commands of another list than ExecStart= end: at once in this way, or never. Those of which nothing is
+    /// said succeed at once.
+    #[must_use]
+    pub fn command(mut self, role: ExecRole, ends: Option<Exit>) -> Forecast {
+        self.others.push((role, ends));
+        self
+    }
+
     /// What the program does, as the type of its unit has it.
     fn launcher(&self) -> Launcher {
-        let (starts_in, ends) = (self.starts_in, self.ends);
+        let (starts_in, ends, others) = (self.starts_in, self.ends, self.others.clone());
         Box::new(move |spawn, _| {
             let comm = spawn.program.path.rsplit('/').next().unwrap_or_default();
             if spawn.role != ExecRole::Start {
                 // The other commands of a unit do what they are there for.
-                return Launch::Runs(Program::new(comm, Vec::new()));
+                let acts = match others.iter().find(|(role, _)| *role == spawn.role) {
+                    None => Vec::new(),
+                    Some((_, Some(exit))) => vec![Act::End(*exit)],
+                    Some((_, None)) => vec![Act::Serve],
+                };
+                return Launch::Runs(Program::new(comm, acts));
             }
             let mut acts = vec![Act::Sleep(starts_in)];
             match ends {
                 Ends::With(exit) => acts.push(Act::End(exit)),
+                Ends::Never => acts.push(Act::Serve),
                 Ends::UntilPortIsFree { with, .. } => {
                     acts.push(Act::Bind { port: PORT, or: with });
                     if spawn.notify {
@@ -193,6 +216,7 @@ impl Forecast {
         Prediction {
             starts: u32::try_from(seen.starts.len()).unwrap_or(u32::MAX),
             period: seen.period(),
+            pace: seen.pace(),
             active_state: active_state.as_str(),
             sub_state,
             result: world.manager().result(&self.name),
@@ -212,16 +236,23 @@ impl Prediction {
     /// Whether it is started again and again to the end.
     pub fn goes_on(&self) -> bool {
         let at_rest = [ActiveState::Failed.as_str(), ActiveState::Inactive.as_str()].contains(&self.active_state);
-        self.starts > 1 && !at_rest && self.serves_at.is_none()
+        (self.starts > 1 || self.pace.is_some()) && !at_rest && self.serves_at.is_none()
     }
 
-    /// How many restarts a day that makes: while it goes on, by its pace; else those that there were.
+    /// How many restarts a day that makes: while it goes on, by its pace in the end; else those that there were.
     pub fn restarts_per_day(&self) -> u64 {
-        let restarts = u64::from(self.starts.saturating_sub(1));
-        let day = Span::from_secs(86_400).as_micros();
-        match self.period {
-            Some((_, median, _)) if self.goes_on() && !median.is_zero() => day / median.as_micros(),
-            _ => restarts,
+        self.restarts_in(Span::from_secs(86_400))
+    }
+
+    /// The same for an hour.
+    pub fn restarts_per_hour(&self) -> u64 {
+        self.restarts_in(Span::from_secs(3_600))
+    }
+
+    fn restarts_in(&self, span: Span) -> u64 {
+        match self.pace {
+            Some(pace) if self.goes_on() && !pace.is_zero() => span.as_micros() / pace.as_micros(),
+            _ => u64::from(self.starts.saturating_sub(1)),
         }
     }
 }
@@ -230,6 +261,8 @@ impl Prediction {
 struct Seen {
     begin: IncidentTime,
     starts: Vec<Span>,
+    /// When restarts were scheduled, also of starts that did not come to the program.
+    restarts: Vec<Span>,
     limited_at: Option<Span>,
     serves_at: Option<Span>,
     states: Vec<Stage>,
@@ -242,6 +275,7 @@ impl Seen {
         Seen {
             begin,
             starts: Vec::new(),
+            restarts: Vec::new(),
             limited_at: None,
             serves_at: None,
             states: Vec::new(),
@@ -255,6 +289,11 @@ impl Seen {
             let at = at.since(self.begin);
             match happened {
                 Happened::Started { unit, role: ExecRole::Start, .. } if unit == name => self.starts.push(at),
+                Happened::Logged(message)
+                    if message.unit.as_deref() == Some(name) && message.text.contains(RESTART) =>
+                {
+                    self.restarts.push(at);
+                }
                 Happened::Logged(message)
                     if message.unit.as_deref() == Some(name) && message.text.ends_with(LIMITED) =>
                 {
@@ -285,6 +324,11 @@ impl Seen {
         if self.states.last().is_none_or(|last| Stage { at: stage.at, ..last.clone() } != stage) {
             self.states.push(stage);
         }
+    }
+
+    fn pace(&self) -> Option<Span> {
+        let [.., before, last] = self.restarts.as_slice() else { return None };
+        Some(last.saturating_sub(*before))
     }
 
     fn period(&self) -> Option<(Span, Span, Span)> {

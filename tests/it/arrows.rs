@@ -12,6 +12,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("manager", &["unit"]),
     ("world", &["unit", "manager"]),
     ("journal", &[]),
+    // `expect` for "did you mean", `timeline` for spans as people write them.
+    ("lint", &["unit", "manager", "world", "expect", "timeline"]),
     ("ctl", &["unit", "manager", "journal"]),
     ("timeline", &[]),
     ("detect", &["journal", "timeline"]),
@@ -26,7 +28,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 const PURE: &[&str] = &[
     "time", "mapping", "unit", "manager", "world", "journal", "ctl", "timeline", "detect", "expect", "scenario",
-    "report",
+    "report", "lint",
 ];
 
 const IMPURE_WORDS: &[&str] =

@@ -295,6 +295,36 @@ fn grep(pattern: &str, journal: &Journal, profile: Profile) {
     }
 }
 
+/// Rules over units from anywhere: what they mark lies in the file, and says something.
+pub fn lint(data: &[u8]) {
+    const NAMES: [&str; 4] = ["x.service", "x.socket", "x@.service", "x.timer"];
+    let (chosen, text) = choice(data);
+    let name = NAMES[chosen / 3 % NAMES.len()];
+    let mut files = Files::default();
+    for (index, part) in text.split(|byte| *byte == 0x1e).enumerate() {
+        let path = if index == 0 {
+            format!("/etc/systemd/system/{name}")
+        } else {
+            format!("/etc/systemd/system/{name}.d/{index}.conf")
+        };
+        files.insert(path, part);
+    }
+    let options = relapse::lint::Options {
+        profile: profile(chosen),
+        starts_in: (chosen / 12 % 2 == 1).then_some(Span::from_millis(4_440)),
+        partial: chosen / 24 % 2 == 1,
+        ..Default::default()
+    };
+    let findings = relapse::lint::lint(&files, name, &options);
+    assert!(findings.len() <= relapse::lint::MOST_FINDINGS);
+    for finding in &findings {
+        let bytes = files.read(&finding.file).unwrap_or_default();
+        assert!(bytes.get(finding.span.clone()).is_some(), "{finding:?}");
+        assert!(!finding.message.is_empty() && finding.message.len() < 4_000, "{finding:?}");
+    }
+    assert_eq!(findings, relapse::lint::lint(&files, name, &options));
+}
+
 /// The values of each field, in order.
 fn by_name(record: &Record) -> BTreeMap<&str, Vec<&[u8]>> {
     let mut fields: BTreeMap<&str, Vec<&[u8]>> = BTreeMap::new();
@@ -331,6 +361,7 @@ mod replay {
         ("scenario", super::scenario),
         ("control", super::control),
         ("journal", super::journal),
+        ("lint", super::lint),
     ];
 
     #[test]

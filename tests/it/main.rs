@@ -23,6 +23,7 @@ mod journal;
 mod journalctl;
 mod leaks;
 mod library;
+mod lint;
 mod live;
 mod lockstep;
 mod manager;

@@ -68,6 +68,32 @@ impl Place {
         Ok(place)
     }
 
+    /// Reads a drop-in of a unit that is not there, with the others beside it; the unit is made up.
+    ///
+    /// # Errors
+    ///
+    /// As [`Place::new`].
+    pub(in crate::cli) fn of_drop_in(profile: Profile, file: &Path, unit: &Path) -> Result<Self, String> {
+        let mut place = Place::default();
+        place.shelf.profile = profile;
+        let shown = file.display();
+        read_file(file).map_err(|error| format!("{shown}: {error}"))?;
+        let name = unit.file_name().and_then(OsStr::to_str).filter(|name| name::is_valid(name));
+        let directory = unit.parent().map(|parent| std::path::absolute(Path::new(".").join(parent)));
+        let (Some(name), Some(Ok(directory))) = (name, directory) else {
+            return Err(format!("{shown}: {NOT_A_NAME}"));
+        };
+        place.add_directory(&directory, INSTALLED, false);
+        let content = match crate::unit::UnitType::of(name) {
+            Some(crate::unit::UnitType::Service) => "[Service]\nExecStart=/bin/true\n",
+            Some(crate::unit::UnitType::Socket) => "[Socket]\nListenStream=/run/stand-in\n",
+            _ => "[Unit]\n",
+        };
+        place.shelf.files.insert(format!("/usr/lib/systemd/system/{name}"), content);
+        place.names.push(name.to_owned());
+        Ok(place)
+    }
+
     fn add_stdin(&mut self, name: &str) -> Result<(), String> {
         if !name::is_valid(name) {
             return Err(format!("--name={name}: {NOT_A_NAME}"));

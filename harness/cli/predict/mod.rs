@@ -76,11 +76,11 @@ const KEYS: &[(&str, &str)] = &[
     ("TimeoutStartSec", "Service"),
 ];
 
-fn span(text: &str) -> Result<Span, String> {
+pub(in crate::cli) fn span(text: &str) -> Result<Span, String> {
     Span::parse(text).map_err(|error| format!("{error}; expected a time span such as 4.4s or 1min 30s"))
 }
 
-fn exit(text: &str) -> Result<Exit, String> {
+pub(in crate::cli) fn exit(text: &str) -> Result<Exit, String> {
     if let Ok(code) = text.parse::<u8>() {
         return Ok(Exit::Code(code));
     }
