@@ -39,6 +39,7 @@ pub mod cli;
 pub mod conform;
 pub mod control;
 pub mod ctl;
+pub mod diagnose;
 pub mod expect;
 pub mod journal;
 pub mod manager;

@@ -2,6 +2,7 @@
 
 mod analyze;
 mod conform;
+mod diagnose;
 mod predict;
 mod run;
 
@@ -32,6 +33,8 @@ enum Command {
     Conform(conform::Args),
     /// What a unit does if its program keeps ending the same way: nothing is run
     Predict(predict::Args),
+    /// This host, read-only: who has the port, which unit fights for it, and what to do
+    Diagnose(diagnose::Args),
 }
 
 /// Reads the command line and does what it says.
@@ -50,5 +53,6 @@ pub fn main() -> ExitCode {
         Command::Analyze(command) => analyze::main(&command),
         Command::Conform(args) => conform::main(&args),
         Command::Predict(args) => predict::main(&args),
+        Command::Diagnose(args) => diagnose::main(&args),
     })
 }
