@@ -81,7 +81,7 @@ struct ShownWay<'a> {
 /// Renders it on one line.
 pub fn json(facts: &Facts, diagnosis: &Diagnosis) -> String {
     let shown = Shown {
-        verdict: if diagnosis.findings.is_empty() { "healthy" } else { "problem" },
+        verdict: diagnosis.verdict(facts).as_str(),
         findings: diagnosis.findings.iter().map(|finding| one(facts, finding)).collect(),
         healthy: &diagnosis.healthy,
         unseen: facts.unseen.iter().map(|unseen| ShownUnseen { what: &unseen.what, remedy: &unseen.remedy }).collect(),

@@ -18,8 +18,8 @@ pub enum Limit {
     NotRestarted,
 }
 
-/// How long the manager looks: many times the longest interval that people write.
-const LOOKED_AT: Span = Span::from_secs(86_400);
+/// The manager looks no longer than that.
+const LONGEST: Span = Span::from_secs(7 * 86_400);
 
 /// Predicts it from a service's settings, what its starts take and how they end.
 pub fn limit(service: &Service, digest: Option<&Digest>, version: Option<u16>) -> Limit {
@@ -39,11 +39,20 @@ pub fn limit(service: &Service, digest: Option<&Digest>, version: Option<u16>) -
     if let Some(longest) = service.restart_max_delay.filter(|_| service.restart_steps > 0) {
         text.push_str(&format!("RestartSteps={}\nRestartMaxDelaySec={}\n", service.restart_steps, micros(longest)));
     }
+    // Until a limit that ever bites has bitten: after as many starts as it counts, and while it counts them.
+    let delay = service.restart_max_delay.unwrap_or(service.restart_delay).saturating_add(attempt.unwrap_or_default());
+    let cycles = u64::from(service.limit_burst.min(1_000)) + u64::from(service.restart_steps.min(1_000)) + 5;
+    let cycle = delay.saturating_add(Span::from_secs(1));
+    let looked_at = cycle.saturating_mul(cycles).saturating_add(if service.limit_interval.is_infinite() {
+        Span::ZERO
+    } else {
+        service.limit_interval
+    });
     let predicted = Forecast::of("x.service", &text)
         .profile(version.map_or_else(Profile::default, Profile::of_version))
         .starts_in(attempt.unwrap_or_default())
         .ends(Ends::With(last_end(service, digest)))
-        .run_for(LOOKED_AT);
+        .run_for(looked_at.min(LONGEST));
     if predicted.goes_on() {
         let (interval, burst) = (service.limit_interval.as_micros(), u64::from(service.limit_burst));
         return Limit::Never((interval > 0 && burst > 0).then(|| Span::from_micros(interval / burst.max(1))));

@@ -45,6 +45,8 @@ pub struct Facts {
     pub unit: Option<String>,
     /// The port that was asked for.
     pub port: Option<u16>,
+    /// Whether units could be seen.
+    pub units: Units,
     /// systemd's version, if there is one.
     pub version: Option<u16>,
     /// Sockets that listen.
@@ -57,6 +59,18 @@ pub struct Facts {
     pub journals: BTreeMap<String, Digest>,
     /// What could not be seen.
     pub unseen: Vec<Unseen>,
+}
+
+/// Whether units could be seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Units {
+    /// They were.
+    #[default]
+    Seen,
+    /// There are none: systemd does not run here (sd_booted(3)).
+    None,
+    /// systemd does run here, and did not answer.
+    Unseen,
 }
 
 /// Something that could not be seen.
@@ -100,9 +114,9 @@ pub struct Listener {
 pub enum Sigterm {
     /// It ends at once.
     Ends,
-    /// It has a handler; what that does is for the process to say.
+    /// It has a handler, or waits for it; what it does then is for the process to say.
     Handles,
-    /// It ignores or blocks it.
+    /// It ignores it.
     Ignores,
     /// Not known.
     #[default]
@@ -219,6 +233,39 @@ pub struct Way {
     pub commands: Vec<String>,
     /// The page that has tried it.
     pub page: Option<Page>,
+}
+
+/// The shortest answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing is wrong.
+    Healthy,
+    /// Something is.
+    Problem,
+    /// Nothing was found, and what had to be looked at could not be seen.
+    Unknown,
+}
+
+impl Verdict {
+    /// As machines read it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Verdict::Healthy => "healthy",
+            Verdict::Problem => "problem",
+            Verdict::Unknown => "unknown",
+        }
+    }
+}
+
+impl Diagnosis {
+    /// The shortest answer.
+    pub fn verdict(&self, facts: &Facts) -> Verdict {
+        match (self.findings.is_empty(), facts.units) {
+            (false, _) => Verdict::Problem,
+            (true, Units::Unseen) => Verdict::Unknown,
+            (true, _) => Verdict::Healthy,
+        }
+    }
 }
 
 /// What it comes to.

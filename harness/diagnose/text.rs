@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::limit::Limit;
 use super::words::{about, since};
-use super::{Diagnosis, Facts, Finding, Listener, Process};
+use super::{Diagnosis, Facts, Finding, Listener, Process, Units, Verdict};
 use crate::timeline::printable;
 
 /// So much of a command line or of a message is shown.
@@ -18,14 +18,20 @@ pub fn text(facts: &Facts, diagnosis: &Diagnosis) -> String {
     for finding in &diagnosis.findings {
         one(&mut out, facts, finding);
     }
-    if diagnosis.findings.is_empty() {
-        let scope = match (&facts.unit, facts.port) {
-            (Some(unit), _) => safe(unit),
-            (None, Some(port)) => format!("port {port}"),
-            (None, None) if facts.version.is_some() => "no unit is restarted again and again".to_owned(),
-            (None, None) => "no two servers have one port; units could not be seen".to_owned(),
-        };
-        let _ = writeln!(out, "HEALTHY: {scope}.");
+    let scope = match (&facts.unit, facts.port) {
+        (Some(unit), _) => safe(unit),
+        (None, Some(port)) => format!("port {port}"),
+        (None, None) if facts.units == Units::Seen => "no unit is restarted again and again".to_owned(),
+        (None, None) => "no two servers have one port".to_owned(),
+    };
+    match diagnosis.verdict(facts) {
+        Verdict::Problem => {}
+        Verdict::Healthy => {
+            let _ = writeln!(out, "HEALTHY: {scope}.");
+        }
+        Verdict::Unknown => {
+            let _ = writeln!(out, "UNKNOWN: {scope}; but whether a unit fights for a port could not be seen.");
+        }
     }
     if !diagnosis.healthy.is_empty() && (diagnosis.findings.is_empty() || facts.unit.is_none()) {
         if !diagnosis.findings.is_empty() {

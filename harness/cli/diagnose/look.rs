@@ -139,8 +139,9 @@ fn look(pid: i32, users: &mut Users) -> Option<Process> {
         parent = status(parent).map_or(0, |status| status.ppid);
     }
     let sigterm = match own {
-        _ if (own.ignored | own.blocked) & SIGTERM != 0 => Sigterm::Ignores,
-        _ if own.caught & SIGTERM != 0 => Sigterm::Handles,
+        _ if own.ignored & SIGTERM != 0 => Sigterm::Ignores,
+        // Who blocks it reads it some other way (signalfd(2), sigwait(3)).
+        _ if (own.caught | own.blocked) & SIGTERM != 0 => Sigterm::Handles,
         _ => Sigterm::Ends,
     };
     let parents = |pid: &i32| match process::cmdline(*pid) {

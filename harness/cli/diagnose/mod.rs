@@ -6,7 +6,7 @@ mod units;
 
 use super::USAGE;
 use super::run::{complain, say};
-use crate::diagnose::{Facts, json, judge, text};
+use crate::diagnose::{Facts, Verdict, json, judge, text};
 use crate::sys;
 use crate::sys::listening::listening;
 use crate::sys::processes::{Proc, Search, owners};
@@ -21,7 +21,7 @@ Without UNIT and --port it looks at all units that restart, and at all ports tha
 
 Root is not needed, but what only root may see is named where it was missed. Times are UTC.
 
-Exit codes: 0 healthy, 1 a problem was found, 2 bad usage, or what was asked for cannot be looked at.";
+Exit codes: 0 healthy, 1 a problem was found, 2 bad usage, or what had to be looked at could not be seen.";
 
 /// Who has the port on this host, which unit fights for it, since when, and what to do
 #[derive(Debug, clap::Args)]
@@ -81,7 +81,11 @@ fn diagnose(args: &Args) -> Result<u8, String> {
         "json" => json(&facts, &diagnosis),
         _ => text(&facts, &diagnosis),
     });
-    Ok(u8::from(!diagnosis.findings.is_empty()))
+    Ok(match diagnosis.verdict(&facts) {
+        Verdict::Healthy => 0,
+        Verdict::Problem => 1,
+        Verdict::Unknown => USAGE,
+    })
 }
 
 /// Who has a port, and nothing else: the first process found for each of its sockets.

@@ -1,9 +1,10 @@
 //! What systemd and its journal say, asked once each: whoever asks systemd wakes it, and it does then what was due.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use super::ask::{Answer, ask};
-use crate::diagnose::{Facts, PROPERTIES, Service, SocketUnit, Unseen, digest, parse_show};
+use crate::diagnose::{Facts, PROPERTIES, Service, SocketUnit, Units, Unseen, digest, parse_show};
 use crate::journal::Record;
 
 /// Fields of the journal that are looked at.
@@ -30,8 +31,17 @@ pub(super) fn units(facts: &mut Facts) -> Result<(), String> {
     let shown = match show(facts, scope) {
         Ok(shown) => shown,
         Err(why) if facts.unit.is_some() => return Err(why),
+        // sd_booted(3).
+        Err(_) if !Path::new("/run/systemd/system").is_dir() => {
+            facts.units = Units::None;
+            facts.unseen.push(unseen("Units: systemd does not run here.", "Sockets and processes were looked at."));
+            return Ok(());
+        }
         Err(why) => {
-            facts.unseen.push(unseen(format!("Units: {why}."), "Only sockets and processes were looked at."));
+            facts.units = Units::Unseen;
+            let remedy =
+                if facts.asker == 0 { "" } else { "Run it as root, or where the system's bus can be reached." };
+            facts.unseen.push(unseen(format!("Units: {why}."), remedy));
             return Ok(());
         }
     };
