@@ -3,7 +3,7 @@
 use super::advice;
 use super::cause::{Cause, Page};
 use super::limit::limit;
-use super::ports::{Wanted, in_command};
+use super::ports::{Wanted, in_command, perhaps_in_command};
 use super::split::split;
 use super::words::{about, count};
 use super::{Diagnosis, Digest, Facts, Finding, Listener, Manager, Pace, Place, Service, Sigterm, SocketUnit};
@@ -115,12 +115,16 @@ fn healthy(facts: &Facts, service: &Service) -> Option<String> {
     })
 }
 
-/// Whether a listener belongs to what the service runs now.
+/// Whether a listener belongs to what the service runs now. One that systemd itself has, too, says nothing of that:
+/// each attempt is handed the descriptor, and need not take it.
 pub(super) fn serves_on(service: &Service, listener: &Listener) -> bool {
     match listener.holders.as_slice() {
         // Not to be seen: that it was made in the service is all there is.
         [] => service.main_pid > 0 && matches!(&listener.place, Place::Service { unit, .. } if *unit == service.id),
-        holders => holders.iter().any(|holder| holder.descends_from(service.main_pid)),
+        holders => {
+            !holders.iter().any(|holder| matches!(holder.place, Place::Init(_)))
+                && holders.iter().any(|holder| holder.descends_from(service.main_pid))
+        }
     }
 }
 
@@ -151,6 +155,12 @@ fn fight<'a>(facts: &'a Facts, service: &'a Service) -> Option<Case<'a>> {
     };
     let holder = holders.first().and_then(|at| facts.listeners.get(*at));
     let related = holder.map(|listener| relation(facts, service, listener));
+    // Its own socket unit is where the port belongs, unless the program is seen to want it for itself.
+    let (related, holders) = match related {
+        Some((Cause::OwnSocket, _)) if !certain && state == State::Tries => return None,
+        Some((Cause::OwnSocket, _)) if !certain => (None, Vec::new()),
+        other => (other, holders),
+    };
     let already = digest.and_then(|digest| digest.already_running.as_ref());
     let is_file = already.is_some_and(|(at, _)| digest.is_some_and(|digest| is_of_late(digest, *at)));
     let clean = service.restart == "always" && ended_well(service, digest);
@@ -240,8 +250,11 @@ fn wanted(facts: &Facts, service: &Service, digest: Option<&Digest>) -> Vec<Want
     let own = own.map(|port| Wanted { port, address: None });
     let commands = service.exec_start.iter().flat_map(|words| in_command(words));
     let seen = digest.into_iter().flat_map(|digest| digest.ports.iter().copied());
+    // A bare number is believed only where somebody listens on it.
+    let taken = |one: &Wanted| facts.listeners.iter().any(|listener| listener.port == one.port);
+    let perhaps = service.exec_start.iter().flat_map(|words| perhaps_in_command(words)).filter(taken);
     let mut found: Vec<Wanted> = Vec::new();
-    for one in said.chain(own).chain(commands).chain(seen) {
+    for one in said.chain(own).chain(commands).chain(seen).chain(perhaps) {
         match found.iter_mut().find(|known| known.port == one.port) {
             Some(known) => known.address = known.address.or(one.address),
             None => found.push(one),

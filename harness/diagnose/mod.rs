@@ -17,8 +17,8 @@ mod split;
 mod text;
 mod words;
 
+use core::net::IpAddr;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 use crate::time::{IncidentTime, Span};
 
@@ -28,7 +28,7 @@ pub use json::json;
 pub use judge::judge;
 pub use limit::{Limit, limit};
 pub use place::{Manager, Place};
-pub use ports::{Wanted, in_command, in_message};
+pub use ports::{Wanted, in_command, in_message, perhaps_in_command};
 pub use show::{PROPERTIES, Service, SocketUnit, parse_show};
 pub use text::text;
 

@@ -1,6 +1,7 @@
 //! Which port a program wants: by its command line, and by what it says when it cannot have it.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
+use std::collections::BTreeSet;
 
 use super::Listener;
 
@@ -80,9 +81,17 @@ fn address_and_port(word: &str) -> Option<Wanted> {
     Some(Wanted { port, address })
 }
 
-/// The ports that a command line names: after an option that speaks of ports, or as `HOST:PORT`; where there is none of
-/// these, any number.
+/// The ports that a command line names: after an option that speaks of ports, or as `HOST:PORT`.
 pub fn in_command(words: &[String]) -> Vec<Wanted> {
+    of_command(words).0
+}
+
+/// Numbers that may be ports for all that is known: they belong to no option.
+pub fn perhaps_in_command(words: &[String]) -> Vec<Wanted> {
+    of_command(words).1
+}
+
+fn of_command(words: &[String]) -> (Vec<Wanted>, Vec<Wanted>) {
     let (mut sure, mut maybe) = (Vec::new(), Vec::new());
     let mut host = None;
     let number = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0);
@@ -99,19 +108,21 @@ pub fn in_command(words: &[String]) -> Vec<Wanted> {
         }
         if let Some(port) = number(value) {
             let for_ports = is_option && (speaks_of("port") || matches!(option, "-p" | "-P" | "-l"));
-            if for_ports { &mut sure } else { &mut maybe }.push(Wanted { port, address: None });
+            if for_ports {
+                sure.push(Wanted { port, address: None });
+            } else if !is_option {
+                maybe.push(Wanted { port, address: None });
+            }
         } else if let Some(wanted) = address_and_port(value).filter(|_| !word.contains("://") || speaks_of("bind")) {
             sure.push(wanted);
         }
         before = if word.contains('=') { "" } else { word };
     }
-    if sure.is_empty() {
-        sure = maybe;
-    }
     for wanted in &mut sure {
         wanted.address = wanted.address.or(host);
     }
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     sure.retain(|wanted| seen.insert(wanted.port));
-    sure
+    maybe.retain(|wanted| seen.insert(wanted.port));
+    (sure, maybe)
 }

@@ -1,5 +1,7 @@
 //! What `systemctl show` prints, read (systemctl(1), org.freedesktop.systemd1(5)).
 
+use std::collections::BTreeSet;
+
 use crate::time::{IncidentTime, Span};
 
 /// What to ask for.
@@ -101,8 +103,13 @@ impl SocketUnit {
 /// monotonic clock in it, in microseconds.
 pub fn parse_show(text: &str, now: (IncidentTime, u64)) -> (Vec<Service>, Vec<SocketUnit>) {
     let (mut services, mut sockets) = (Vec::new(), Vec::new());
+    let mut seen = BTreeSet::new();
     for block in text.split("\n\n") {
         let id = value(block, "Id").unwrap_or_default();
+        // A unit that is named and matches a pattern comes twice.
+        if !seen.insert(id) {
+            continue;
+        }
         if id.ends_with(".service") {
             services.push(service(block, now));
         } else if id.ends_with(".socket") {

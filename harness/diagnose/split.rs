@@ -1,7 +1,7 @@
 //! Two servers on one port, where nobody is refused: who is answered by whom is chance.
 
+use core::net::IpAddr;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 use super::advice;
 use super::cause::Cause;

@@ -4,9 +4,13 @@ use crate::time::{IncidentTime, Span};
 use crate::timeline::brief;
 use crate::unit::name;
 
-/// A span to the second, or to the tenth of one below a minute.
+/// A span to the second, to the tenth of one below a minute, to the hundredth below a second.
 pub(super) fn about(span: Span) -> String {
-    let unit = if span >= Span::from_secs(60) { 1_000_000 } else { 100_000 };
+    let unit = match span.as_micros() {
+        0..1_000_000 => 10_000,
+        1_000_000..60_000_000 => 100_000,
+        _ => 1_000_000,
+    };
     let rounded = Span::from_micros((span.as_micros().saturating_add(unit / 2) / unit).saturating_mul(unit));
     brief(rounded)
 }

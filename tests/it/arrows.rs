@@ -14,6 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("journal", &[]),
     ("ctl", &["unit", "manager", "journal"]),
     ("timeline", &[]),
+    ("diagnose", &["unit", "manager", "world", "journal", "timeline"]),
     ("expect", &["timeline"]),
     ("scenario", &["expect", "timeline", "unit"]),
     ("report", &["timeline", "expect", "scenario"]),
@@ -23,8 +24,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("conform", &["run", "sys", "unit", "manager", "journal", "control"]),
 ];
 
-const PURE: &[&str] =
-    &["time", "mapping", "unit", "manager", "world", "journal", "ctl", "timeline", "expect", "scenario", "report"];
+const PURE: &[&str] = &[
+    "time", "mapping", "unit", "manager", "world", "journal", "ctl", "diagnose", "timeline", "expect", "scenario",
+    "report",
+];
 
 const IMPURE_WORDS: &[&str] =
     &["std::thread", "std::process", "std::net", "std::fs", "std::os", "std::env", "Instant", "SystemTime", "nix::"];
