@@ -40,6 +40,7 @@ pub mod conform;
 pub mod control;
 pub mod ctl;
 pub mod detect;
+pub mod diagnose;
 pub mod expect;
 pub mod journal;
 pub mod lint;

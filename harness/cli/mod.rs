@@ -3,6 +3,7 @@
 mod analyze;
 mod conform;
 mod detect;
+mod diagnose;
 mod lint;
 mod predict;
 mod run;
@@ -38,6 +39,8 @@ enum Command {
     Predict(predict::Args),
     /// Find restart loops in logs and journals
     Detect(detect::Args),
+    /// This host, read-only: who has the port, which unit fights for it, and what to do
+    Diagnose(diagnose::Args),
 }
 
 /// Reads the command line and does what it says.
@@ -58,5 +61,6 @@ pub fn main() -> ExitCode {
         Command::Lint(args) => lint::main(&args),
         Command::Predict(args) => predict::main(&args),
         Command::Detect(args) => detect::main(&args),
+        Command::Diagnose(args) => diagnose::main(&args),
     })
 }

@@ -1,10 +1,13 @@
 //! The Linux corner: signals, processes, ports, notifications.
 
+pub mod cgroup;
 pub mod contain;
+pub mod listening;
 pub mod namespace;
 pub mod notify;
 pub mod port;
 pub mod process;
+pub mod processes;
 pub mod socket;
 
 use std::io;

@@ -17,6 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("ctl", &["unit", "manager", "journal"]),
     ("timeline", &[]),
     ("detect", &["journal", "timeline"]),
+    ("diagnose", &["unit", "manager", "world", "journal", "timeline"]),
     ("expect", &["timeline"]),
     ("scenario", &["expect", "timeline", "unit"]),
     ("report", &["timeline", "expect", "scenario"]),
@@ -28,7 +29,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 const PURE: &[&str] = &[
     "time", "mapping", "unit", "manager", "world", "journal", "ctl", "timeline", "detect", "expect", "scenario",
-    "report", "lint",
+    "report", "lint", "diagnose",
 ];
 
 const IMPURE_WORDS: &[&str] =
