@@ -75,6 +75,7 @@ tests! {
     ended_stopped_in_flight
     ended_stopped_in_the_wait
     escaped_name
+    explained
     forged_identifier
     growing
     header_hint
@@ -112,6 +113,7 @@ tests! {
     only_the_program
     options
     other_languages
+    other_months
     out_of_order
     part_of
     path_limit
@@ -140,6 +142,7 @@ tests! {
     recycled_in_a_unit
     recycled_workers
     repeated_lines
+    same_name_two_users
     sessions
     short_lived_processes
     socket_instances
@@ -158,8 +161,11 @@ tests! {
     uneven
     user_unit
     user_unit_port
-    wording_238
-    wording_238_n_a
+    wording_219
+    wording_219_limit
+    wording_234
+    wording_234_n_a
+    wording_237
     wording_239
     wording_257
     year_roll_over
