@@ -144,6 +144,7 @@ tests! {
     repeated_lines
     same_name_two_users
     sessions
+    shared_identifier
     short_lived_processes
     socket_instances
     started_from_outside
