@@ -238,6 +238,20 @@ fn cron_like() -> Input {
     log.input("cron-like.log", None)
 }
 
+/// A living master says which child of its own it has started.
+fn redis() -> Input {
+    let mut log = Lines::default();
+    for n in 0..9 {
+        let (at, child) = (INCIDENT + n * 61 * SEC, 4100 + 37 * n);
+        let stamp = crate::detect_corpus::render::civil(at, 0, "%d %b %Y %H:%M:%S");
+        log.line(at, Stamp::None, &format!("1:M {stamp}.101 * 100 changes in 60 seconds. Saving..."));
+        log.line(at, Stamp::None, &format!("1:M {stamp}.102 * Background saving started by pid {child}"));
+        log.line(at, Stamp::None, &format!("{child}:C {stamp}.130 * DB saved on disk"));
+        log.line(at, Stamp::None, &format!("1:M {stamp}.202 * Background saving terminated with success"));
+    }
+    log.input("redis.log", None)
+}
+
 /// Lines that come again and again from processes that live, or are meant to be short.
 fn repeated() -> Vec<Case> {
     let beats = vec![
@@ -278,6 +292,7 @@ fn repeated() -> Vec<Case> {
             &["@ WARN connection to broker lost, reconnecting", "@ INFO connected to broker"],
         ),
         cron_like(),
+        redis(),
         log(
             "daily.log",
             Stamp::Plain,
