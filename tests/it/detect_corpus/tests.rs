@@ -26,6 +26,7 @@ tests! {
     banner_each_minute
     banner_given
     banner_in_a_journal
+    banner_other_gaps
     banner_recovered
     banner_start_up_lines
     banner_with_pids

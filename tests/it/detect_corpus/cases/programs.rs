@@ -107,6 +107,29 @@ fn banners() -> Vec<Case> {
         ],
         banner("Starting payments 4.2.1"),
     )];
+    // The other owner's start before, another restart delay after, one start when it was mended.
+    let gaps = |name: &str, gaps: &[i64], growing: bool| {
+        let (mut lines, mut at) = (Lines::default(), INCIDENT);
+        for gap in [0].iter().chain(gaps) {
+            at += gap * SEC;
+            lines.start(at, Stamp::Plain, "@ | FSM Running session recovery on startup");
+            if !growing {
+                lines.line(at, Stamp::Plain, "@ | FSM Session recovery complete");
+                lines.line(at, Stamp::Plain, "@ | FSM shutdown hook ran");
+            }
+        }
+        let found = Found::of("FSM Running session recovery on startup", "banner", gaps.len() + 1).part_of_line();
+        // Which of the outer starts belong to it is left open.
+        let open = ["starts", "first", "last", "period_us", "periodic", "ended"];
+        lines.input(name, Some(open.iter().fold(found, |found, key| found.open(key))))
+    };
+    let changed = vec![
+        gaps("longer-delay.log", &[61, 14, 15, 14, 15, 34, 35, 34, 35], false),
+        gaps("shorter-delay.log", &[61, 14, 15, 14, 15, 5, 4, 5, 5, 5, 4, 5], false),
+        gaps("mended.log", &[61, 14, 15, 14, 15, 124, 15], false),
+        gaps("begun-in-the-gap.log", &[62, 8, 14, 15, 14], false),
+        gaps("growing.log", &[61, 9, 15, 24, 45, 84, 85], true),
+    ];
     let each_minute = Log {
         name: "app.log",
         stamp: Stamp::Comma,
@@ -129,6 +152,7 @@ fn banners() -> Vec<Case> {
         recovered.input(Some(Found::of("Booting worker-bee 7", "banner", 5).part_of_line().ended("recovered")));
     vec![
         Case::new("banner-with-pids", "a banner whose PID changes", pids),
+        Case::new("banner-other-gaps", "a steady stretch is enough, and a growing one", changed),
         Case::new("banner-each-minute", "a loop of about a minute drifts, cron does not", vec![each_minute]),
         Case::new("banner-start-up-lines", "a banner with start-up lines around it", around),
         Case::new("banner-recovered", "the last process goes on", vec![recovered]),
