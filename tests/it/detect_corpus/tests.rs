@@ -96,6 +96,7 @@ tests! {
     limit_exits_0
     limit_refused_again
     limit_then_by_hand
+    logged_by_a_child
     loop_in_the_second_boot
     lost_lines
     master_fails_to_boot

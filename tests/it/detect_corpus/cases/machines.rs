@@ -92,6 +92,19 @@ fn pairs() -> Vec<Case> {
         shared.main_exited(&loops, "code=exited, status=1/FAILURE").failed(&loops, "exit-code");
         shared.wait(50 * SEC).scheduled(&mut loops).started(&mut loops);
     }
+    // flock is the main process, its child has another PID and logs through its parent's descriptor.
+    let (mut child, mut lock) = (Story::new("logged-by-a-child"), Unit::new("api.service", "API", "flock"));
+    child.started(&mut lock);
+    for _ in 0..4 {
+        let pid = child.pid();
+        child.wait(4 * SEC).says(&lock, &format!("INFO:     Started server process [{pid}]"));
+        child.says(
+            &lock,
+            "ERROR:    [Errno 98] error while attempting to bind on address ('0.0.0.0', 8000): address already in use",
+        );
+        child.main_exited(&lock, "code=exited, status=1/FAILURE").failed(&lock, "exit-code");
+        child.wait(10 * SEC).scheduled(&mut lock).started(&mut lock);
+    }
     let mut user = (Story::new("user-unit-port"), Unit::new("dev.service", "Dev server", "uvicorn").of_user(1723));
     user.0.started(&mut user.1);
     for _ in 0..4 {
@@ -122,6 +135,11 @@ fn pairs() -> Vec<Case> {
             "shared-identifier",
             "several units' programs have one identifier",
             some(&shared, &FEW, &[Found::unit("loops.service", 6).port(8000)]),
+        ),
+        Case::new(
+            "logged-by-a-child",
+            "one fight is one entry",
+            some(&child, &FEW, &[Found::unit("api.service", 5).port(8000)]),
         ),
         Case::new("names-alike", "units whose names and descriptions are alike", some(&alike, &FEW, &[found(5)])),
     ]

@@ -84,7 +84,7 @@ fn the_incident() -> Vec<Case> {
     again(&mut fixed, &mut unit);
     fixed.wait(4_300 * MS).uvicorn_serves(&unit, 8000);
     let served = fixed.clone();
-    for _ in 0..7 {
+    for _ in 0..5 {
         fixed.wait(15 * SEC).says(&unit, "INFO:     127.0.0.1:54022 - \"GET /health HTTP/1.1\" 200 OK");
     }
     let loops = [Found::unit(LUMIERA, 5).port(8000).ended("recovered")];
