@@ -55,6 +55,8 @@ struct Candidate {
     pid: Option<u32>,
     /// The words of the first such line; none for those that vary.
     words: Vec<Option<String>>,
+    /// That line.
+    text: String,
     order: u64,
 }
 
@@ -201,6 +203,7 @@ impl Banners {
                 author: author_key,
                 pid: None,
                 words: words(text).map(|word| Some(word.to_owned())).collect(),
+                text: super::entry::start_of(text, LENGTH).to_owned(),
                 order: around.order,
             })
         });
@@ -221,6 +224,17 @@ impl Banners {
         if author.began.len() < 8 && !author.began.contains(&key) {
             author.began.push(key);
         }
+    }
+
+    /// What the likeliest line of a start always has, and whether it needs the lines around it to be told; none if no
+    /// line comes twice.
+    pub(super) fn needle(&self) -> Option<(String, bool)> {
+        let candidates = self.kinds.values().filter_map(|line| line.found.as_deref());
+        let likely = candidates.filter(|found| found.subject.starts() >= 2);
+        // The first line of a start, if there are several.
+        let best = likely.min_by_key(|found| (!found.strong, found.order))?;
+        let longest = constant(best);
+        (longest.len() >= 6).then_some((longest, !best.strong))
     }
 
     /// The loops that go on, by the lines that tell of them.
@@ -251,6 +265,27 @@ impl Banners {
         all.sort_by_key(|found| (!found.strong, found.order));
         all
     }
+}
+
+/// The longest part of a line that has no number and comes each time.
+fn constant(found: &Candidate) -> String {
+    let text = found.text.as_str();
+    let (mut best, mut begin, mut end) = ("", None, 0);
+    for (index, word) in words(text).enumerate() {
+        let at = word.as_ptr() as usize - text.as_ptr() as usize;
+        let stays = found.words.get(index).is_some_and(Option::is_some) && !word.contains(|c: char| c.is_ascii_digit());
+        if stays {
+            let from = *begin.get_or_insert(at);
+            end = at + word.len();
+            if end - from > best.len() {
+                best = &text[from..end];
+            }
+        } else {
+            begin = None;
+        }
+    }
+    let _ = end;
+    best.to_owned()
 }
 
 fn words(text: &str) -> impl Iterator<Item = &str> {

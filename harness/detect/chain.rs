@@ -64,8 +64,8 @@ pub(super) struct Chain {
     pub longest: i64,
     /// Whether a manager's words for a restart are among the evidence.
     pub counters: bool,
-    /// Whether a run that failed had said that it serves.
-    pub served: bool,
+    /// Runs that said that they serve.
+    pub served: u64,
     /// The last that was heard of it.
     pub heard: Option<i64>,
     /// Its place in the input, for the order of the report.
@@ -172,6 +172,11 @@ impl Chain {
             ended,
             growing,
         }
+    }
+
+    /// Whether a calendar starts it, not its own end.
+    pub(super) fn is_of_a_calendar(&self) -> bool {
+        self.first.at.is_some() && self.gaps.are_of_a_calendar(self.first.read)
     }
 
     pub(super) fn slack(&self) -> u64 {

@@ -116,6 +116,8 @@ struct State {
     set: bool,
     /// The last line, to know it if it comes again.
     line_before: u64,
+    /// Whether any line names its writer.
+    signed: bool,
     /// The last stamp, for lines without one.
     last: When,
 }
@@ -145,6 +147,7 @@ impl Detector {
             summer: 0,
             set: false,
             line_before: 0,
+            signed: false,
             last: When::default(),
         };
         Self { lines: Lines::default(), state }
@@ -154,6 +157,17 @@ impl Detector {
     pub fn feed(&mut self, bytes: &[u8]) {
         let state = &mut self.state;
         self.lines.feed(bytes, |line| state.line(line));
+    }
+
+    /// Takes lines that are not cut.
+    pub(super) fn lines(&mut self, bytes: &[u8]) {
+        self.feed(bytes);
+    }
+
+    /// What is known of lines of which nobody is named as the writer: the constant part of the likeliest start, and
+    /// whether it needs its surroundings. None if somebody signs the lines.
+    pub(super) fn unsigned(&self) -> Option<Option<(String, bool)>> {
+        (!self.state.signed).then(|| self.state.banners.needle())
     }
 
     /// The input has ended.
@@ -228,6 +242,7 @@ impl State {
             boot.clone_into(&mut self.boot);
         }
         let when = self.when(entry);
+        self.signed |= !matches!(entry.writer, Writer::Nobody { .. }) || entry.event.is_some();
         match entry.writer {
             Writer::Systemd { host, manager, unit } => self.systemd(host, manager, unit, entry.text, &when),
             Writer::Program { host, name, pid, unit } => self.program(host, name, pid, unit, entry.text, &when),
@@ -237,7 +252,10 @@ impl State {
                     None => others::read(entry.text),
                 };
                 match told {
-                    Some(told) => self.told(&told, &when),
+                    Some(told) => {
+                        self.signed = true;
+                        self.told(&told, &when);
+                    }
                     None if entry.event.is_none() => self.program("", "", pid, None, entry.text, &when),
                     None => {}
                 }
@@ -499,7 +517,7 @@ impl State {
         let author = unit.unwrap_or(name);
         let units = self.units_until(first);
         let mut around = Around { rules: self.rules, room: &mut self.room, boots: self.boots, order: self.order };
-        let workers = fact == Some(Fact::HasWorkers);
+        let workers = matches!(fact, Some(Fact::HasWorkers | Fact::MasterStarts { .. }));
         let bind = match fact {
             Some(Fact::Bind { port }) => Some(port),
             _ => None,
@@ -579,7 +597,8 @@ impl State {
         let server = match name {
             "" => match fact {
                 Fact::ProgramStarts { pid: Some(_) } => "Started server process",
-                Fact::ProgramStarts { pid: None } => "Starting gunicorn",
+                Fact::MasterStarts { pid: None } => "Starting gunicorn",
+                Fact::MasterStarts { .. } => "Started parent process",
                 _ => "",
             },
             name => name,
@@ -594,7 +613,7 @@ impl State {
                 }
             }
             // Nobody is named, and nothing starts: there is no subject yet.
-            (None, Fact::ProgramStarts { .. } | Fact::HasWorkers) => {}
+            (None, Fact::ProgramStarts { .. } | Fact::MasterStarts { .. } | Fact::HasWorkers) => {}
             (None, Fact::Bind { .. }) if pid.is_some() => {}
             (None, _) => return,
         }
@@ -607,7 +626,7 @@ impl State {
                 self.starts(&key, shown, &Fact::ProgramStarts { pid: None }, pid, began);
                 self.give(&key, shown, Kind::Program, fact.clone(), pid, when);
             }
-            Fact::ProgramStarts { .. } => {
+            Fact::ProgramStarts { .. } | Fact::MasterStarts { .. } => {
                 self.starts(&key, shown, fact, pid, when);
                 if let Some(subject) = self.subjects.get_mut(&key) {
                     subject.unnamed = false;
@@ -695,7 +714,8 @@ impl State {
             if takes_turns {
                 over.found.signature = Signature::DuplicateOwner;
             }
-            if !kept.iter().any(|known| is_the_same(known, &over)) {
+            let within = |known: &Over| known.found.subject == over.found.subject || contains(known, &over);
+            if !kept.iter().any(|known| is_the_same(known, &over) || within(known)) {
                 kept.push(over);
             }
         }
@@ -743,6 +763,14 @@ fn one_of_each_fight(all: Vec<Over>) -> Vec<Over> {
         }
     }
     kept
+}
+
+/// Whether all starts of the other loop are within the time of one that a manager tells of: its processes are the unit's.
+fn contains(known: &Over, other: &Over) -> bool {
+    let bounds = |over: &Over| Some((over.chain.first_at()?, over.chain.last_at()?));
+    let (Some((a_first, a_last)), Some((b_first, b_last))) = (bounds(known), bounds(other)) else { return false };
+    let slack = known.chain.period().unwrap_or(0).saturating_mul(2);
+    known.managed && a_first.saturating_sub(slack) <= b_first && b_last <= a_last.saturating_add(slack)
 }
 
 /// Whether two loops overlap in time; without stamps they do.

@@ -50,6 +50,8 @@ pub(super) enum Fact {
     Spawned,
     /// The program says that it starts; with the PID it prints.
     ProgramStarts { pid: Option<u32> },
+    /// The same of a process that starts others.
+    MasterStarts { pid: Option<u32> },
     /// A stop that somebody asked for.
     Stopping,
     /// It is stopped, asked for or before a restart.

@@ -91,10 +91,18 @@ impl Gaps {
         self.kept.len() >= 3 && *last >= first.saturating_mul(2) && steps >= 2 && self.kept.windows(2).all(holds)
     }
 
-    /// Whether all of them are whole minutes, as those of what a calendar starts.
-    pub(super) fn are_of_a_calendar(&self) -> bool {
+    /// Whether a calendar sets the starts, of which the first was at `first`: whole minutes between them, at the same second
+    /// each time. What waits after an end drifts.
+    pub(super) fn are_of_a_calendar(&self, first: i64) -> bool {
         const MINUTE: i64 = 60_000_000;
-        let off = |gap: i64| gap.rem_euclid(MINUTE).min(MINUTE - gap.rem_euclid(MINUTE));
-        !self.kept.is_empty() && self.kept.iter().all(|gap| *gap >= MINUTE - 3_000_000 && off(*gap) <= 2_000_000)
+        let (mut at, mut least, mut most, mut on_the_minute) = (first, 0, 0, true);
+        for gap in &self.kept {
+            at = at.saturating_add(*gap);
+            let off = (at.saturating_sub(first) + MINUTE / 2).rem_euclid(MINUTE) - MINUTE / 2;
+            (least, most) = (off.min(least), off.max(most));
+            on_the_minute &= at.rem_euclid(MINUTE) < 5_000_000 && first.rem_euclid(MINUTE) < 5_000_000;
+        }
+        let long = self.kept.iter().all(|gap| *gap >= MINUTE - 3_000_000);
+        !self.kept.is_empty() && long && (on_the_minute || most - least <= 1_000_000)
     }
 }

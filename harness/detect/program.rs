@@ -18,8 +18,8 @@ pub(super) fn read(text: &str) -> Option<Fact> {
         if let Some(pid) = pid("Started server process [") {
             return Some(Fact::ProgramStarts { pid: Some(pid) });
         }
-        if has(text, "Started parent process [") || has(text, "Started reloader process [") {
-            return Some(Fact::HasWorkers);
+        if let Some(pid) = pid("Started parent process [").or_else(|| pid("Started reloader process [")) {
+            return Some(Fact::MasterStarts { pid: Some(pid) });
         }
         if has(text, "Finished server process [") {
             return Some(Fact::Exited(None));
@@ -35,7 +35,7 @@ pub(super) fn read(text: &str) -> Option<Fact> {
         return Some(Fact::Exited(None));
     }
     if has(text, "tarting gunicorn ") {
-        return Some(Fact::ProgramStarts { pid: None });
+        return Some(Fact::MasterStarts { pid: None });
     }
     if has(text, "ooting worker with pid") || has(text, "Maximum request limit of") {
         return Some(Fact::HasWorkers);

@@ -49,6 +49,8 @@ struct Run {
 pub(super) struct Over {
     pub found: Loop,
     pub chain: Chain,
+    /// A manager tells of it.
+    pub managed: bool,
 }
 
 /// What a subject needs to know of its surroundings.
@@ -86,6 +88,8 @@ pub(super) struct Subject {
     pub unnamed: bool,
     /// A living process starts others below its name.
     pub workers: bool,
+    /// Its starts are those of such a process.
+    masters: bool,
     /// Whether any run was seen before.
     known: bool,
     /// Whether it has starts of its own, beside counter lines.
@@ -131,6 +135,11 @@ impl Subject {
         self.explainers.as_ref().is_some_and(|units| !units.is_empty())
     }
 
+    /// How many starts of it are counted or open.
+    pub(super) fn starts(&self) -> u64 {
+        self.chain.starts + u64::from(self.run.is_some())
+    }
+
     /// The place of its last start in the input.
     pub(super) fn last_order(&self) -> u64 {
         self.run.as_ref().map_or(0, |run| run.order)
@@ -170,7 +179,12 @@ impl Subject {
                 }
                 self.begins(when, false, pid, around);
             }
-            Fact::ProgramStarts { pid: printed } => self.begins(when, false, printed.or(pid), around),
+            Fact::ProgramStarts { pid: Some(_) } if self.masters => {}
+            Fact::MasterStarts { pid: printed } => {
+                self.masters = true;
+                self.begins(when, false, pid.or(*printed), around);
+            }
+            Fact::ProgramStarts { pid: printed } => self.begins(when, false, pid.or(*printed), around),
             Fact::Stopping | Fact::Leaves => self.asked_for(when, around),
             Fact::Stopped => self.stopped(when, around),
             Fact::Exited(cause) => self.ends(cause.clone(), when, cause.is_some()),
@@ -363,6 +377,7 @@ impl Subject {
         }
         if let (Some(now), Some(before)) = (counter, self.counter)
             && now <= before
+            && !self.has_starts
             && !self.is_loop(&self.chain, around.rules, false)
         {
             // Counted anew: by a boot, or by somebody's start.
@@ -424,8 +439,8 @@ impl Subject {
         if let Some(end) = run.ended {
             let length = end.zip(run.when.at).map(|(end, at)| end - at).filter(|length| *length < around.rules.hold);
             self.chain.end(run.cause.clone(), length, run.failed);
-            self.chain.served |= run.serves;
         }
+        self.chain.served += u64::from(run.serves);
     }
 
     /// Whether the run that is open has shown that it holds.
@@ -438,7 +453,7 @@ impl Subject {
         let length = now.zip(run.when.at).map(|(now, at)| now - at);
         let long = length
             .is_some_and(|length| length >= LEAST_HOLD.max(longest.saturating_mul(3)) && !self.chain.is_a_jump(length));
-        long || (run.serves && !self.chain.served && run.bind.is_none())
+        long || (run.serves && self.chain.served * 2 < self.chain.starts && run.bind.is_none())
     }
 
     /// How the chain ends if nothing comes after `now`.
@@ -466,20 +481,20 @@ impl Subject {
     }
 
     fn is_loop(&self, chain: &Chain, rules: Rules, limited: bool) -> bool {
-        if !chain.is_loop(rules, limited) || self.workers {
+        if !chain.is_loop(rules, limited) || (self.workers && !self.masters) {
             return false;
         }
         let steady = || chain.gaps.are_steady(chain.slack(), 75) || chain.gaps.are_growing(chain.slack());
         match self.kind {
             Kind::Managed if chain.counters => true,
             // Something else restarts it, or starts it anew each time.
-            Kind::Managed => chain.failed > rules.min_restarts && !self.triggered && !chain.gaps.are_of_a_calendar(),
-            Kind::Program => !chain.gaps.are_of_a_calendar(),
+            Kind::Managed => chain.failed > rules.min_restarts && !self.triggered && !chain.is_of_a_calendar(),
+            Kind::Program => !chain.is_of_a_calendar(),
             Kind::Banner { given: true } => true,
             // Start and end in pairs, or PIDs, need no clock.
             Kind::Banner { given: false } => {
                 let shown = chain.bound * 2 >= chain.starts || (chain.first_at().is_none() && self.has_pids);
-                (shown || steady()) && !chain.gaps.are_of_a_calendar()
+                (shown || steady()) && !chain.is_of_a_calendar()
             }
         }
     }
@@ -499,7 +514,7 @@ impl Subject {
         // A chain that something else broke off does not go on.
         let ended = if ended == Ended::Ongoing { Ended::Unknown } else { ended };
         let found = chain.report(&self.name, self.signature(&chain), ended);
-        self.over.push(Over { found, chain });
+        self.over.push(Over { found, chain, managed: self.kind == Kind::Managed });
     }
 
     /// The input has ended: all loops of the subject.
@@ -528,7 +543,7 @@ impl Subject {
         let chain = std::mem::take(&mut self.chain);
         if self.is_loop(&chain, around.rules, false) {
             let found = chain.report(&self.name, self.signature(&chain), ended);
-            self.over.push(Over { found, chain });
+            self.over.push(Over { found, chain, managed: self.kind == Kind::Managed });
         }
         std::mem::take(&mut self.over)
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use relapse::control::{self, Decoder};
 use relapse::ctl::journalctl::journalctl;
+use relapse::detect::{Detector, Settings, Study};
 use relapse::expect::{Context, Monitor, parse};
 use relapse::journal::{
     Format, Journal, LineBreak, Matcher, Record, StreamBuffer, Style, Term, format_relative, format_timestamp,
@@ -12,7 +13,7 @@ use relapse::journal::{
 };
 use relapse::scenario::{Bindings, Scenario, StepKind, compare, scan, update};
 use relapse::time::{IncidentTime, Span};
-use relapse::timeline::{Ended, EventKind, Timeline};
+use relapse::timeline::{Ended, EventKind, Timeline, is_obeyed};
 use relapse::unit::{Context as Specifiers, Files, LoadState, Loader, Profile, Unit, environment, expand, load, name};
 
 /// 2026-01-16 12:19:00 UTC.
@@ -349,6 +350,30 @@ fn lines(bytes: &[u8], chunk: usize) {
     assert_eq!(size, bytes.len());
 }
 
+/// Logs: however the bytes are cut, the same report comes of them, and it can be shown.
+pub fn detect(data: &[u8]) {
+    let (chosen, bytes) = choice(data);
+    let all = |chunk: usize| {
+        let mut detector = Detector::new(Settings::default());
+        bytes.chunks(chunk).for_each(|chunk| detector.feed(chunk));
+        detector.finish()
+    };
+    let whole = all(bytes.len().max(1));
+    assert_eq!(all(chosen % 16 + 1), whole);
+    let shown = [whole.to_text("a\u{1b}.log"), whole.to_json("a\u{1b}.log")].concat();
+    assert!(!shown.chars().any(|c| c != '\n' && is_obeyed(c)), "{shown:?}");
+    for found in &whole.loops {
+        assert!(found.starts >= 2, "{found:?}");
+        assert!(found.period_us.is_none_or(|period| period.min <= period.max), "{found:?}");
+    }
+    let mut study = Study::new(Settings::default());
+    study.sample(bytes, true);
+    if let Some(mut skimmer) = study.plan() {
+        bytes.chunks(chosen % 64 + 1).for_each(|chunk| skimmer.skim(chunk));
+        drop(skimmer.finish());
+    }
+}
+
 #[cfg(test)]
 mod replay {
     type Law = fn(&[u8]);
@@ -362,6 +387,7 @@ mod replay {
         ("control", super::control),
         ("journal", super::journal),
         ("lint", super::lint),
+        ("detect", super::detect),
     ];
 
     #[test]

@@ -2,15 +2,22 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Stdin};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use flate2::bufread::MultiGzDecoder;
 use ruzstd::decoding::StreamingDecoder;
 
-use crate::detect::{Detector, Report, Settings};
+use crate::detect::{Detector, Report, Settings, Study};
 
 /// So much is read at once: more does not make it faster, and it stays in the cache while it is looked at.
 pub(super) const CHUNK: usize = 512 << 10;
+
+/// Larger files are sampled first.
+const LARGE: u64 = 16 << 20;
+/// So many samples are taken, of so much each.
+const WINDOWS: u64 = 32;
+const WINDOW: usize = 32 << 10;
 
 /// What the first bytes of packed files are.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
@@ -42,8 +49,8 @@ pub(super) fn at(file: &Path, error: &io::Error) -> String {
 }
 
 /// Reads an input to its end.
-pub(super) fn read(file: &Path, settings: Settings) -> Result<Report, String> {
-    let whole = |source| unpack(source, settings).map_err(|error| at(file, &error));
+pub(super) fn read(file: &Path, settings: &Settings) -> Result<Report, String> {
+    let whole = |source| unpack(source, settings.clone()).map_err(|error| at(file, &error));
     if file == Path::new("-") {
         return whole(Source::Stdin(io::stdin()));
     }
@@ -52,7 +59,64 @@ pub(super) fn read(file: &Path, settings: Settings) -> Result<Report, String> {
     if kind.is_dir() {
         return Err(at(file, &io::ErrorKind::IsADirectory.into()));
     }
+    if kind.is_file() && kind.len() > LARGE {
+        let found = large(&opened, kind.len(), settings.clone()).map_err(|error| at(file, &error))?;
+        return match found {
+            Ok(report) => Ok(report),
+            Err(settings) => unpack(Source::File(opened), settings).map_err(|error| at(file, &error)),
+        };
+    }
     whole(Source::File(opened))
+}
+
+/// Reads a large file by what samples of it tell; the settings are handed back if all of it has to be read.
+fn large(file: &File, size: u64, settings: Settings) -> io::Result<Result<Report, Settings>> {
+    let mut buffer = vec![0; CHUNK];
+    let mut study = Study::new(settings.clone());
+    // Both ends, and windows at equal distances between them.
+    let ends = (CHUNK as u64, size - CHUNK as u64);
+    let places = (1..WINDOWS).map(|n| size / WINDOWS * n).filter(|at| (ends.0..ends.1 - WINDOW as u64).contains(at));
+    let places = std::iter::once((0, CHUNK)).chain(places.map(|at| (at, WINDOW))).chain([(ends.1, CHUNK)]);
+    for (at, length) in places {
+        let length = fill(file, &mut buffer[..length], at)?;
+        let sample = &buffer[..length];
+        if at == 0 && (sample.starts_with(&GZIP) || sample.starts_with(&ZSTD)) {
+            return Ok(Err(settings));
+        }
+        study.sample(sample, at == 0);
+    }
+    let Some(mut skimmer) = study.plan() else { return Ok(Err(settings)) };
+    let mut at = 0;
+    loop {
+        let length = match file.read_at(&mut buffer, at) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            length => length?,
+        };
+        if length == 0 {
+            return Ok(Ok(skimmer.finish()));
+        }
+        let bytes = &buffer[..length];
+        if at < ends.0 || at + length as u64 > ends.1 {
+            skimmer.read(bytes);
+        } else {
+            skimmer.skim(bytes);
+        }
+        at += length as u64;
+    }
+}
+
+/// Fills a buffer from a place in a file, as far as the file goes.
+fn fill(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read_at(&mut buffer[filled..], at + filled as u64) {
+            Ok(0) => break,
+            Ok(length) => filled += length,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
 }
 
 fn unpack(source: Source, settings: Settings) -> io::Result<Report> {

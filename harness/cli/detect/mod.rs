@@ -89,7 +89,7 @@ pub(super) fn main(args: &Args) -> u8 {
     }
     let (mut found, mut failed) = (false, false);
     for (index, file) in files.iter().enumerate() {
-        match input::read(file, args.settings()) {
+        match input::read(file, &args.settings()) {
             Ok(report) => {
                 found |= report.has_loop();
                 let gap = if index > 0 && args.format == "text" { "\n" } else { "" };

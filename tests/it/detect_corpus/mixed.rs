@@ -21,7 +21,10 @@ fn unit(story: &mut Story, n: usize) -> Unit {
         ["API", "The Apache HTTP Server", "Queue - EU", "A. Long. Description", "Started by nobody"];
     let name = NAMES[story.dice.next() as usize % NAMES.len()];
     let words = WORDS[story.dice.next() as usize % WORDS.len()];
-    Unit::new(&format!("{name}-{n}.service"), words, name.split(['@', '\\']).next().unwrap_or(name))
+    // Programs of several units may well have one identifier.
+    let ident =
+        if story.dice.next().is_multiple_of(3) { "python3" } else { name.split(['@', '\\']).next().unwrap_or(name) };
+    Unit::new(&format!("{name}-{n}.service"), words, ident)
 }
 
 fn looping(story: &mut Story, n: usize) -> Wanted {

@@ -90,8 +90,12 @@ pub enum Wording {
     V257,
     /// 239 to 245: two lines for a restart.
     V239,
-    /// Up to 238: no counter.
-    V238,
+    /// 235 to 238: the old line and the counter's.
+    V237,
+    /// Up to 234: no counter.
+    V234,
+    /// 219 and its like: `holdoff`, and `Starting` right after `Started`.
+    V219,
 }
 
 /// A unit and its program.
@@ -138,7 +142,7 @@ impl Unit {
         match self.wording {
             Wording::Current | Wording::V257 if self.description.is_empty() => self.name.clone(),
             Wording::Current | Wording::V257 => format!("{} - {}", self.name, self.description),
-            Wording::V239 | Wording::V238 => self.description.clone(),
+            _ => self.description.clone(),
         }
     }
 }
@@ -262,8 +266,9 @@ impl Story {
     /// `Started`: a run begins.
     pub fn started(&mut self, unit: &mut Unit) -> &mut Self {
         self.fresh(unit);
-        self.now_active(unit);
-        self.start_here(&unit.name)
+        self.now_active(unit).start_here(&unit.name);
+        self.afterthought(unit);
+        self
     }
 
     /// `Started` for a run that began with `Starting`.
@@ -272,6 +277,14 @@ impl Story {
             [("JOB_TYPE", "start"), ("JOB_RESULT", "done"), ("MESSAGE_ID", "39f53479d3a045ac8e11786248231fbf")];
         self.manager(unit, &format!("Started {}.", unit.called()), &fields);
         self
+    }
+
+    /// What 219 says after it.
+    fn afterthought(&mut self, unit: &Unit) {
+        if unit.wording == Wording::V219 {
+            let fields = [("JOB_TYPE", "start"), ("MESSAGE_ID", "7d4958e842da4a758f6c1cdc7b36dcc5")];
+            self.manager(unit, &format!("Starting {}...", unit.called()), &fields);
+        }
     }
 
     /// Calls the last line a start of SUBJECT.
@@ -323,13 +336,22 @@ impl Story {
             ("COMMAND", command),
             ("MESSAGE_ID", "98e322203f7a4ed290d09fe03c09fe15"),
         ];
+        let process = if unit.wording == Wording::V219 { process.to_lowercase() } else { process.to_owned() };
         self.manager(unit, &format!("{}: {process} process exited, {how}", unit.name), &fields);
         self
     }
 
     pub fn failed(&mut self, unit: &Unit, result: &str) -> &mut Self {
-        if unit.wording == Wording::V238 {
-            self.manager(unit, &format!("{}: Unit entered failed state.", unit.name), &[]);
+        match unit.wording {
+            Wording::V234 => {
+                self.manager(unit, &format!("{}: Unit entered failed state.", unit.name), &[]);
+            }
+            Wording::V219 => {
+                self.manager(unit, &format!("Unit {} entered failed state.", unit.name), &[]);
+                self.manager(unit, &format!("{} failed.", unit.name), &[]);
+                return self;
+            }
+            _ => {}
         }
         let fields = [("UNIT_RESULT", result), ("MESSAGE_ID", "d9b373ed55a64feb8242e02dbe79a49c")];
         self.manager(unit, &format!("{}: Failed with result '{result}'.", unit.name), &fields);
@@ -348,8 +370,11 @@ impl Story {
         let counter = unit.counter.to_string();
         let restart = [("N_RESTARTS", counter.as_str()), ("MESSAGE_ID", "5eb03494b6584870a536b337290809b3")];
         match unit.wording {
-            Wording::V238 => {
+            Wording::V237 | Wording::V234 => {
                 self.manager(unit, &format!("{}: Service hold-off time over, scheduling restart.", unit.name), &[]);
+            }
+            Wording::V219 => {
+                self.manager(unit, &format!("{} holdoff time over, scheduling restart.", unit.name), &[]);
             }
             Wording::V239 => {
                 let text = format!("{}: Service RestartSec=10s expired, scheduling restart.", unit.name);
@@ -357,7 +382,7 @@ impl Story {
             }
             Wording::Current | Wording::V257 => {}
         }
-        if unit.wording != Wording::V238 {
+        if !matches!(unit.wording, Wording::V234 | Wording::V219) {
             let text = format!("{}: Scheduled restart job, restart counter is at {counter}.", unit.name);
             self.manager(unit, &text, &restart);
         }
@@ -390,7 +415,10 @@ impl Story {
 
     /// systemd refuses a start.
     pub fn limited(&mut self, unit: &Unit, result: &str) -> &mut Self {
-        self.manager(unit, &format!("{}: Start request repeated too quickly.", unit.name), &[]);
+        match unit.wording {
+            Wording::V219 => self.manager(unit, &format!("start request repeated too quickly for {}", unit.name), &[]),
+            _ => self.manager(unit, &format!("{}: Start request repeated too quickly.", unit.name), &[]),
+        };
         self.failed(unit, result).failed_to_start(unit)
     }
 

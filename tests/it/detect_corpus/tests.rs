@@ -26,6 +26,7 @@ tests! {
     banner_each_minute
     banner_given
     banner_in_a_journal
+    banner_other_gaps
     banner_recovered
     banner_start_up_lines
     banner_with_pids
@@ -75,6 +76,7 @@ tests! {
     ended_stopped_in_flight
     ended_stopped_in_the_wait
     escaped_name
+    explained
     forged_identifier
     growing
     header_hint
@@ -94,6 +96,7 @@ tests! {
     limit_exits_0
     limit_refused_again
     limit_then_by_hand
+    logged_by_a_child
     loop_in_the_second_boot
     lost_lines
     master_fails_to_boot
@@ -112,6 +115,7 @@ tests! {
     only_the_program
     options
     other_languages
+    other_months
     out_of_order
     part_of
     path_limit
@@ -140,7 +144,9 @@ tests! {
     recycled_in_a_unit
     recycled_workers
     repeated_lines
+    same_name_two_users
     sessions
+    shared_identifier
     short_lived_processes
     socket_instances
     started_from_outside
@@ -158,8 +164,11 @@ tests! {
     uneven
     user_unit
     user_unit_port
-    wording_238
-    wording_238_n_a
+    wording_219
+    wording_219_limit
+    wording_234
+    wording_234_n_a
+    wording_237
     wording_239
     wording_257
     year_roll_over

@@ -6,7 +6,7 @@ use crate::detect_corpus::Case;
 use crate::detect_corpus::render::{Format, Found, Input, journal, some};
 use crate::detect_corpus::story::{CRASH, Crash, HOUR, MIN, MS, Row, SEC, Story, Unit};
 
-const FEW: [Format; 3] = [Format::Short, Format::ShortFull, Format::Json];
+const FEW: [Format; 2] = [Format::Short, Format::Json];
 
 fn app() -> Unit {
     Unit::new("app.service", "App", "app")
@@ -78,6 +78,33 @@ fn pairs() -> Vec<Case> {
         part.stop_asked(&worker, 100 * MS);
         part.wait(10 * SEC).scheduled(&mut unit).started(&mut unit).started(&mut worker);
     }
+    // Both programs are Python: their lines have the same identifier.
+    let (mut shared, mut loops, mut deployed) = (
+        Story::new("shared-identifier"),
+        Unit::new("loops.service", "Loops", "python3"),
+        Unit::new("site.service", "Site", "python3"),
+    );
+    shared.started(&mut loops).wait(SEC).started(&mut deployed);
+    for _ in 0..5 {
+        shared.says(&deployed, "INFO site starting, version 1.2");
+        shared.wait(30 * SEC).stop_asked(&deployed, 100 * MS).started(&mut deployed);
+        shared.wait(90 * SEC).uvicorn_fails(&loops, 8000);
+        shared.main_exited(&loops, "code=exited, status=1/FAILURE").failed(&loops, "exit-code");
+        shared.wait(50 * SEC).scheduled(&mut loops).started(&mut loops);
+    }
+    // flock is the main process, its child has another PID and logs through its parent's descriptor.
+    let (mut child, mut lock) = (Story::new("logged-by-a-child"), Unit::new("api.service", "API", "flock"));
+    child.started(&mut lock);
+    for _ in 0..4 {
+        let pid = child.pid();
+        child.wait(4 * SEC).says(&lock, &format!("INFO:     Started server process [{pid}]"));
+        child.says(
+            &lock,
+            "ERROR:    [Errno 98] error while attempting to bind on address ('0.0.0.0', 8000): address already in use",
+        );
+        child.main_exited(&lock, "code=exited, status=1/FAILURE").failed(&lock, "exit-code");
+        child.wait(10 * SEC).scheduled(&mut lock).started(&mut lock);
+    }
     let mut user = (Story::new("user-unit-port"), Unit::new("dev.service", "Dev server", "uvicorn").of_user(1723));
     user.0.started(&mut user.1);
     for _ in 0..4 {
@@ -103,6 +130,16 @@ fn pairs() -> Vec<Case> {
             "user-unit-port",
             "a bind error of a user's unit",
             some(&user.0, &FEW, &[Found::unit("dev.service", 5).port(8001)]),
+        ),
+        Case::new(
+            "shared-identifier",
+            "several units' programs have one identifier",
+            some(&shared, &FEW, &[Found::unit("loops.service", 6).port(8000)]),
+        ),
+        Case::new(
+            "logged-by-a-child",
+            "one fight is one entry",
+            some(&child, &FEW, &[Found::unit("api.service", 5).port(8000)]),
         ),
         Case::new("names-alike", "units whose names and descriptions are alike", some(&alike, &FEW, &[found(5)])),
     ]

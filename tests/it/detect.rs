@@ -1,0 +1,186 @@
+//! `relapse detect`: chunks, hostile inputs, large files, following, and errors.
+
+use std::fs;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use relapse::detect::{Cause, Detector, Ended, Report, Settings, Signature, Study};
+use rstest::rstest;
+
+fn judged(bytes: &[u8], chunk: usize) -> Report {
+    let mut detector = Detector::new(Settings::default());
+    bytes.chunks(chunk).for_each(|chunk| detector.feed(chunk));
+    detector.finish()
+}
+
+fn fixture(name: &str) -> Vec<u8> {
+    let path = format!("{}/fixtures/logs/{name}", env!("CARGO_MANIFEST_DIR"));
+    fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+#[rstest]
+#[case("incident.journal.json")]
+#[case("incident.short-iso-precise.txt")]
+#[case("incident/app.log")]
+fn the_recorded_incident_is_one_loop_however_it_is_cut(#[case] name: &str) {
+    let bytes = fixture(name);
+    let whole = judged(&bytes, bytes.len());
+    assert_eq!(whole.loops.len(), 1, "{whole:?}");
+    assert_eq!(whole.loops[0].ended, Ended::Ongoing);
+    for chunk in [1, 7, 4096] {
+        assert_eq!(judged(&bytes, chunk), whole, "{chunk}");
+    }
+}
+
+/// An application's log with a request every 25 ms and a start every 14.5 s that cannot bind.
+fn application(bytes: usize) -> String {
+    let (mut text, mut milli, mut next) = (String::new(), 0u64, 3_000);
+    while text.len() < bytes {
+        let stamp = |milli: u64| {
+            let second = milli / 1000;
+            format!(
+                "2026-01-{:02} {:02}:{:02}:{:02},{:03}",
+                1 + second / 86_400,
+                second / 3600 % 24,
+                second / 60 % 60,
+                second % 60,
+                milli % 1000
+            )
+        };
+        if milli >= next {
+            next += 14_500;
+            let at = stamp(milli);
+            text += &format!(
+                "{at} INFO FSM Running session recovery on startup\n{at} INFO FSM Session recovery complete\n"
+            );
+            text += "ERROR:    [Errno 98] error while attempting to bind on address ('0.0.0.0', 8000): address already in use\n";
+        }
+        let id = milli.wrapping_mul(0x9e37_79b9) % 1_000_003;
+        text += &format!("{} INFO access 10.0.0.{} GET /messages/{id} 200 {}ms\n", stamp(milli), id % 255, id % 97);
+        milli += 25;
+    }
+    text
+}
+
+#[test]
+fn a_large_log_comes_to_the_same_whether_all_of_it_is_read_or_what_matters() {
+    let text = application(4 << 20);
+    let bytes = text.as_bytes();
+    let whole = judged(bytes, 1 << 16);
+    assert_eq!(whole.loops.len(), 1, "{whole:?}");
+    assert_eq!(whole.loops[0].subject, "FSM Running session recovery on startup");
+    assert_eq!(whole.loops[0].cause, Some(Cause::PortInUse { port: Some(8000) }));
+    assert_eq!(whole.loops[0].signature, Signature::PortConflict);
+    for chunk in [4096, 100_003, 1 << 19] {
+        let mut study = Study::new(Settings::default());
+        study.sample(&bytes[..200_000], true);
+        study.sample(&bytes[bytes.len() - 200_000..], false);
+        let mut skimmer = study.plan().expect("nobody signs the lines");
+        let (head, rest) = bytes.split_at(100_000);
+        let (middle, tail) = rest.split_at(rest.len() - 100_000);
+        skimmer.read(head);
+        middle.chunks(chunk).for_each(|chunk| skimmer.skim(chunk));
+        skimmer.read(tail);
+        assert_eq!(skimmer.finish(), whole, "{chunk}");
+    }
+}
+
+#[test]
+fn all_of_a_journal_is_read_however_large() {
+    let mut study = Study::new(Settings::default());
+    study.sample(&fixture("incident.short-iso-precise.txt"), true);
+    assert!(study.plan().is_none());
+}
+
+#[test]
+fn units_without_number_and_lines_without_end_take_bounded_memory() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_relapse"))
+        .args(["detect", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("relapse runs");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    for n in 0..100_000u32 {
+        let (minute, second) = (n / 60 % 60, n % 60);
+        let stamp = format!("Jan 16 12:{minute:02}:{second:02} vm systemd[1]:");
+        let lines = format!(
+            "{stamp} Started u{n}.service - U.\n{stamp} u{n}.service: Scheduled restart job, restart counter is at {n}.\n"
+        );
+        stdin.write_all(lines.as_bytes()).expect("it reads");
+    }
+    stdin.write_all(&vec![b'x'; 16 << 20]).expect("it reads");
+    // All but what fits into the pipe was read by now.
+    let text = fs::read_to_string(format!("/proc/{}/status", child.id())).expect("a process");
+    let line = text.lines().find(|line| line.starts_with("VmHWM:")).expect("VmHWM");
+    let most: u64 = line.split_whitespace().nth(1).and_then(|word| word.parse().ok()).expect("a number");
+    drop(stdin);
+    let output = child.wait_with_output().expect("an end");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
+    assert!(most < 64 << 10, "{most} KiB");
+}
+
+#[test]
+fn following_tells_when_a_loop_begins_and_ends() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_relapse"))
+        .args(["detect", "--follow", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("relapse runs");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    stdin.write_all(&fixture("incident.short-iso-precise.txt")).expect("it reads");
+    stdin
+        .write_all(b"2026-11-23T16:44:30.000000+0000 vm systemd[1]: Stopping lumiera-whatsapp.service - X...\n")
+        .expect("it reads");
+    drop(stdin);
+    let output = child.wait_with_output().expect("an end");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("-: a restart loop ends\n\nlumiera-whatsapp.service\n  starts    "), "{text}");
+    assert!(text.starts_with("-: a restart loop begins\n"), "{text}");
+}
+
+#[test]
+fn reports_that_follow_each_other_tell_what_changed() {
+    let lines = String::from_utf8(fixture("incident.short-iso-precise.txt")).expect("text");
+    let mut detector = Detector::new(Settings::default());
+    let mut begun = 0;
+    let mut before = detector.so_far();
+    for line in lines.lines() {
+        detector.feed(line.as_bytes());
+        detector.feed(b"\n");
+        let now = detector.so_far();
+        begun += now.since(&before).len();
+        before = now;
+    }
+    assert_eq!(begun, 1, "it begins once");
+}
+
+#[rstest]
+#[case(&["/no/such.log"], "/no/such.log: there is no such file")]
+#[case(&["/"], "/: it is a directory, expected a log")]
+#[case(&["--banner", "(", "x"], "unclosed group")]
+#[case(&["--banner", "", "x"], "an empty one matches every line")]
+#[case(&["--hold", "soon", "x"], "expected a time span such as 1h")]
+#[case(&["--min-restarts", "0", "x"], "0 is not in 1..")]
+#[case(&["--follow", "x", "y"], "--follow watches one input")]
+fn bad_input_is_one_clear_error(#[case] arguments: &[&str], #[case] wanted: &str) {
+    let output = Command::new(env!("CARGO_BIN_EXE_relapse")).arg("detect").args(arguments).output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains(wanted) && output.stdout.is_empty(), "{said}");
+}
+
+#[test]
+fn a_packed_file_that_is_broken_is_an_error() {
+    let directory = tempfile::tempdir().expect("a directory");
+    for (name, bytes) in [("a.gz", &b"\x1f\x8b\x08\x00broken"[..]), ("a.zst", b"\x28\xb5\x2f\xfdbroken")] {
+        let path = directory.path().join(name);
+        fs::write(&path, bytes).expect("written");
+        let output = Command::new(env!("CARGO_BIN_EXE_relapse")).arg("detect").arg(&path).output().expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(name), "{said}");
+    }
+}
