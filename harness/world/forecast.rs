@@ -113,8 +113,9 @@ pub struct Stage {
 
 /// How far apart the moments are to which systemd aligns timers of services.
 const GRID: Span = Span::from_millis(250);
-/// Refers to the unit.
-const KEEPER: &str = "/etc/systemd/system/multi-user.target.d/relapse-predict.conf";
+/// A target that is up from the boot on and refers to the unit.
+const KEEPER: &str = "relapse-predict.target";
+const WANTS: &str = "/etc/systemd/system/multi-user.target.wants";
 /// How many changes of state are told.
 const MOST_STAGES: usize = 64;
 /// How many starts are told with their times.
@@ -265,7 +266,9 @@ impl Forecast {
     /// inactive.
     fn kept(&self, files: &Files) -> Files {
         let mut files = files.clone();
-        files.insert(KEEPER, format!("[Unit]\nAfter={}\n", self.name));
+        files.insert(format!("/etc/systemd/system/{KEEPER}"), format!("[Unit]\nAfter={}\n", self.name));
+        let target = format!("/etc/systemd/system/{KEEPER}");
+        files.entries.insert(format!("{WANTS}/{KEEPER}"), FileEntry::Symlink { target });
         files
     }
 
@@ -277,10 +280,12 @@ impl Forecast {
         let mut world = World::new(config, self.kept(&self.files), self.launcher());
         world.boot();
         world.run_for(REST);
-        world.take_happened();
+        let booted = world.take_happened();
         let begin = world.now();
         let end = begin + span;
         let mut seen = Seen::new(begin);
+        // It is loaded at boot, by what refers to it.
+        seen.warnings.extend(booted.into_iter().filter_map(|(_, happened)| warning(happened)));
         if let Ends::UntilPortIsFree { after, with } = self.ends {
             let acts = vec![Act::Bind { port: PORT, or: with }, Act::Sleep(after), Act::End(Exit::Code(0))];
             world.start_process(Program::new("holder", acts));
@@ -354,6 +359,14 @@ impl Prediction {
     }
 }
 
+/// What systemd says of a unit's file.
+fn warning(happened: Happened) -> Option<String> {
+    match happened {
+        Happened::Logged(message) if message.text.starts_with("/etc/systemd/system/") => Some(message.text),
+        _ => None,
+    }
+}
+
 /// What is noted on the way.
 struct Seen {
     begin: IncidentTime,
@@ -396,9 +409,7 @@ impl Seen {
                 {
                     self.limited_at.get_or_insert(at);
                 }
-                Happened::Logged(message) if message.text.starts_with("/etc/systemd/system/") => {
-                    self.warnings.push(message.text);
-                }
+                happened @ Happened::Logged(_) => self.warnings.extend(warning(happened)),
                 Happened::Replied(_, Reply::Error(error)) => self.refused = Some(error.message),
                 Happened::Bound(PORT, _) if !self.starts.is_empty() => {
                     self.serves_at.get_or_insert(at);

@@ -91,6 +91,10 @@ fn other_commands_of_the_unit_may_fail_or_stay() {
     let fails = forecast.clone().command(ExecRole::StartPre, Some(Exit::Code(1))).run_for(Span::from_secs(3_600));
     assert_eq!((fails.starts, fails.pace, fails.goes_on()), (0, Some(ms(10_000)), true));
     assert_eq!(fails.restarts_per_hour(), 360);
+    // What is skipped is not tried again, and its result is kept.
+    let condition = Forecast::of("app.service", &format!("{UNIT}RestartSec=10\nExecCondition=/usr/bin/check\n"));
+    let skipped = condition.command(ExecRole::Condition, Some(Exit::Code(1))).run_for(Span::from_secs(3_600));
+    assert_eq!((skipped.starts, skipped.active_state, skipped.result), (0, "inactive", "exec-condition"));
     let stays = forecast.command(ExecRole::StartPre, None).run_for(Span::from_secs(3_600));
     // Until TimeoutStartSec=, 90 s.
     assert_eq!((stays.starts, stays.pace), (0, Some(ms(100_000))));
