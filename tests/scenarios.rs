@@ -1,7 +1,10 @@
 //! One test per file under `scenarios/`: a new file is a new test, without any Rust.
 //!
-//! `cargo test --test scenarios kill-the-manual-process` runs one of them. What the index says of it is checked, too.
+//! `cargo test --test scenarios kill-the-manual-process` runs one of them. What the index says of it is checked, too, and
+//! that `relapse predict` would have known what becomes of its units.
 
+#[path = "scenarios/predictions.rs"]
+mod predictions;
 #[path = "scenarios/rows.rs"]
 mod rows;
 
@@ -50,6 +53,7 @@ fn run(file: &Path) -> Result<(), Failed> {
     }
     let page = path.strip_prefix("scenarios").unwrap_or(path).to_string_lossy().into_owned();
     rows::check(&page, &scenario, &outcome)?;
+    predictions::check(&scenario, &outcome)?;
     let row = report::index_row(&outcome);
     let index = std::fs::read_to_string("scenarios/README.md").map_err(|error| error.to_string())?;
     match index.lines().any(|line| line == row) {

@@ -3,7 +3,7 @@
 use super::{Act, Happened, Launch, Launcher, Program, World};
 use crate::manager::{ActiveState, Config, ExecRole, Exit, JobMode, JobVerb, Reply, Request};
 use crate::time::{IncidentTime, Span};
-use crate::unit::{FileEntry, Files, Profile};
+use crate::unit::{FileEntry, Files, Profile, ServiceType, load};
 
 /// How the program of a unit ends, each time it is started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +43,21 @@ pub struct Forecast {
     profile: Profile,
     starts_in: Span,
     ends: Ends,
-    /// Other commands of the unit that do not just succeed: how they end, if they do.
-    others: Vec<(ExecRole, Option<Exit>)>,
+    /// What the runs of a list of commands are like, where that is said run by run.
+    runs: Vec<(ExecRole, Vec<Attempt>)>,
+    /// How long after one of the moments to which timers are aligned the first start is.
+    offset: Span,
+    /// Files that take the place of the unit's at a moment, with a daemon-reload.
+    reloads: Vec<(Span, Files)>,
+}
+
+/// One run of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// How long it takes until it ends, or until it serves.
+    pub takes: Span,
+    /// How it ends; `None` if it stays: a main program then serves.
+    pub ends: Option<Exit>,
 }
 
 /// What a unit will do.
@@ -52,6 +65,8 @@ pub struct Forecast {
 pub struct Prediction {
     /// How often its program is started.
     pub starts: u32,
+    /// When, after the first start was asked for; at most [`MOST_TIMES`] of them.
+    pub started_at: Vec<Span>,
     /// From one start to the next, in ascending order: the shortest, the median and the longest; `None` with fewer than
     /// two starts.
     pub period: Option<(Span, Span, Span)>,
@@ -96,8 +111,15 @@ pub struct Stage {
     pub nrestarts: u32,
 }
 
+/// How far apart the moments are to which systemd aligns timers of services.
+const GRID: Span = Span::from_millis(250);
+/// A target that is up from the boot on and refers to the unit.
+const KEEPER: &str = "relapse-predict.target";
+const WANTS: &str = "/etc/systemd/system/multi-user.target.wants";
 /// How many changes of state are told.
 const MOST_STAGES: usize = 64;
+/// How many starts are told with their times.
+pub const MOST_TIMES: usize = 10_000;
 /// The port that is fought for. Its number means nothing here.
 const PORT: u16 = 1;
 /// The machine is booted at midnight, and is at rest a minute later.
@@ -125,7 +147,9 @@ impl Forecast {
             profile: Profile::default(),
             starts_in: Span::ZERO,
             ends: Ends::With(Exit::Code(1)),
-            others: Vec::new(),
+            runs: Vec::new(),
+            offset: Span::ZERO,
+            reloads: Vec::new(),
         }
     }
 
@@ -153,34 +177,84 @@ impl Forecast {
     /// How the unit's commands of another list than ExecStart= end: at once in this way, or never. Those of which nothing is
     /// said succeed at once.
     #[must_use]
-    pub fn command(mut self, role: ExecRole, ends: Option<Exit>) -> Forecast {
-        self.others.push((role, ends));
+    pub fn command(self, role: ExecRole, ends: Option<Exit>) -> Forecast {
+        self.attempts(role, vec![Attempt { takes: Span::ZERO, ends }])
+    }
+
+    /// What the commands of a list do, one entry for each run; the last repeats. Goes before what is said of all of them.
+    #[must_use]
+    pub fn attempts(mut self, role: ExecRole, attempts: Vec<Attempt>) -> Forecast {
+        if !attempts.is_empty() {
+            self.runs.push((role, attempts));
+        }
+        self
+    }
+
+    /// The first start is so long after one of the moments, 250 ms apart, to which timers are aligned.
+    #[must_use]
+    pub fn offset(mut self, offset: Span) -> Forecast {
+        self.offset = offset;
+        self
+    }
+
+    /// The unit's file has another text from a moment on, and the manager is told (`systemctl daemon-reload`). Moments
+    /// ascend.
+    #[must_use]
+    pub fn reload(mut self, at: Span, text: &str) -> Forecast {
+        let mut files = self.reloads.last().map_or(&self.files, |(_, files)| files).clone();
+        let generation = 2 + self.reloads.len() as u64;
+        let entry = FileEntry::Regular { content: text.as_bytes().to_vec(), generation };
+        files.entries.insert(format!("/etc/systemd/system/{}", self.name), entry);
+        self.reloads.push((at, files));
         self
     }
 
     /// What the program does, as the type of its unit has it.
     fn launcher(&self) -> Launcher {
-        let (starts_in, ends, others) = (self.starts_in, self.ends, self.others.clone());
+        let (name, profile, files) = (self.name.clone(), self.profile, self.files.clone());
+        let (starts_in, ends) = (self.starts_in, self.ends);
+        let mut runs: Vec<(ExecRole, std::vec::IntoIter<Attempt>, Option<Attempt>)> =
+            self.runs.iter().map(|(role, attempts)| (*role, attempts.clone().into_iter(), None)).collect();
         Box::new(move |spawn, _| {
             let comm = spawn.program.path.rsplit('/').next().unwrap_or_default();
-            if spawn.role != ExecRole::Start {
-                // The other commands of a unit do what they are there for.
-                let acts = match others.iter().find(|(role, _)| *role == spawn.role) {
-                    None => Vec::new(),
-                    Some((_, Some(exit))) => vec![Act::End(*exit)],
-                    Some((_, None)) => vec![Act::Serve],
-                };
+            let is_main = spawn.role == ExecRole::Start;
+            let ready = || spawn.notify.then(|| Act::Notify("READY=1".to_owned()));
+            let mut acts = Vec::new();
+            if *spawn.unit != *name {
+                // What it asks for does what it is there for.
+                acts.extend(ready());
+                let kind = load(&files, &spawn.unit, profile).service.map(|service| service.service_type);
+                if is_main && kind != Some(ServiceType::Oneshot) {
+                    acts.push(Act::Serve);
+                }
                 return Launch::Runs(Program::new(comm, acts));
             }
-            let mut acts = vec![Act::Sleep(starts_in)];
+            if let Some((_, rest, last)) = runs.iter_mut().find(|(role, _, _)| *role == spawn.role) {
+                *last = rest.next().or(*last);
+                if let Some(attempt) = last {
+                    acts.push(Act::Sleep(attempt.takes));
+                    match attempt.ends {
+                        Some(exit) => acts.push(Act::End(exit)),
+                        None if is_main => {
+                            acts.push(Act::Bind { port: PORT, or: Exit::Code(1) });
+                            acts.extend(ready());
+                            acts.push(Act::Serve);
+                        }
+                        None => acts.push(Act::Serve),
+                    }
+                }
+                return Launch::Runs(Program::new(comm, acts));
+            }
+            if !is_main {
+                return Launch::Runs(Program::new(comm, acts));
+            }
+            acts.push(Act::Sleep(starts_in));
             match ends {
                 Ends::With(exit) => acts.push(Act::End(exit)),
                 Ends::Never => acts.push(Act::Serve),
                 Ends::UntilPortIsFree { with, .. } => {
                     acts.push(Act::Bind { port: PORT, or: with });
-                    if spawn.notify {
-                        acts.push(Act::Notify("READY=1".to_owned()));
-                    }
+                    acts.extend(ready());
                     acts.push(Act::Serve);
                 }
             }
@@ -188,22 +262,49 @@ impl Forecast {
         })
     }
 
+    /// With something that refers to the unit, as an enabled one has: else the manager forgets all about it when it is
+    /// inactive.
+    fn kept(&self, files: &Files) -> Files {
+        let mut files = files.clone();
+        files.insert(format!("/etc/systemd/system/{KEEPER}"), format!("[Unit]\nAfter={}\n", self.name));
+        let target = format!("/etc/systemd/system/{KEEPER}");
+        files.entries.insert(format!("{WANTS}/{KEEPER}"), FileEntry::Symlink { target });
+        files
+    }
+
     /// Lets the unit start, and so much time pass.
     pub fn run_for(&self, span: Span) -> Prediction {
-        let config = Config { profile: self.profile, boot: BOOT, timer_phase: Span::ZERO, seed: 1 };
-        let mut world = World::new(config, self.files.clone(), self.launcher());
+        let grid = GRID.as_micros();
+        let phase = Span::from_micros((grid - self.offset.as_micros() % grid) % grid);
+        let config = Config { profile: self.profile, boot: BOOT, timer_phase: phase, seed: 1 };
+        let mut world = World::new(config, self.kept(&self.files), self.launcher());
         world.boot();
         world.run_for(REST);
-        world.take_happened();
+        let booted = world.take_happened();
         let begin = world.now();
         let end = begin + span;
         let mut seen = Seen::new(begin);
+        // It is loaded at boot, by what refers to it.
+        seen.warnings.extend(booted.into_iter().filter_map(|(_, happened)| warning(happened)));
         if let Ends::UntilPortIsFree { after, with } = self.ends {
             let acts = vec![Act::Bind { port: PORT, or: with }, Act::Sleep(after), Act::End(Exit::Code(0))];
             world.start_process(Program::new("holder", acts));
         }
         world.request(Request::Job { verb: JobVerb::Start, unit: self.name.clone(), mode: JobMode::Replace });
         seen.look(&self.name, &mut world);
+        for (at, files) in &self.reloads {
+            let at = begin + *at;
+            while world.next_moment().is_some_and(|next| next <= at.min(end)) && world.advance() {
+                seen.look(&self.name, &mut world);
+            }
+            if at > end {
+                break;
+            }
+            world.run_until(at);
+            world.machine_mut().unit_files = self.kept(files);
+            world.request(Request::DaemonReload);
+            seen.look(&self.name, &mut world);
+        }
         while world.next_moment().is_some_and(|at| at <= end) && world.advance() {
             seen.look(&self.name, &mut world);
         }
@@ -215,6 +316,7 @@ impl Forecast {
         };
         Prediction {
             starts: u32::try_from(seen.starts.len()).unwrap_or(u32::MAX),
+            started_at: seen.starts.iter().copied().take(MOST_TIMES).collect(),
             period: seen.period(),
             pace: seen.pace(),
             active_state: active_state.as_str(),
@@ -254,6 +356,14 @@ impl Prediction {
             Some(pace) if self.goes_on() && !pace.is_zero() => span.as_micros() / pace.as_micros(),
             _ => u64::from(self.starts.saturating_sub(1)),
         }
+    }
+}
+
+/// What systemd says of a unit's file.
+fn warning(happened: Happened) -> Option<String> {
+    match happened {
+        Happened::Logged(message) if message.text.starts_with("/etc/systemd/system/") => Some(message.text),
+        _ => None,
     }
 }
 
@@ -299,9 +409,7 @@ impl Seen {
                 {
                     self.limited_at.get_or_insert(at);
                 }
-                Happened::Logged(message) if message.text.starts_with("/etc/systemd/system/") => {
-                    self.warnings.push(message.text);
-                }
+                happened @ Happened::Logged(_) => self.warnings.extend(warning(happened)),
                 Happened::Replied(_, Reply::Error(error)) => self.refused = Some(error.message),
                 Happened::Bound(PORT, _) if !self.starts.is_empty() => {
                     self.serves_at.get_or_insert(at);
@@ -327,8 +435,11 @@ impl Seen {
     }
 
     fn pace(&self) -> Option<Span> {
-        let [.., before, last] = self.restarts.as_slice() else { return None };
-        Some(last.saturating_sub(*before))
+        let last_gap = |moments: &[Span]| match moments {
+            [.., before, last] => Some(last.saturating_sub(*before)),
+            _ => None,
+        };
+        last_gap(&self.restarts).or_else(|| last_gap(&self.starts))
     }
 
     fn period(&self) -> Option<(Span, Span, Span)> {

@@ -10,7 +10,7 @@ use core::net::{Ipv4Addr, SocketAddr};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
-pub use forecast::{Ends, Forecast, Prediction, Stage};
+pub use forecast::{Attempt, Ends, Forecast, MOST_TIMES, Prediction, Stage};
 pub use machine::Machine;
 pub use program::{Act, Launch, Program, Reaction};
 

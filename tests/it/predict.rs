@@ -3,13 +3,10 @@
 use std::fs;
 use std::process::Command;
 
-use relapse::Scenario;
-use relapse::manager::Exit;
+use relapse::manager::{ExecRole, Exit};
 use relapse::time::Span;
-use relapse::timeline::EventKind;
-use relapse::world::{Ends, Forecast};
-
-use crate::lockstep::options;
+use relapse::unit::{Files, Profile};
+use relapse::world::{Attempt, Ends, Forecast};
 
 const UNIT: &str = "[Service]\nExecStart=/usr/bin/app\nRestart=always\n";
 
@@ -67,36 +64,69 @@ fn what_systemd_would_warn_of_and_refuse_is_told() {
     assert_eq!(refused.refused.as_deref(), Some("Unit app.service has a bad unit file setting."));
 }
 
-/// The unit of each page whose program is the same from beginning to end, on processes and in the model.
+/// What each start takes and how it ends, and the unit's text from a moment on.
 #[test]
-fn predictions_agree_with_processes_for_the_incidents_of_the_library() {
-    let mut compared = 0;
-    for name in crate::library::pages() {
-        let scenario = Scenario::load(format!("scenarios/{name}")).unwrap_or_else(|error| panic!("{error}"));
-        let (Some(unit), [block]) = (&scenario.unit, &scenario.programs().collect::<Vec<_>>()[..]) else { continue };
-        if scenario.kind != relapse::scenario::Kind::Incident || block.program.startup.len() != 1 {
-            continue;
-        }
-        let text: Vec<&str> = scenario.units().filter(|block| block.name == *unit).map(|block| block.text()).collect();
-        let [text] = text[..] else { continue };
-        let outcome = scenario.run(&options()).expect("the run begins");
-        let events = outcome.timeline.events();
-        let is_main = |kind: &EventKind| matches!(kind, EventKind::Start { unit: Some(whose), role: Some(role), .. } if whose == unit && role == "ExecStart");
-        let starts: Vec<_> = events.iter().filter(|event| is_main(&event.kind)).map(|event| event.at).collect();
-        let refused = events.iter().filter(|event| matches!(event.kind, EventKind::Refused { .. })).count();
-        // Where somebody stops or kills it, or it serves first, there is no one way in which it ends.
-        let gaps: Vec<Span> = starts.windows(2).map(|pair| pair[1].since(pair[0])).collect();
-        if starts.len() < 3 || refused + 1 < starts.len() || gaps.iter().max() != gaps.iter().min() {
-            continue;
-        }
-        let code = u8::from(block.program.exit_on_bind_error.is_none_or(|code| code != 0));
-        let start_up = block.program.startup[0].span + block.program.teardown.unwrap_or(ms(40));
-        let span = outcome.timeline.events().last().expect("events").at.since(starts[0]);
-        let predicted = Forecast::of(unit, text).starts_in(start_up).ends(Ends::With(Exit::Code(code))).run_for(span);
-        assert_eq!(predicted.starts as usize, starts.len(), "{name}");
-        compared += 1;
-    }
-    assert!(compared >= 5, "{compared} units were compared");
+fn starts_may_differ_and_the_unit_may_be_loaded_anew() {
+    let ends = |millis, exit| Attempt { takes: ms(millis), ends: exit };
+    let failed = Some(Exit::Code(1));
+    let forecast = Forecast::of("app.service", &format!("{UNIT}RestartSec=10\n"));
+    let attempts = vec![ends(4_400, failed), ends(500, Some(Exit::Signal(9))), ends(4_400, None)];
+    let predicted = forecast.clone().attempts(ExecRole::Start, attempts).run_for(Span::from_secs(600));
+    assert_eq!(predicted.started_at, [ms(0), ms(14_500), ms(25_000)]);
+    assert_eq!((predicted.sub_state, predicted.nrestarts), ("running", 2));
+    assert_eq!(predicted.serves_at, Some(ms(29_400)));
+    // The wait is measured anew from the end of the attempt.
+    let slower = format!("{UNIT}RestartSec=30\n");
+    let loops = forecast.clone().starts_in(ms(4_400)).reload(ms(10_000), &slower).run_for(Span::from_secs(100));
+    assert_eq!(loops.started_at, [ms(0), ms(34_500), ms(69_000)]);
+    let off = forecast.starts_in(ms(4_400)).reload(ms(20_000), &format!("{UNIT}Restart=no\n"));
+    let off = off.run_for(Span::from_secs(600));
+    // The restart that was under way is made; the next one is not.
+    assert_eq!((off.starts, off.active_state), (3, "failed"));
+}
+
+#[test]
+fn other_commands_of_the_unit_may_fail_or_stay() {
+    let forecast = Forecast::of("app.service", &format!("{UNIT}RestartSec=10\nExecStartPre=/usr/bin/check\n"));
+    let fails = forecast.clone().command(ExecRole::StartPre, Some(Exit::Code(1))).run_for(Span::from_secs(3_600));
+    assert_eq!((fails.starts, fails.pace, fails.goes_on()), (0, Some(ms(10_000)), true));
+    assert_eq!(fails.restarts_per_hour(), 360);
+    // What is skipped is not tried again, and its result is kept.
+    let condition = Forecast::of("app.service", &format!("{UNIT}RestartSec=10\nExecCondition=/usr/bin/check\n"));
+    let skipped = condition.command(ExecRole::Condition, Some(Exit::Code(1))).run_for(Span::from_secs(3_600));
+    assert_eq!((skipped.starts, skipped.active_state, skipped.result), (0, "inactive", "exec-condition"));
+    let stays = forecast.command(ExecRole::StartPre, None).run_for(Span::from_secs(3_600));
+    // Until TimeoutStartSec=, 90 s.
+    assert_eq!((stays.starts, stays.pace), (0, Some(ms(100_000))));
+}
+
+#[test]
+fn a_delay_that_grows_is_told_as_it_is_in_the_end() {
+    let unit = format!("{UNIT}RestartSec=5\nRestartSteps=4\nRestartMaxDelaySec=80\n");
+    let predicted = Forecast::of("app.service", &unit).profile(Profile::V257).run_for(Span::from_secs(86_400));
+    let gaps: Vec<u64> = predicted
+        .started_at
+        .windows(2)
+        .take(6)
+        .map(|pair| pair[1].saturating_sub(pair[0]).as_micros() / 1_000_000)
+        .collect();
+    assert_eq!(gaps, [5, 10, 20, 40, 80, 80]);
+    assert_eq!((predicted.pace, predicted.restarts_per_day()), (Some(ms(80_000)), 1_080));
+    // 252 knows neither setting.
+    let before = Forecast::of("app.service", &unit).run_for(Span::from_secs(3_600));
+    assert_eq!(before.pace, Some(ms(5_000)));
+}
+
+#[test]
+fn what_a_unit_asks_of_others_does_not_end_as_it_does() {
+    let mut files = Files::default();
+    files.insert(
+        "/etc/systemd/system/app.service",
+        format!("[Unit]\nRequires=db.service\nAfter=db.service\n{UNIT}RestartSec=10\n"),
+    );
+    files.insert("/etc/systemd/system/db.service", "[Service]\nType=notify\nExecStart=/usr/bin/db\n");
+    let predicted = Forecast::in_files("app.service", files).starts_in(ms(4_440)).run_for(Span::from_secs(3_600));
+    assert_eq!((predicted.refused, predicted.starts), (None, 249));
 }
 
 fn predict(arguments: &[&str]) -> (Option<i32>, String, String) {
@@ -124,23 +154,71 @@ fn the_command_tells_states_and_what_they_come_to() {
            14.5s  active (running)  NRestarts=1
           18.94s  activating (auto-restart, exit-code)  NRestarts=1
 
-    It is started every 14.5s, for ever: 5958 restarts a day.
+    It is started every 14.5s, for ever: 248 restarts an hour, 5958 a day.
     Its start limit of 5 starts in 10s never ends that: it does only where a cycle takes less than 2s.
     "#);
     let (code, out, _) = predict(&["app.service", "--sweep", "RestartSec=500ms..5s", "--starts-in", "300ms"]);
     assert_eq!(code, Some(0));
     insta::assert_snapshot!(out, @r#"
-      RestartSec      period   restarts/day  in the end
-           500ms          1s              4  start limit at 5s
-              1s        1.5s              4  start limit at 7.5s
-              2s        2.5s          34560  goes on
-              5s        5.5s          15709  goes on
+      RestartSec      period  per hour   restarts/day  in the end
+           500ms          1s         4              4  start limit at 5s
+              1s        1.5s         4              4  start limit at 7.5s
+              2s        2.5s      1440          34560  goes on
+              5s        5.5s       654          15709  goes on
     "#);
     let (code, out, _) = predict(&["app.service", "--format", "json", "--exits", "KILL", "--for", "1h"]);
     assert_eq!(code, Some(0));
     insta::assert_snapshot!(out, @r#"
-    {"unit":"app.service","starts":361,"restarts_per_day":8640,"period_us":{"min":10000000,"median":10000000,"max":10000000},"active_state":"activating","sub_state":"auto-restart","result":"signal","nrestarts":360,"limited_at_us":null,"serves_at_us":null,"for_us":3600000000}
+    {"unit":"app.service","starts":361,"restarts_per_day":8640,"period_us":{"min":10000000,"median":10000000,"max":10000000},"active_state":"activating","sub_state":"auto-restart","result":"signal","nrestarts":360,"limited_at_us":null,"serves_at_us":null,"for_us":3600000000,"restarts_per_hour":360,"pace_us":10000000}
     "#);
+}
+
+#[test]
+fn a_unit_that_is_required_and_not_there_is_taken_to_start() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let unit = format!("[Unit]\nRequires=db.service cache.socket\nAfter=db.service\n{UNIT}RestartSec=10\n");
+    fs::write(directory.path().join("app.service"), unit).expect("written");
+    let run = |unit: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_relapse"));
+        command.args(["predict", unit, "--for", "1h"]).current_dir(directory.path()).output().expect("relapse runs")
+    };
+    let output = run("app.service");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    // One that cannot be started at all.
+    fs::write(directory.path().join("no.service"), "[Service]\nType=simple\n").expect("written");
+    let output = run("no.service");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("bad unit file setting"));
+}
+
+#[test]
+fn a_sweep_is_drawn_with_a_point_for_each_value_and_labels_that_do_not_overlap() {
+    let (code, _, _) = predict(&["app.service", "--sweep", "RestartSec=100ms..60s", "--svg", "/dev/null"]);
+    assert_eq!(code, Some(0));
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("sweep.svg");
+    let (code, _, _) = predict(&[
+        "app.service",
+        "--starts-in",
+        "300ms",
+        "--sweep",
+        "RestartSec=100ms..60s",
+        "--svg",
+        file.to_str().expect("UTF-8"),
+    ]);
+    assert_eq!(code, Some(0));
+    let svg = fs::read_to_string(file).expect("drawn");
+    let number = |line: &str, key: &str| -> u64 {
+        let rest = line.split(&format!("{key}=\"")).nth(1).expect("an attribute");
+        rest.split('"').next().and_then(|text| text.parse().ok()).expect("a number")
+    };
+    let points = svg.lines().filter(|line| line.contains("<title>"));
+    assert_eq!(points.count(), 10);
+    let labels: Vec<u64> =
+        svg.lines().filter(|line| line.contains("font-size=\"10\"")).map(|line| number(line, "text x")).collect();
+    assert!(labels.windows(2).all(|pair| pair[1] >= pair[0] + 30), "{labels:?}");
+    assert_eq!((svg.matches("the start limit ends it").count(), svg.matches("a day, goes on").count()), (4, 6));
+    assert!(svg.ends_with("</svg>") || svg.ends_with("</svg>\n"));
 }
 
 #[test]

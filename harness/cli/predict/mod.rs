@@ -2,6 +2,7 @@
 
 mod svg;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -13,13 +14,14 @@ use super::run::{complain, say};
 use crate::manager::Exit;
 use crate::time::Span;
 use crate::timeline::{brief, printable, signal_number};
-use crate::unit::{FileEntry, Files, Profile};
+use crate::unit::{FileEntry, Files, LoadState, Profile, UnitType, load};
 use crate::world::{Ends, Forecast, Prediction};
 
 const HELP: &str = "\
 The embedded manager decides, on a machine that is only imagined: nothing is started, and a day takes
-milliseconds. The unit's other commands (ExecStartPre= and the like) are taken to succeed at once, and
-nothing else to happen on the machine, so that timers fire on the grid of 250 ms that systemd keeps.
+milliseconds. The unit's other commands (ExecStartPre= and the like) are taken to succeed at once, the units
+that it requires to be there, and nothing else to happen on the machine, so that timers fire on the grid of
+250 ms that systemd keeps. Where a delay grows, figures are those of the end.
 
 Exit codes: 0 predicted, 1 the unit cannot be started at all, 2 bad input or usage.";
 
@@ -135,7 +137,8 @@ pub(super) fn main(args: &Args) -> u8 {
             return USAGE;
         }
     };
-    let (files, unit) = (&place.shelf.files, place.names.first().cloned().unwrap_or_default());
+    let unit = place.names.first().cloned().unwrap_or_default();
+    let files = &with_others(place.shelf.files.clone(), &unit, args.profile);
     match &args.sweep {
         Some(sweep) => tried(args, sweep, files, &unit),
         None => {
@@ -156,6 +159,29 @@ pub(super) fn main(args: &Args) -> u8 {
             0
         }
     }
+}
+
+/// The files with those of services and sockets that the unit requires and that are not beside it: they may well exist
+/// elsewhere, and are taken to start.
+fn with_others(mut files: Files, unit: &str, profile: Profile) -> Files {
+    let mut open = vec![unit.to_owned()];
+    let mut seen = BTreeSet::new();
+    while let Some(name) = open.pop() {
+        if !seen.insert(name.clone()) {
+            continue;
+        }
+        let loaded = load(&files, &name, profile);
+        let stand_in = match UnitType::of(&name) {
+            Some(UnitType::Service) => "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n",
+            Some(UnitType::Socket) => "[Socket]\nListenStream=/run/stand-in\n",
+            _ => continue,
+        };
+        if loaded.load_state == LoadState::NotFound && name != unit {
+            files.insert(format!("/usr/lib/systemd/system/{name}"), stand_in);
+        }
+        open.extend([loaded.requires, loaded.binds_to, loaded.requisite].concat());
+    }
+    files
 }
 
 fn predict(args: &Args, files: Files, unit: &str) -> Prediction {
@@ -180,6 +206,8 @@ struct Shown<'a> {
     limited_at_us: Option<u64>,
     serves_at_us: Option<u64>,
     for_us: u64,
+    restarts_per_hour: u64,
+    pace_us: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -208,6 +236,8 @@ fn json(unit: &str, value: Option<Span>, prediction: &Prediction) -> String {
         limited_at_us: micros(prediction.limited_at),
         serves_at_us: micros(prediction.serves_at),
         for_us: prediction.span.as_micros(),
+        restarts_per_hour: prediction.restarts_per_hour(),
+        pace_us: micros(prediction.pace),
     };
     // Nothing in it that JSON could refuse.
     serde_json::to_string(&shown).unwrap_or_default()
@@ -233,10 +263,6 @@ fn text(unit: &str, args: &Args, prediction: &Prediction) -> String {
 /// What it comes to, in a few sentences.
 fn verdict(args: &Args, prediction: &Prediction) -> String {
     let mut out = String::new();
-    let period = prediction.period.map(|(min, median, max)| match min == max {
-        true => brief(median),
-        false => format!("{} (from {} to {})", brief(median), brief(min), brief(max)),
-    });
     let state = format!("{} ({}), Result={}", prediction.active_state, prediction.sub_state, prediction.result);
     let starts = if prediction.starts == 1 { "1 start".to_owned() } else { format!("{} starts", prediction.starts) };
     match (prediction.serves_at, prediction.limited_at) {
@@ -254,10 +280,17 @@ fn verdict(args: &Args, prediction: &Prediction) -> String {
             );
         }
         (None, None) if prediction.goes_on() => {
+            let pace = prediction.pace.map(brief).unwrap_or_default();
+            let grown = match prediction.period {
+                Some((least, _, _)) if Some(least) < prediction.pace => {
+                    format!(" in the end (every {} at first)", brief(least))
+                }
+                _ => String::new(),
+            };
             let _ = write!(
                 out,
-                "It is started every {}, for ever: {} restarts a day.",
-                period.clone().unwrap_or_default(),
+                "It is started every {pace}{grown}, for ever: {} restarts an hour, {} a day.",
+                prediction.restarts_per_hour(),
                 prediction.restarts_per_day()
             );
         }
@@ -307,16 +340,25 @@ fn tried(args: &Args, sweep: &Sweep, files: &Files, unit: &str) -> u8 {
         say(&lines.join("\n"));
         return 0;
     }
-    let mut out = format!("{:>12}  {:>10}  {:>13}  {}\n", sweep.key, "period", "restarts/day", "in the end");
+    let mut out =
+        format!("{:>12}  {:>10}  {:>8}  {:>13}  {}\n", sweep.key, "period", "per hour", "restarts/day", "in the end");
     for (value, row) in &rows {
-        let period = row.period.map(|(_, median, _)| brief(median)).unwrap_or_default();
+        // Where a delay grows, what it has grown to.
+        let last = row.pace.filter(|_| row.goes_on());
+        let period = last.or(row.period.map(|(_, median, _)| median)).map(brief).unwrap_or_default();
         let end = match (row.serves_at, row.limited_at) {
             (Some(at), _) => format!("serves from {} on", brief(at)),
             (None, Some(at)) => format!("start limit at {}", brief(at)),
             (None, None) if row.goes_on() => "goes on".to_owned(),
             (None, None) => format!("{} ({})", row.active_state, row.sub_state),
         };
-        let _ = writeln!(out, "{:>12}  {period:>10}  {:>13}  {end}", brief(*value), row.restarts_per_day());
+        let _ = writeln!(
+            out,
+            "{:>12}  {period:>10}  {:>8}  {:>13}  {end}",
+            brief(*value),
+            row.restarts_per_hour(),
+            row.restarts_per_day()
+        );
     }
     say(&out);
     0

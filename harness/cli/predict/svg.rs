@@ -12,6 +12,8 @@ const LEFT: u64 = 70;
 const RIGHT: u64 = 20;
 const TOP: u64 = 40;
 const BOTTOM: u64 = 50;
+/// How wide a label is.
+const LABEL: u64 = 34;
 
 /// A thousandth of the logarithm to base ten; 0 for 0 and 1. No floating point: half of what lies between two powers of two
 /// is as far from either as anybody can see here.
@@ -59,29 +61,49 @@ pub(super) fn draw(unit: &str, key: &str, rows: &[(Span, Prediction)]) -> String
     let points: Vec<String> =
         rows.iter().map(|(value, row)| format!("{},{}", x(*value), y(row.restarts_per_day()))).collect();
     let _ = writeln!(out, "<polyline points=\"{}\" fill=\"none\" stroke=\"#888\"/>", points.join(" "));
+    let last_x = rows.last().map(|(value, _)| x(*value));
+    let mut labelled: Option<u64> = None;
     for (value, row) in rows {
-        let ends = row.limited_at.is_some();
-        let colour = if ends { "#2a7" } else { "#c33" };
-        let what = if ends { "the start limit ends it" } else { "goes on" };
+        let (colour, what) = if row.limited_at.is_some() {
+            ("#2a7", "the start limit ends it")
+        } else if row.goes_on() {
+            ("#c33", "goes on")
+        } else {
+            ("#26b", "comes to rest")
+        };
         let (at, count) = (x(*value), row.restarts_per_day());
         let _ = writeln!(
             out,
-            "<circle cx=\"{at}\" cy=\"{}\" r=\"4\" fill=\"{colour}\"><title>{}: {count} a day, {what}</title></circle>\
-             <text x=\"{at}\" y=\"{}\" text-anchor=\"middle\" font-size=\"10\">{}</text>",
+            "<circle cx=\"{at}\" cy=\"{}\" r=\"4\" fill=\"{colour}\"><title>{}: {count} a day, {what}</title></circle>",
             y(count),
             brief(*value),
-            HEIGHT - BOTTOM + 18,
-            brief(*value)
         );
+        // Labels that would run into each other are left out; the last value has one.
+        let is_last = Some(at) == last_x;
+        if labelled.is_none_or(|before| at >= before + LABEL)
+            && (is_last || last_x.is_none_or(|last| at + LABEL <= last))
+        {
+            labelled = Some(at);
+            let _ = writeln!(
+                out,
+                "<text x=\"{at}\" y=\"{}\" text-anchor=\"middle\" font-size=\"10\">{}</text>",
+                HEIGHT - BOTTOM + 18,
+                brief(*value)
+            );
+        }
     }
     let _ = writeln!(
         out,
         "<circle cx=\"{LEFT}\" cy=\"{legend}\" r=\"4\" fill=\"#c33\"/><text x=\"{}\" y=\"{}\">goes on for ever</text>\
-         <circle cx=\"{}\" cy=\"{legend}\" r=\"4\" fill=\"#2a7\"/><text x=\"{}\" y=\"{}\">a start limit ends it</text>\n</svg>",
+         <circle cx=\"{}\" cy=\"{legend}\" r=\"4\" fill=\"#2a7\"/><text x=\"{}\" y=\"{}\">a start limit ends it</text>\
+         <circle cx=\"{}\" cy=\"{legend}\" r=\"4\" fill=\"#26b\"/><text x=\"{}\" y=\"{}\">comes to rest or serves</text>\n</svg>",
         LEFT + 10,
         HEIGHT - 8,
         LEFT + 160,
         LEFT + 170,
+        HEIGHT - 8,
+        LEFT + 330,
+        LEFT + 340,
         HEIGHT - 8,
         legend = HEIGHT - 12
     );
