@@ -10,6 +10,7 @@ mod conform;
 mod container;
 mod controls;
 mod ctl_versions;
+mod diagnose;
 mod diagnose_on_systemd;
 mod expect;
 mod expect_state;
