@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use proptest::prelude::*;
 use relapse::diagnose::{
     Cause, Digest, Facts, Finding, Limit, Listener, Manager, Place, Process, Service, Sigterm, Units, Unseen, Verdict,
     Wanted, digest, in_command, in_message, json, judge, limit, parse_show, perhaps_in_command, text,
@@ -616,4 +617,29 @@ fn its_own_limit_ends_it_or_never_does(
     let fast = Service { started: None, exited: None, ..service };
     let quick = limit(&fast, None, Some(252));
     assert_eq!(matches!(quick, Limit::After(_)), delay == "100ms" || interval == "5min", "{quick:?}");
+}
+
+proptest! {
+    // Each case forecasts what becomes of the unit.
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 4, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_a_host_says_is_taken(
+        lines in prop::collection::vec("(Id|Listen|ExecStart|RestartUSec|NRestarts|MainPID|User)=.{0,40}|.{0,40}", 0..20),
+        message in ".{0,80}",
+        path in "(/(user@|user-|session-|_|docker-)?[a-z0-9.@:]{0,20}){0,5}",
+    ) {
+        let shown = format!("Id=a.service\nActiveState=activating\nSubState=auto-restart\n{}", lines.join("\n"));
+        let (services, sockets) = parse_show(&shown, (NOW, 1));
+        let record = of_systemd(1, &message, &[("N_RESTARTS", &message), ("_CMDLINE", &message)]);
+        let said = Record::new(NOW, NOW).with("MESSAGE", format!("{message} address already in use")).with("_CMDLINE", message);
+        let mut facts = Facts { services, sockets, ..incident() };
+        facts.listeners[0].holders[0].place = Place::of_group(&path);
+        facts.journals.insert("a.service".to_owned(), digest("a.service", [&record, &said]));
+        let diagnosis = judge(&facts);
+        let shown = text(&facts, &diagnosis);
+        prop_assert!(!shown.contains(|c: char| c != '\n' && relapse::timeline::is_obeyed(c)), "{}", shown);
+        let parsed = serde_json::from_str::<serde_json::Value>(&json(&facts, &diagnosis));
+        prop_assert!(parsed.is_ok(), "{:?}", parsed);
+    }
 }

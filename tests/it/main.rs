@@ -11,6 +11,7 @@ mod container;
 mod controls;
 mod ctl_versions;
 mod diagnose;
+mod diagnose_host;
 mod diagnose_on_systemd;
 mod expect;
 mod expect_state;
