@@ -45,12 +45,7 @@ pub fn judge(facts: &Facts) -> Diagnosis {
     let of_interest = |id: &str| facts.unit.as_deref().is_none_or(|unit| unit == id);
     for service in facts.services.iter().filter(|service| of_interest(&service.id)) {
         match fight(facts, service) {
-            Some(case) if facts.port.is_none_or(|port| case.port.is_none_or(|wanted| wanted.port == port)) => {
-                // A unit that has nothing to do with the port that was asked for is no answer.
-                if facts.port.is_none() || case.port.is_some() || facts.unit.is_some() {
-                    diagnosis.findings.push(finding(&case));
-                }
-            }
+            Some(case) if is_an_answer(facts, &case) => diagnosis.findings.push(finding(&case)),
             Some(_) => {}
             None => diagnosis.healthy.extend(healthy(facts, service)),
         }
@@ -67,6 +62,11 @@ pub fn judge(facts: &Facts) -> Diagnosis {
     // What is certain first; where somebody is to be ended before where nobody is.
     diagnosis.findings.sort_by_key(|finding| (!finding.certain, finding.holders.is_empty()));
     diagnosis
+}
+
+/// Whether a fight is about what was asked for: a unit that was named, whatever its port; else the port that was.
+fn is_an_answer(facts: &Facts, case: &Case<'_>) -> bool {
+    facts.unit.is_some() || facts.port.is_none_or(|port| case.port.is_some_and(|wanted| wanted.port == port))
 }
 
 /// Who has a port, where nobody fights for it.

@@ -402,6 +402,9 @@ fn another_port_s_fight_is_no_answer() {
     assert!(judge(&facts).findings.is_empty());
     let facts = Facts { port: Some(8000), ..incident() };
     assert_eq!(finding(&facts).port, Some(8000));
+    // A unit that is named loops, whatever port is asked for.
+    let facts = Facts { port: Some(9000), unit: Some(UNIT.to_owned()), ..incident() };
+    assert_eq!(finding(&facts).port, Some(8000));
 }
 
 #[test]

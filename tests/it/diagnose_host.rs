@@ -151,7 +151,7 @@ fn journal(port: u16) -> String {
 #[test]
 fn from_systemctl_and_journalctl_to_the_verdict() {
     let directory = tempfile::tempdir().expect("a directory");
-    let (_listener, port) = listens("0.0.0.0").expect("a port");
+    let (listener, port) = listens("0.0.0.0").expect("a port");
     let (code, out, err) = diagnose(directory.path(), &shows(port), &journal(port), &["lumiera-whatsapp"]);
     assert_eq!(code, Some(1), "{out}{err}");
     let first = out.lines().next().unwrap_or_default();
@@ -159,8 +159,13 @@ fn from_systemctl_and_journalctl_to_the_verdict() {
     assert!(first.starts_with(&start), "{out}");
     assert!(out.contains(&format!("    pid {}  ", own_pid())), "{out}");
     assert!(out.contains("restarts  every 14.6s"), "{out}");
+    // Without its journal that is a guess, and it says so.
+    let (code, out, _) = diagnose(directory.path(), &shows(port), "exit 0", &["lumiera-whatsapp"]);
+    assert_eq!(code, Some(1));
+    assert!(out.starts_with(&start.replace(": ", " (likely): ").replace("PROBLEM (likely)", "PROBLEM")), "{out}");
+    assert!(out.contains("The journal of lumiera-whatsapp.service: nothing in it can be read."), "{out}");
     // Nobody is in its way: then it is not a fight, whatever the journal says.
-    drop(_listener);
+    drop(listener);
     let (code, out, _) = diagnose(directory.path(), &shows(port), &journal(port), &["lumiera-whatsapp"]);
     assert_eq!(code, Some(1));
     assert!(out.contains("it is free now"), "{out}");
