@@ -13,6 +13,7 @@ mod ctl_versions;
 mod diagnose;
 mod diagnose_host;
 mod diagnose_on_systemd;
+mod diagnose_words;
 mod expect;
 mod expect_state;
 mod expect_tables;
