@@ -45,12 +45,7 @@ pub fn judge(facts: &Facts) -> Diagnosis {
     let of_interest = |id: &str| facts.unit.as_deref().is_none_or(|unit| unit == id);
     for service in facts.services.iter().filter(|service| of_interest(&service.id)) {
         match fight(facts, service) {
-            Some(case) if facts.port.is_none_or(|port| case.port.is_none_or(|wanted| wanted.port == port)) => {
-                // A unit that has nothing to do with the port that was asked for is no answer.
-                if facts.port.is_none() || case.port.is_some() || facts.unit.is_some() {
-                    diagnosis.findings.push(finding(&case));
-                }
-            }
+            Some(case) if is_an_answer(facts, &case) => diagnosis.findings.push(finding(&case)),
             Some(_) => {}
             None => diagnosis.healthy.extend(healthy(facts, service)),
         }
@@ -67,6 +62,11 @@ pub fn judge(facts: &Facts) -> Diagnosis {
     // What is certain first; where somebody is to be ended before where nobody is.
     diagnosis.findings.sort_by_key(|finding| (!finding.certain, finding.holders.is_empty()));
     diagnosis
+}
+
+/// Whether a fight is about what was asked for: a unit that was named, whatever its port; else the port that was.
+fn is_an_answer(facts: &Facts, case: &Case<'_>) -> bool {
+    facts.unit.is_some() || facts.port.is_none_or(|port| case.port.is_some_and(|wanted| wanted.port == port))
 }
 
 /// Who has a port, where nobody fights for it.
@@ -223,7 +223,8 @@ fn state(facts: &Facts, service: &Service, digest: Option<&Digest>, serves: bool
             let runs = service.started.map_or(Span::ZERO, |started| facts.now.since(started));
             let (enough, patience) = match digest.and_then(Digest::period) {
                 // The longest one may be a night in which somebody had stopped it.
-                Some((_, median, _)) => (1, median.saturating_mul(2)),
+                // A busy machine makes one attempt longer than the others.
+                Some((_, median, _)) => (1, median.saturating_mul(2).saturating_add(Span::from_secs(5))),
                 None => (2, service.restart_delay.saturating_mul(2).saturating_add(Span::from_secs(30))),
             };
             (service.n_restarts >= enough && runs < patience && service.active_state != "inactive")
@@ -236,6 +237,11 @@ fn state(facts: &Facts, service: &Service, digest: Option<&Digest>, serves: bool
 /// Whether processes that are not the main one were refused a port, again and again, while that one lived.
 fn is_inside(service: &Service, digest: Option<&Digest>) -> bool {
     let (Some(digest), Some(started)) = (digest, service.started) else { return false };
+    // systemd was asked before its journal: the main process may have ended, and others have come, in between.
+    let ended = digest.ends.iter().map(|(at, _, _)| *at).chain(digest.restarts.iter().map(|(at, _)| *at));
+    if ended.max().is_some_and(|at| at >= started) {
+        return false;
+    }
     let errors = digest.bind_errors.iter().filter(|error| error.at >= started && error.pid != service.main_pid);
     let mut pids: Vec<i32> = errors.map(|error| error.pid).filter(|pid| *pid > 0).collect();
     pids.sort_unstable();

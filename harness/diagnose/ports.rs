@@ -32,8 +32,8 @@ impl Wanted {
                 wanted == taken || wanted.is_unspecified() || taken.is_unspecified()
             }
             (IpAddr::V4(_), _) => both_families(taken) && listener.v6_only != Some(true),
-            // Whether the one that wants it would leave IPv4 alone is not known.
-            (IpAddr::V6(_), _) => false,
+            // Whether the one that wants it would leave IPv4 alone is not known; it may not.
+            (wanted, IpAddr::V4(_)) => wanted.is_unspecified(),
         }
     }
 }

@@ -25,17 +25,30 @@ pub(super) fn split(facts: &Facts, diagnosis: &mut Diagnosis) {
     }
 }
 
+/// More owners of one port than that are not compared with each other.
+const MOST: usize = 64;
+
 /// The first two that are of two owners.
 fn two(facts: &Facts, port: u16, at: &[usize]) -> Option<Finding> {
-    let listener = |at: &usize| facts.listeners.get(*at);
-    for (nth, first) in at.iter().enumerate() {
-        for second in at.iter().skip(nth + 1) {
-            let (a, b) = (listener(first)?, listener(second)?);
-            if owner(a) == owner(b) || !is_of_interest(facts, a, b) {
+    let mut owners = BTreeMap::new();
+    for at in at {
+        let listener = facts.listeners.get(*at)?;
+        // An owner's sockets on different addresses are all compared with those of others.
+        owners.entry((owner(listener), listener.address)).or_insert((*at, listener));
+        if owners.len() == MOST {
+            break;
+        }
+    }
+    let all: Vec<(&String, usize, &Listener)> =
+        owners.iter().map(|((owner, _), (at, listener))| (owner, *at, *listener)).collect();
+    for (nth, (first, one, a)) in all.iter().enumerate() {
+        for (second, other, b) in all.iter().skip(nth + 1) {
+            if first == second || !is_of_interest(facts, a, b) {
                 continue;
             }
-            let Some(cause) = kind(a, b) else { continue };
-            let holders: Vec<usize> = at.iter().copied().filter(|at| [first, second].contains(&at)).collect();
+            let cause = kind(a, b);
+            let mut holders = vec![*one, *other];
+            holders.sort_unstable();
             return Some(finding(facts, cause, port, holders, a, b));
         }
     }
@@ -60,12 +73,12 @@ fn is_like_its_parent(holder: &Process) -> bool {
     holder.argv.first().is_some_and(|program| !program.is_empty() && holder.parent.starts_with(program.as_str()))
 }
 
-/// How two sockets come to be on one port; `None` if it is no split.
-fn kind(a: &Listener, b: &Listener) -> Option<Cause> {
+/// How two sockets come to be on one port.
+fn kind(a: &Listener, b: &Listener) -> Cause {
     match (a.address, b.address) {
-        (one, other) if one == other => Some(Cause::SharedPort),
-        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => Some(Cause::TwoFamilies),
-        _ => Some(Cause::TwoAddresses),
+        (one, other) if one == other => Cause::SharedPort,
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => Cause::TwoFamilies,
+        _ => Cause::TwoAddresses,
     }
 }
 

@@ -96,6 +96,33 @@ impl Proc {
         Ok(())
     }
 
+    /// The same for a process that has so many descriptors open, by their numbers from 3 on: nearly always they go up
+    /// without a gap, and nobody has to list them. What lies beyond a gap, and the standard streams, are not seen.
+    fn sockets_by_number(
+        &self,
+        pid: i32,
+        count: i64,
+        wanted: &HashMap<Vec<u8>, u64>,
+        tell: &mut dyn FnMut(u64),
+    ) -> Result<(), Errno> {
+        let mut path = Path::default();
+        let mut seen = STANDARD;
+        for number in STANDARD..STANDARD.saturating_add(count) {
+            match readlinkat(&self.root, path.of_descriptor(pid, number)) {
+                Ok(target) => {
+                    seen += 1;
+                    if let Some(inode) = wanted.get(target.as_bytes()) {
+                        tell(*inode);
+                    }
+                }
+                Err(Errno::ENOENT) if seen < count => return self.sockets(pid, wanted, tell),
+                Err(Errno::ENOENT) => break,
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(())
+    }
+
     /// How many descriptors a process has open (since Linux 6.2, else 0), and whose it is.
     fn descriptors(&self, pid: i32) -> Option<FileStat> {
         fstatat(&self.root, Path::default().of(pid, "/fd"), AtFlags::empty()).ok()
@@ -113,6 +140,13 @@ impl Path {
         use std::fmt::Write as _;
         self.text.clear();
         let _ = write!(self.text, "{pid}{file}");
+        &self.text
+    }
+
+    fn of_descriptor(&mut self, pid: i32, number: i64) -> &str {
+        use std::fmt::Write as _;
+        self.text.clear();
+        let _ = write!(self.text, "{pid}/fd/{number}");
         &self.text
     }
 }
@@ -140,8 +174,6 @@ pub struct Owners {
     pub found: BTreeSet<(u64, i32)>,
     /// Of how many processes the descriptors are not ours to see.
     pub hidden: usize,
-    /// Of how many processes the descriptors were looked at.
-    pub looked_at: usize,
 }
 
 /// Which processes to look for.
@@ -153,65 +185,98 @@ pub enum Search {
     All,
 }
 
-/// The processes that have these sockets open. Those of a socket's control group and of its user come first, and those
-/// with nothing open but the standard streams come last.
+/// The processes that have these sockets open. If one for each is enough, those of a socket's control group and of its
+/// user come first, and those with nothing open but the standard streams come last.
 ///
 /// # Errors
 ///
 /// What the system says of /proc itself.
 pub fn owners(proc: &Proc, sockets: &[Listening], search: Search) -> io::Result<Owners> {
-    let mut owners = Owners::default();
     let wanted: HashMap<Vec<u8>, u64> =
         sockets.iter().map(|socket| (format!("socket:[{}]", socket.inode).into_bytes(), socket.inode)).collect();
-    let mut missing: HashSet<u64> = wanted.values().copied().collect();
-    if missing.is_empty() {
-        return Ok(owners);
+    let missing = wanted.values().copied().collect();
+    let mut hunt = Hunt { proc, wanted, missing, owners: Owners::default() };
+    if hunt.missing.is_empty() {
+        return Ok(hunt.owners);
     }
-    let mut looked = HashSet::new();
-    let mut look = |pids: &[i32], owners: &mut Owners| {
-        for &pid in pids {
-            if search == Search::First && missing.is_empty() {
-                return true;
-            }
-            if !looked.insert(pid) {
-                continue;
-            }
-            let seen = proc.sockets(pid, &wanted, &mut |inode| {
-                owners.found.insert((inode, pid));
-                missing.remove(&inode);
-            });
-            match seen {
-                Ok(()) => owners.looked_at += 1,
-                Err(Errno::EACCES | Errno::EPERM) => owners.hidden += 1,
-                // It is gone.
-                Err(_) => {}
-            }
-        }
-        search == Search::First && missing.is_empty()
-    };
     let pids = proc.pids()?;
-    if search == Search::First {
+    if search == Search::First && hunt.by_likelihood(sockets, &pids) {
+        return Ok(hunt.owners);
+    }
+    // All of them, from the beginning: a guess that has not found everybody says nothing about who is hidden.
+    hunt.owners.hidden = 0;
+    for pid in pids {
+        hunt.look(pid, None);
+        if search == Search::First && hunt.missing.is_empty() {
+            break;
+        }
+    }
+    Ok(hunt.owners)
+}
+
+/// A search that goes on.
+struct Hunt<'a> {
+    proc: &'a Proc,
+    /// What a descriptor's link reads for each inode.
+    wanted: HashMap<Vec<u8>, u64>,
+    /// Inodes without an owner so far.
+    missing: HashSet<u64>,
+    owners: Owners,
+}
+
+impl Hunt<'_> {
+    /// Looks at one process, by the number of its descriptors if that is known.
+    fn look(&mut self, pid: i32, count: Option<i64>) {
+        let (owners, missing) = (&mut self.owners, &mut self.missing);
+        let mut tell = |inode| {
+            owners.found.insert((inode, pid));
+            missing.remove(&inode);
+        };
+        let seen = match count {
+            Some(count) => self.proc.sockets_by_number(pid, count, &self.wanted, &mut tell),
+            None => self.proc.sockets(pid, &self.wanted, &mut tell),
+        };
+        if let Err(Errno::EACCES | Errno::EPERM) = seen {
+            self.owners.hidden += 1;
+        }
+    }
+
+    /// Looks where they are likely to be; whether all were found.
+    fn by_likelihood(&mut self, sockets: &[Listening], pids: &[i32]) -> bool {
         let groups: BTreeSet<u64> = sockets.iter().filter_map(|socket| socket.cgroup).collect();
         let likely: Vec<i32> = cgroup::directories(&groups).values().flat_map(|path| cgroup::processes(path)).collect();
         // A group of nearly everybody says nothing.
-        if likely.len() < pids.len() / 2 && look(&likely, &mut owners) {
-            return Ok(owners);
+        if likely.len() < pids.len() / 2 {
+            for pid in likely {
+                self.look(pid, None);
+                if self.missing.is_empty() {
+                    return true;
+                }
+            }
         }
         let users: BTreeSet<u32> = sockets.iter().map(|socket| socket.uid).collect();
-        let mut ordered: Vec<(bool, bool, i32)> = pids
-            .iter()
-            .filter_map(|&pid| {
-                let stat = proc.descriptors(pid)?;
-                Some((!users.contains(&stat.st_uid), (1..=STANDARD).contains(&stat.st_size), pid))
-            })
-            .collect();
-        ordered.sort_unstable();
-        let ordered: Vec<i32> = ordered.into_iter().map(|(_, _, pid)| pid).collect();
-        look(&ordered, &mut owners);
-    } else {
-        look(&pids, &mut owners);
+        let mut later = Vec::new();
+        for &pid in pids {
+            let Some(stat) = self.proc.descriptors(pid) else { continue };
+            // Kernels before 6.2 do not count.
+            let count = Some(stat.st_size).filter(|count| *count > 0);
+            if !users.contains(&stat.st_uid) || count.is_some_and(|count| count <= STANDARD) {
+                later.push((pid, count));
+                continue;
+            }
+            self.look(pid, count);
+            if self.missing.is_empty() {
+                return true;
+            }
+        }
+        for (pid, count) in later {
+            self.look(pid, count);
+            if self.missing.is_empty() {
+                return true;
+            }
+        }
+        false
     }
-    Ok(owners)
 }
 
 impl AsFd for Proc {

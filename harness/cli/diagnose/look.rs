@@ -36,7 +36,9 @@ impl Users {
 /// If neither netlink nor /proc tells.
 pub(super) fn listeners(facts: &mut Facts) -> Result<(), String> {
     let failed = |error: std::io::Error| format!("the sockets of this host cannot be seen: {error}");
-    let (sockets, source) = listening(facts.port).map_err(failed)?;
+    // A unit that was named may fight for another port than the one that was named.
+    let only = facts.port.filter(|_| facts.unit.is_none());
+    let (sockets, source) = listening(only).map_err(failed)?;
     if source == Source::Proc {
         facts.unseen.push(unseen(
             "netlink is not permitted here: sockets come from /proc/net, which does not tell whether an IPv6 socket takes IPv4, nor in which unit a socket was made.",
