@@ -76,7 +76,7 @@ pub enum ToRun {
         /// Whether it also ends when another process has ended, or has just begun: a lock may be free then.
         #[serde(default)]
         others: bool,
-        /// Whether it has opened, used or closed a connection since it waited last.
+        /// Whether something may be on its way at a connection that it has opened, used or closed.
         #[serde(default = "yes")]
         sent: bool,
         /// As in `Note`.
@@ -171,6 +171,9 @@ pub enum Note {
     Exiting {
         /// Exit code.
         code: u8,
+        /// Whether it has had connections: something of theirs may be on its way.
+        #[serde(default = "yes")]
+        sent: bool,
     },
     /// It is about to replace its program, or to start children of its own.
     Foreign,

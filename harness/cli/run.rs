@@ -58,7 +58,7 @@ pub(super) struct Args {
     /// Keep each run's own directory and say where it is
     #[arg(long)]
     keep: bool,
-    /// Runs at a time; 0 for one per processor
+    /// Runs at a time; 0 for three on two processors in lock-step, else one per processor
     #[arg(short, value_name = "N", default_value_t = 0)]
     jobs: usize,
     /// Real seconds after which a process that does not come back is a stall
@@ -152,7 +152,11 @@ pub(super) fn main(args: &Args) -> u8 {
         return USAGE;
     }
     let jobs = match args.jobs {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        0 => {
+            let processors = std::thread::available_parallelism().map_or(1, usize::from);
+            // In lock-step a run's processes take turns: now and then none of them has a processor yet.
+            if options.clock == ClockKind::Virtual { processors + processors / 2 } else { processors }
+        }
         jobs => jobs,
     };
     let colours = args.format == "text" && io::stderr().is_terminal();

@@ -44,6 +44,12 @@ pub trait Host {
     fn fork(&mut self) -> Pid;
     /// The unit directories as they are on disk now.
     fn unit_files(&self) -> &Files;
+    /// A number that changes whenever they do, which spares the manager from looking for changes itself.
+    ///
+    /// The default has none.
+    fn unit_files_revision(&self) -> Option<u64> {
+        None
+    }
     /// A file of the incident's machine (EnvironmentFile=, PIDFile=), `None` if there is none.
     ///
     /// The default has no files.

@@ -94,6 +94,18 @@ impl Manager {
     /// (`NeedDaemonReload`).
     pub fn needs_reload(&self, host: &dyn Host, name: &str) -> bool {
         let Some(unit) = self.present(name) else { return false };
+        let revision = host.unit_files_revision();
+        match (revision, unit.stale.get()) {
+            (Some(now), Some((then, stale))) if now == then => stale,
+            _ => {
+                let stale = self.is_stale(host, unit);
+                unit.stale.set(revision.map(|now| (now, stale)));
+                stale
+            }
+        }
+    }
+
+    fn is_stale(&self, host: &dyn Host, unit: &Loaded) -> bool {
         let Some(fragment) = unit.def.fragment_path.as_deref() else { return false };
         if unit.generations.is_empty() && builtin::unit(&unit.name).is_some() {
             return false;
@@ -231,6 +243,7 @@ impl Step<'_> {
             this.service.statuses[role_index(role)].resize_with(count, Default::default);
         }
         this.generations = generations;
+        this.stale.set(None);
         this.file_state_known = false;
         this.def = Arc::new(def);
     }

@@ -2,6 +2,7 @@
 
 // The address type alone; nothing here touches the network.
 use core::net::IpAddr;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -322,6 +323,8 @@ pub(super) struct Loaded {
     pub file_state_known: bool,
     /// For NeedDaemonReload: what the files were when they were loaded.
     pub generations: Vec<(String, u64)>,
+    /// Whether they have changed since, by the revision of all unit files at which that was found out.
+    pub stale: Cell<Option<(u64, bool)>>,
     /// In the queue of units that might be unloaded.
     pub gc_queued: bool,
 }
@@ -359,6 +362,7 @@ impl Loaded {
             up: false,
             file_state_known: false,
             generations: Vec::new(),
+            stale: Cell::new(None),
             gc_queued: false,
         }
     }

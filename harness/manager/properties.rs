@@ -2,8 +2,6 @@
 //!
 //! They are put together when somebody asks; the manager itself never looks at them.
 
-use std::collections::HashMap;
-
 use super::interface::{ExecRole, Exit, Host, JobId};
 use super::load::commands;
 use super::loaded::{ExecStatus, Kind, Loaded, ROLES, Relation, role_index};
@@ -12,7 +10,7 @@ use super::states::ActiveState;
 use super::{Manager, builtin};
 use crate::time::IncidentTime;
 use crate::unit::install::{self, UnitFileState};
-use crate::unit::{Condition, ExecCommand, LoadState, PROPERTY_ORDER, ServiceType};
+use crate::unit::{Condition, ExecCommand, LoadState, ServiceType, rank};
 
 /// One line of `systemctl list-units`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,8 +79,7 @@ impl Sheet {
 
     /// All rows in the order of `systemctl show`.
     fn into_rows(mut self) -> Vec<(&'static str, String)> {
-        let rank: HashMap<&str, usize> = PROPERTY_ORDER.iter().enumerate().map(|(rank, name)| (*name, rank)).collect();
-        self.rows.sort_by_key(|(name, _)| rank.get(name).copied().unwrap_or(usize::MAX));
+        self.rows.sort_by_key(|(name, _)| rank(name).unwrap_or(usize::MAX));
         self.rows
     }
 }

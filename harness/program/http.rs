@@ -50,15 +50,12 @@ pub(super) fn get(
     path: &str,
     deadline: Option<IncidentTime>,
 ) -> Result<Response, Failure> {
-    let connected = connect(link, peer);
     // Who is refused has nothing under way.
-    if !connected.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
-        link.sends();
-    }
-    let mut stream = connected.map_err(|error| match error.kind() {
+    let mut stream = connect(link, peer).map_err(|error| match error.kind() {
         io::ErrorKind::TimedOut => Failure::Timeout,
         _ => Failure::Refused,
     })?;
+    link.opens(stream.ends());
     let host = match peer {
         Peer::Port(ip, port) => SocketAddr::new(*ip, *port).to_string(),
         Peer::Path(_) => "localhost".to_owned(),
@@ -73,10 +70,13 @@ pub(super) fn get(
         None => Err(failure),
     };
     loop {
-        // To have read and to close is to send, too.
-        link.sends();
         let mut chunk = [0u8; 8192];
-        match stream.read(&mut chunk) {
+        let read = stream.read(&mut chunk);
+        if !read.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
+            // To close is to send, too.
+            link.sends(stream.ends());
+        }
+        match read {
             Ok(0) => break,
             Ok(count) if bytes.len() + count <= MAX_ANSWER => {
                 bytes.extend_from_slice(&chunk[..count]);
@@ -92,7 +92,10 @@ pub(super) fn get(
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 match link.wait(deadline, 0, true, &[stream.as_fd()]) {
                     Woke::Readable(_) => {}
-                    Woke::Deadline | Woke::Signal(_) => return cut(&bytes, Failure::Timeout),
+                    Woke::Deadline | Woke::Signal(_) => {
+                        link.sends(stream.ends());
+                        return cut(&bytes, Failure::Timeout);
+                    }
                 }
             }
             Err(_) => return cut(&bytes, Failure::Reset),
@@ -106,7 +109,9 @@ fn connect(link: &Link, peer: &Peer) -> io::Result<Stream> {
         Peer::Port(ip, port) => {
             let address = SocketAddr::new(*ip, link.mapping().host_port(*port));
             // The limit is real time and only guards against a full backlog; on loopback connect(2) answers at once.
-            TcpStream::connect_timeout(&address, Duration::from_secs(5)).map(Stream::Tcp)
+            let stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
+            let (local, peer) = (stream.local_addr()?, stream.peer_addr().unwrap_or(address));
+            Ok(Stream::Tcp(stream, local, peer))
         }
         Peer::Path(path) => UnixStream::connect(link.mapping().host_path(path)).map(Stream::Unix),
     }

@@ -1,6 +1,8 @@
 //! A process's end of the control protocol: now, waiting, notes, questions.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
@@ -10,6 +12,8 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::control::{self, Answer, Decoder, ENV_CONTROL, Mapping, Note, Query, Role, ToProcess, ToRun, Welcome};
+use crate::sys::connections::has_arrived;
+use crate::sys::sock_diag::SockDiag;
 use crate::time::IncidentTime;
 
 /// Why a wait ended.
@@ -39,8 +43,13 @@ pub struct Link {
     tells_lines: bool,
     speaks_to_host: bool,
     seq: u64,
-    /// Whether a connection was used since the last wait.
-    sent: bool,
+    /// The two ends of connections that were used since the last wait, or on which something was on its way then, and
+    /// whether they are being opened.
+    under_way: BTreeMap<(SocketAddr, SocketAddr), bool>,
+    /// Whom to ask about them.
+    kernel: Option<SockDiag>,
+    /// Whether there ever were any.
+    has_sent: bool,
     written: u64,
     /// Notes go out with the next wait or question: until then nobody could do anything with them.
     outbox: Vec<u8>,
@@ -65,7 +74,9 @@ impl Link {
             tells_lines: welcome.tells_lines,
             speaks_to_host: false,
             seq: 0,
-            sent: false,
+            under_way: BTreeMap::new(),
+            kernel: None,
+            has_sent: false,
             written: 0,
             outbox: Vec::new(),
         };
@@ -115,9 +126,36 @@ impl Link {
         &self.hostname
     }
 
-    /// A connection is opened, used or closed: until the other end has it, the clock must not move.
-    pub fn sends(&mut self) {
-        self.sent = true;
+    /// Something was sent on a connection between these ends, or it is being closed: until the other end has all, the clock
+    /// must not move. Without ends it is one between files: what is sent on it is there.
+    pub fn sends(&mut self, ends: Option<(SocketAddr, SocketAddr)>) {
+        self.has_sent = true;
+        if let Some(ends) = ends {
+            self.under_way.entry(ends).or_insert(false);
+        }
+    }
+
+    /// As [`Link::sends`], of a connection that this process has opened just now.
+    pub fn opens(&mut self, ends: Option<(SocketAddr, SocketAddr)>) {
+        self.has_sent = true;
+        self.under_way.extend(ends.map(|ends| (ends, true)));
+    }
+
+    /// Whether anything is on its way, as far as the kernel tells.
+    fn is_anything_under_way(&mut self) -> bool {
+        if self.wall_scale.is_some() {
+            // Nobody asks.
+            self.under_way.clear();
+        }
+        if self.under_way.is_empty() {
+            return false;
+        }
+        if self.kernel.is_none() {
+            self.kernel = SockDiag::open().ok();
+        }
+        let Some(kernel) = &mut self.kernel else { return true };
+        self.under_way.retain(|(local, peer), opening| !has_arrived(kernel, *local, *peer, *opening));
+        !self.under_way.is_empty()
     }
 
     /// From now on these signals end waits instead of doing what they do by default.
@@ -197,6 +235,8 @@ impl Link {
 
     /// Tells the run what happened.
     pub fn note(&mut self, note: Note) {
+        // Connections that it has not accepted end with it.
+        self.has_sent |= matches!(note, Note::Listening { .. });
         let at = if self.tells_lines { crate::sys::real_time() } else { 0 };
         let message = ToRun::Note { note, written: self.written, at };
         if let Ok(frame) = control::encode(&message) {
@@ -210,7 +250,7 @@ impl Link {
 
     /// Says the exit code that is about to come.
     pub fn exiting(&mut self, code: u8) {
-        self.note(Note::Exiting { code });
+        self.note(Note::Exiting { code, sent: self.has_sent });
         self.flush();
     }
 
@@ -256,7 +296,7 @@ impl Link {
         }
         self.seq += 1;
         let seq = self.seq;
-        let sent = std::mem::take(&mut self.sent);
+        let sent = self.is_anything_under_way();
         let message = ToRun::Wait { seq, deadline, cpu, connections, others, sent, written: self.written };
         self.send(&message);
         loop {

@@ -45,7 +45,8 @@ enum Socket {
 /// A connection.
 #[derive(Debug)]
 pub(super) enum Stream {
-    Tcp(TcpStream),
+    /// With its two ends, which the socket itself forgets when it is cut off.
+    Tcp(TcpStream, SocketAddr, SocketAddr),
     Unix(UnixStream),
 }
 
@@ -135,7 +136,11 @@ impl Listener {
     /// The next connection that waits, set not to block.
     pub(super) fn accept(&self) -> io::Result<Stream> {
         let stream = match &self.socket {
-            Socket::Tcp(listener) => Stream::Tcp(listener.accept()?.0),
+            Socket::Tcp(listener) => {
+                let (stream, peer) = listener.accept()?;
+                let local = stream.local_addr()?;
+                Stream::Tcp(stream, local, peer)
+            }
             Socket::Unix(listener) => Stream::Unix(listener.accept()?.0),
         };
         stream.set_nonblocking()?;
@@ -151,16 +156,24 @@ impl Listener {
 }
 
 impl Stream {
+    /// Of a connection between machines: here and there.
+    pub(super) fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
+        match self {
+            Stream::Tcp(_, local, peer) => Some((*local, *peer)),
+            Stream::Unix(_) => None,
+        }
+    }
+
     pub(super) fn set_nonblocking(&self) -> io::Result<()> {
         match self {
-            Stream::Tcp(stream) => stream.set_nonblocking(true),
+            Stream::Tcp(stream, ..) => stream.set_nonblocking(true),
             Stream::Unix(stream) => stream.set_nonblocking(true),
         }
     }
 
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
-            Stream::Tcp(stream) => stream.as_fd(),
+            Stream::Tcp(stream, ..) => stream.as_fd(),
             Stream::Unix(stream) => stream.as_fd(),
         }
     }
@@ -169,7 +182,7 @@ impl Stream {
 impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Stream::Tcp(stream) => stream.read(buffer),
+            Stream::Tcp(stream, ..) => stream.read(buffer),
             Stream::Unix(stream) => stream.read(buffer),
         }
     }
@@ -178,14 +191,14 @@ impl Read for Stream {
 impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Stream::Tcp(stream) => stream.write(bytes),
+            Stream::Tcp(stream, ..) => stream.write(bytes),
             Stream::Unix(stream) => stream.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
-            Stream::Tcp(stream) => stream.flush(),
+            Stream::Tcp(stream, ..) => stream.flush(),
             Stream::Unix(stream) => stream.flush(),
         }
     }

@@ -287,8 +287,9 @@ impl Server<'_> {
                         self.link.note(Note::Closed { address, port });
                     }
                     // Whoever has not asked yet is not waited for.
-                    self.link.sends();
-                    connections.retain(|connection| connection.answer.is_some());
+                    for silent in connections.extract_if(.., |connection| connection.answer.is_none()) {
+                        self.link.sends(silent.stream.ends());
+                    }
                     ending = Some(Ending::Closed(now + GRACE));
                 }
                 Some(Ending::Closed(at) | Ending::Waiting(at)) if now >= at && (connections.is_empty() || forced) => {
@@ -346,7 +347,6 @@ impl Server<'_> {
                     ending.get_or_insert(Ending::Noticed(at));
                 }
                 Woke::Readable(0) if accepts.is_some() => {
-                    self.link.sends();
                     if let Some(listener) = accepts {
                         while let Ok(stream) = listener.accept() {
                             connections.push(Connection { stream, request: Vec::new(), answer: None });
@@ -354,10 +354,9 @@ impl Server<'_> {
                     }
                 }
                 Woke::Readable(index) => {
-                    self.link.sends();
                     let index = silent[index - usize::from(accepts.is_some())];
                     if self.converse(&mut connections[index], &mut served) {
-                        connections.remove(index);
+                        self.link.sends(connections.remove(index).stream.ends());
                     }
                 }
             }
@@ -368,7 +367,7 @@ impl Server<'_> {
     fn answer_due(&mut self, connections: &mut Vec<Connection>, now: IncidentTime) {
         for connection in connections.iter_mut() {
             if let Some(answer) = connection.answer.as_ref().filter(|answer| answer.due <= now) {
-                self.link.sends();
+                self.link.sends(connection.stream.ends());
                 let _ = connection.stream.write_all(answer.text.as_bytes());
                 if !self.is_child {
                     self.link.stdout(answer.line.as_bytes());
@@ -441,7 +440,7 @@ impl Server<'_> {
         );
         let client = match connection.stream {
             // The client's own port is the host's; the incident numbers its clients in order.
-            Stream::Tcp(_) => {
+            Stream::Tcp(..) => {
                 let port = 45_000 + 2 * (*served % 10_000);
                 *served = served.wrapping_add(1);
                 format!("127.0.0.1:{port}")

@@ -118,6 +118,7 @@ impl Incident {
             tree: &self.tree,
             layout: &self.layout,
             files: &self.machinery.files,
+            files_revision: self.machinery.files_revision,
             spent: &self.machinery.spent,
             pids: &self.pids,
             unknown_accounts: &self.machinery.unknown_accounts,

@@ -76,12 +76,16 @@ impl Layout {
             leases: Vec::new(),
             generations: BTreeMap::new(),
         };
-        for command in COMMANDS {
-            symlink(&layout.executable, layout.command(command))?;
-        }
         // Where the host has no such shell, the run has none either.
-        for shell in SHELLS.iter().filter(|shell| real_shell(shell).is_some()) {
-            symlink(&layout.executable, layout.command(shell))?;
+        let shells = SHELLS.iter().filter(|shell| real_shell(shell).is_some());
+        let mut first: Option<PathBuf> = None;
+        for command in COMMANDS.iter().chain(shells) {
+            let file = layout.command(command);
+            // One link under many names: file systems take their time for every new inode.
+            if first.as_ref().is_none_or(|first| fs::hard_link(first, &file).is_err()) {
+                symlink(&layout.executable, &file)?;
+            }
+            first.get_or_insert(file);
         }
         if literal {
             layout.mapping.ports = ports.iter().map(|port| (*port, *port)).collect();

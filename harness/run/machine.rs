@@ -42,6 +42,8 @@ pub(super) struct Machinery {
     pub(super) journal: Journal,
     pub(super) machine: Machine,
     pub(super) files: Files,
+    /// How often they were found to be others.
+    pub(super) files_revision: u64,
     /// unit → what the timeline has been told of it.
     told: BTreeMap<String, Vec<(&'static str, String)>>,
     /// unit → (invocation ID, identifier, levels) of its last spawn.
@@ -76,6 +78,7 @@ impl Machinery {
             journal: Journal::new("8d2c6a5f0b1e4d7793a4c5e6f7081920"),
             machine,
             files: Files::default(),
+            files_revision: 0,
             told: BTreeMap::new(),
             output: HashMap::new(),
             spent: HashMap::new(),
@@ -167,6 +170,7 @@ pub(super) struct View<'a> {
     pub(super) tree: &'a Tree,
     pub(super) layout: &'a Layout,
     pub(super) files: &'a Files,
+    pub(super) files_revision: u64,
     pub(super) spent: &'a HashMap<String, Span>,
     pub(super) pids: &'a Pids,
     pub(super) unknown_accounts: &'a BTreeSet<String>,
@@ -180,6 +184,10 @@ impl Host for View<'_> {
 
     fn unit_files(&self) -> &Files {
         self.files
+    }
+
+    fn unit_files_revision(&self) -> Option<u64> {
+        Some(self.files_revision)
     }
 
     fn read(&self, path: &str) -> Option<Vec<u8>> {
@@ -236,7 +244,11 @@ impl Host for View<'_> {
 impl Incident {
     /// Reads the unit directories again.
     pub(super) fn refresh_files(&mut self) -> Result<(), Fault> {
-        self.machinery.files = self.layout.unit_files()?;
+        let files = self.layout.unit_files()?;
+        if files != self.machinery.files {
+            self.machinery.files = files;
+            self.machinery.files_revision += 1;
+        }
         Ok(())
     }
 
@@ -257,6 +269,7 @@ impl Incident {
                 tree: &self.tree,
                 layout: &self.layout,
                 files: &self.machinery.files,
+                files_revision: self.machinery.files_revision,
                 spent: &self.machinery.spent,
                 pids: &self.pids,
                 unknown_accounts: &self.machinery.unknown_accounts,

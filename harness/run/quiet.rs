@@ -8,21 +8,13 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::Fault;
+use crate::sys::connections::{Flight, any_flying};
 use crate::sys::process::{self, Look, WaitsFor};
 
 /// A sleep on a timer of its own that lasts this long of real time without a break is reported.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// A zombie that its parent has not reaped for this long will stay one.
 const ZOMBIE: Duration = Duration::from_millis(100);
-/// What may be on its way between processes of the run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Flight {
-    /// Connections that are being opened, and data.
-    Data,
-    /// Connections that are being opened: nobody waits for data.
-    Opening,
-}
-
 /// What stays on its way for this long is not.
 const FLIGHT: Duration = Duration::from_secs(1);
 
@@ -91,33 +83,12 @@ impl Foreign {
         self.ports = ports;
     }
 
-    /// Whether a connection of the run's ports has data that its receiver's kernel has not confirmed, or is being
-    /// opened: on loopback that takes no time, but under load the kernel may put it off.
+    /// Whether anything is on its way at a connection to one of the run's ports.
     pub(super) fn in_flight(&mut self, what: Flight) -> bool {
-        let flying = ["/proc/net/tcp", "/proc/net/tcp6"].iter().any(|path| {
-            let table = std::fs::read_to_string(path);
-            table.is_ok_and(|table| table.lines().skip(1).any(|line| self.is_flying(what, line)))
-        });
-        if !flying {
+        if !any_flying(what, &self.ports) {
             self.flight = None;
             return false;
         }
         self.flight.get_or_insert_with(Instant::now).elapsed() < FLIGHT
-    }
-
-    fn is_flying(&self, what: Flight, line: &str) -> bool {
-        let mut fields = line.split_ascii_whitespace().skip(1);
-        let port = |field: Option<&str>| field.and_then(|text| u16::from_str_radix(text.rsplit(':').next()?, 16).ok());
-        let (local, remote) = (port(fields.next()), port(fields.next()));
-        let ours = [local, remote].into_iter().flatten().any(|port| self.ports.contains(&port));
-        if !ours {
-            return false;
-        }
-        let state = fields.next().unwrap_or_default();
-        let queued = fields.next().and_then(|queues| queues.split(':').next()).unwrap_or_default();
-        let unconfirmed = queued.bytes().any(|digit| digit != b'0');
-        // SYN_SENT, SYN_RECV; ESTABLISHED, FIN_WAIT1, CLOSE_WAIT, LAST_ACK, CLOSING with bytes under way.
-        matches!(state, "02" | "03")
-            || (what == Flight::Data && unconfirmed && matches!(state, "01" | "04" | "08" | "09" | "0B"))
     }
 }

@@ -1,6 +1,7 @@
 //! The Linux corner: signals, processes, ports, notifications.
 
 pub mod cgroup;
+pub mod connections;
 pub mod contain;
 pub mod listening;
 pub mod namespace;
@@ -8,6 +9,7 @@ pub mod notify;
 pub mod port;
 pub mod process;
 pub mod processes;
+pub mod sock_diag;
 pub mod socket;
 
 use std::io;

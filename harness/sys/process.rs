@@ -1,6 +1,8 @@
 //! What the kernel says about processes (/proc, see proc_pid_stat(5) and its siblings).
 
 use std::fs;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 
 use nix::libc;
 
@@ -17,7 +19,7 @@ pub struct Look {
     pub state: char,
     /// Start time in clock ticks since boot.
     pub start: u64,
-    /// Context switches of all threads: equal in two looks means that it did not run in between.
+    /// How often its threads were put on or off a CPU: equal in two looks means that it did not run in between.
     pub switches: u64,
     /// Threads.
     pub threads: usize,
@@ -25,34 +27,72 @@ pub struct Look {
 
 /// Reads state, parent and start time; `None` if the process is gone.
 pub fn look(pid: i32) -> Option<Look> {
-    let Stat { ppid, pgrp, state, start } = stat(&format!("/proc/{pid}/stat"))?;
+    let Stat { ppid, pgrp, state, threads, start } = stat(&format!("/proc/{pid}/stat"))?;
     let mut look = Look { pid, ppid, pgrp, state, start, switches: 0, threads: 0 };
+    if threads == 1 {
+        look.threads = 1;
+        match timeslices(pid) {
+            Some(slices) => look.switches = slices,
+            None => look.add_thread(&read_small(format!("/proc/{pid}/status"))?),
+        }
+        return Some(look);
+    }
     for task in fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten() {
-        let path = task.path();
-        let Some(text) = read_small(path.join("status")) else { continue };
-        look.threads += 1;
-        for line in text.lines() {
-            if let Some(rest) = line.strip_prefix("State:") {
-                let state = rest.trim_start().chars().next().unwrap_or('?');
-                if matches!(state, 'R' | 'D') {
-                    look.state = state;
-                }
-            } else if line.contains("ctxt_switches") {
-                look.switches += line.rsplit('\t').next().and_then(|n| n.trim().parse::<u64>().ok()).unwrap_or(0);
-            }
+        if let Some(status) = read_small(task.path().join("status")) {
+            look.threads += 1;
+            look.add_thread(&status);
         }
     }
     Some(look)
 }
 
+impl Look {
+    /// What proc_pid_status(5) says of one of its threads.
+    fn add_thread(&mut self, status: &str) {
+        for line in status.lines() {
+            if let Some(rest) = line.strip_prefix("State:") {
+                let state = rest.trim_start().chars().next().unwrap_or('?');
+                if matches!(state, 'R' | 'D') {
+                    self.state = state;
+                }
+            } else if line.contains("ctxt_switches") {
+                self.switches += line.rsplit('\t').next().and_then(|n| n.trim().parse::<u64>().ok()).unwrap_or(0);
+            }
+        }
+    }
+}
+
+/// How often the only thread of a process was put on a CPU (/proc/PID/schedstat), which takes the kernel a tenth of the time
+/// that its `status` does. `None` where the kernel does not count that.
+fn timeslices(pid: i32) -> Option<u64> {
+    let text = read_small(format!("/proc/{pid}/schedstat"))?;
+    text.split_ascii_whitespace().nth(2)?.parse().ok().filter(|count| *count > 0)
+}
+
+/// The host PID of the parent.
+pub fn parent(pid: i32) -> Option<i32> {
+    stat(&format!("/proc/{pid}/stat")).map(|stat| stat.ppid)
+}
+
+/// A file that the kernel makes up when it is read. It has no size to ask for, and one read nearly always has it all:
+/// these files are read thousands of times in a run.
 fn read_small(path: impl AsRef<std::path::Path>) -> Option<String> {
-    fs::read(path).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    let mut file = fs::File::open(path).ok()?;
+    let mut buffer = [0; 4096];
+    let count = file.read(&mut buffer).ok()?;
+    let mut bytes = buffer[..count].to_vec();
+    // The kernel gives whole lines, and may keep back what no longer fits.
+    if count > buffer.len() / 2 {
+        file.read_to_end(&mut bytes).ok()?;
+    }
+    Some(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }
 
 struct Stat {
     ppid: i32,
     pgrp: i32,
     state: char,
+    threads: usize,
     start: u64,
 }
 
@@ -64,20 +104,31 @@ fn stat(path: &str) -> Option<Stat> {
     let state = fields.next()?.chars().next()?;
     let ppid = fields.next()?.parse().ok()?;
     let pgrp = fields.next()?.parse().ok()?;
-    let start = fields.nth(16)?.parse().ok()?;
-    Some(Stat { ppid, pgrp, state, start })
+    let threads = fields.nth(14)?.parse().ok()?;
+    let start = fields.nth(1)?.parse().ok()?;
+    Some(Stat { ppid, pgrp, state, threads, start })
 }
 
 /// The children of a process, in order of PID.
 pub fn children(pid: u32) -> Vec<i32> {
-    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    let tasks = format!("/proc/{pid}/task");
     let mut found = Vec::new();
-    for task in tasks.flatten() {
-        match read_small(task.path().join("children")) {
-            Some(text) => found.extend(text.split_ascii_whitespace().filter_map(|n| n.parse::<i32>().ok())),
-            // A kernel without that file: look at everybody's parent.
-            None => return children_by_scan(pid),
-        }
+    let mut add = |task: &str| {
+        let text = read_small(format!("{tasks}/{task}/children"))?;
+        found.extend(text.split_ascii_whitespace().filter_map(|n| n.parse::<i32>().ok()));
+        Some(())
+    };
+    // The directory's links tell how many threads there are: itself, its parent and one for each.
+    let Ok(threads) = fs::metadata(&tasks).map(|tasks| tasks.nlink().saturating_sub(2)) else { return Vec::new() };
+    let all = if threads == 1 {
+        add(&pid.to_string())
+    } else {
+        let Ok(entries) = fs::read_dir(&tasks) else { return Vec::new() };
+        entries.flatten().try_for_each(|task| add(task.file_name().to_str()?))
+    };
+    // A kernel without that file: look at everybody's parent.
+    if all.is_none() {
+        return children_by_scan(pid);
     }
     found.sort_unstable();
     found

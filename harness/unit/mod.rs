@@ -41,6 +41,7 @@ pub use outline::{Item, ItemKind, Outline};
 pub(crate) use path::is_valid as is_valid_path;
 pub use service::Service;
 pub(crate) use show::quoted;
+pub(crate) use show::rank;
 pub use show::{Implicit, PROPERTY_ORDER};
 pub use socket::{Listen, ListenKind, Socket};
 pub use specifier::Context;

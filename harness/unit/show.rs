@@ -1,11 +1,19 @@
 //! A unit's settings as properties, spelled as `systemctl show` prints them (systemctl(1); SPEC 9.3).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
+use std::sync::LazyLock;
 
 use super::name;
 use super::{Condition, ExecCommand, Listen, LoadState, Profile, Service, ServiceType, Syslog, Unit};
 use crate::time::Span;
+
+/// Where a property stands in [`PROPERTY_ORDER`].
+pub(crate) fn rank(property: &str) -> Option<usize> {
+    static RANKS: LazyLock<HashMap<&str, usize>> =
+        LazyLock::new(|| PROPERTY_ORDER.iter().enumerate().map(|(rank, name)| (*name, rank)).collect());
+    RANKS.get(property).copied()
+}
 
 /// The order in which `systemctl show` prints the properties of a service, whatever order they are asked in: the
 /// manager's. It holds the properties that this harness may know, those of the run as well as those of the settings.
@@ -179,7 +187,6 @@ impl Unit {
         }
         self.unit_lines(&mut out);
         let mut lines = out.0;
-        let rank = |key: &str| PROPERTY_ORDER.iter().position(|known| *known == key);
         lines.sort_by_key(|(key, _)| rank(key));
         lines
     }
@@ -326,7 +333,7 @@ fn service_lines(service: &Service, profile: Profile, out: &mut Lines) {
     out.add("UMask", format!("{:04o}", service.umask));
     for (key, (soft, hard)) in &service.limits {
         let print = |value: u64| if value == u64::MAX { "infinity".to_owned() } else { value.to_string() };
-        let known = |key: &str| PROPERTY_ORDER.iter().find(|known| **known == key).copied();
+        let known = |key: &str| PROPERTY_ORDER.get(rank(key)?).copied();
         if let (Some(hard_key), Some(soft_key)) = (known(key), known(&format!("{key}Soft"))) {
             out.add(hard_key, print(*hard));
             out.add(soft_key, print(*soft));

@@ -7,6 +7,7 @@ mod cli;
 mod clocks;
 mod commands;
 mod conform;
+mod connections;
 mod container;
 mod controls;
 mod ctl_versions;

@@ -250,7 +250,7 @@ impl OnSystemd {
         let Some(process) = self.processes.get_mut(&link) else { return };
         let (pid, unit) = (process.pid, process.unit.clone());
         let event = match note {
-            Note::Exiting { code } => {
+            Note::Exiting { code, .. } => {
                 process.end = Some((at, Ended::Exited(code)));
                 return;
             }

@@ -64,6 +64,7 @@ impl Tree {
             self.hear(id)?;
             heard = true;
         }
+        self.confirmed &= !heard;
         Ok(heard)
     }
 
@@ -72,12 +73,14 @@ impl Tree {
         let mut any = self.take_notices()?;
         while let Some((host, status)) = self.guard.next_ended() {
             any = true;
-            self.sent = true;
+            let mut silent = false;
             if let Some(id) = self.by_host.remove(&host)
                 && let Some(process) = self.processes.get_mut(&id)
             {
+                silent = process.silent;
                 process.ended(status, self.now);
             }
+            self.sent |= !silent;
             self.foreign.disturbed();
         }
         Ok(any)
@@ -136,7 +139,10 @@ impl Tree {
         let now = self.now;
         let Some(process) = self.processes.get_mut(&id) else { return Ok(()) };
         match message {
-            ToRun::Note { note: Note::Exiting { code }, .. } => process.announced = Some(code),
+            ToRun::Note { note: Note::Exiting { code, sent }, .. } => {
+                process.announced = Some(code);
+                process.silent = !sent;
+            }
             ToRun::Note { note: Note::Foreign, .. } => {
                 process.has_children = true;
                 self.untracked = true;
@@ -165,8 +171,9 @@ impl Tree {
 
     pub(super) fn hung_up(&mut self, id: ConnectionId) -> Result<(), Fault> {
         let Some(connection) = self.connections.remove(&id) else { return Ok(()) };
-        self.sent = true;
-        if let Some(process) = connection.process.and_then(|process| self.processes.get_mut(&process)) {
+        let process = connection.process.and_then(|process| self.processes.get_mut(&process));
+        self.sent |= process.as_ref().is_none_or(|process| !process.silent);
+        if let Some(process) = process {
             process.connection = None;
             if process.end.is_none() {
                 // It ends, or it became another program: /proc and the guard will tell.

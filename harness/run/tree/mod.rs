@@ -130,6 +130,8 @@ pub(in crate::run) struct Process {
     /// Whether a process of the run has reaped it, and not the guard, which stands for PID 1.
     reaped_by_parent: bool,
     announced: Option<u8>,
+    /// It has said that it ends, and that it never had a connection.
+    silent: bool,
     last_signal: Option<i32>,
     quiet: u64,
     cpu: Span,
@@ -205,6 +207,8 @@ pub(in crate::run) struct Tree {
     next_connection: ConnectionId,
     next_provisional: ProcessId,
     generation: u64,
+    /// Everybody who waits has said that nothing is pending, and nothing has happened since.
+    confirmed: bool,
     /// How often somebody took itself back to running.
     awakenings: u64,
     foreign: Foreign,
@@ -222,6 +226,8 @@ pub(in crate::run) struct Tree {
     /// programs the last look tells.
     sent: bool,
     looks: Vec<process::Look>,
+    /// The foreign process that was not quiet in the last look.
+    busy: Option<i32>,
     /// Whether a signal was sent that somebody who waits may not have noticed yet.
     signalled: bool,
     pub(in crate::run) now: IncidentTime,
@@ -261,6 +267,7 @@ impl Tree {
             next_connection: 1,
             next_provisional: PROVISIONAL,
             generation: 0,
+            confirmed: false,
             awakenings: 0,
             foreign: Foreign::default(),
             notices: Notices::new(NotifySocket::bind(notify)?),
@@ -272,6 +279,7 @@ impl Tree {
             connections_expected: false,
             sent: true,
             looks: Vec::new(),
+            busy: None,
             signalled: false,
             hopeful: BTreeSet::new(),
             now,
@@ -431,6 +439,7 @@ impl Tree {
             self.guard.sync()?;
             self.foreign.disturbed();
             self.signalled = true;
+            self.confirmed = false;
             if signal == SIGKILL
                 && let Some(process) = self.processes.get_mut(&id)
             {
@@ -515,6 +524,7 @@ impl Tree {
         else {
             return Ok(());
         };
+        self.confirmed &= matches!(message, ToProcess::Probe { .. });
         // A process that died meanwhile is reported by the guard.
         let _ = io::Write::write_all(&mut connection.stream, &encode(message)?);
         Ok(())
@@ -561,6 +571,7 @@ impl Process {
             end: None,
             reaped_by_parent: false,
             announced: None,
+            silent: false,
             last_signal: None,
             quiet: 0,
             cpu: Span::ZERO,

@@ -61,13 +61,13 @@ impl Tree {
     pub(super) fn age(&self, process: &Process) -> Vec<u64> {
         let mut chain = Vec::new();
         let mut host = process.host;
-        while let Some(look) =
-            process::look(host).filter(|_| host.unsigned_abs() != self.guard.pid() && chain.len() < 64)
+        while let Some(parent) =
+            process::parent(host).filter(|_| host.unsigned_abs() != self.guard.pid() && chain.len() < 64)
         {
             // A smaller PID than the parent's: the numbers have wrapped around.
-            let wrapped = u64::from(host < look.ppid) << 32;
+            let wrapped = u64::from(host < parent) << 32;
             chain.push(wrapped | u64::from(host.unsigned_abs()));
-            host = look.ppid;
+            host = parent;
         }
         chain.reverse();
         chain
@@ -107,8 +107,7 @@ impl Tree {
     }
 
     pub(in crate::run) fn parent(&self, process: &Process) -> Option<&Process> {
-        let host = process::look(process.host)?.ppid;
-        self.by_host_pid(host)
+        self.by_host_pid(process::parent(process.host)?)
     }
 
     /// Under a wall clock: from here on lines are taken only as far as they are written now, so that a message that was

@@ -5,24 +5,33 @@ use std::time::{Duration, Instant};
 use super::{ProcessId, State, Tree};
 use crate::control::{Status, ToProcess};
 use crate::run::Fault;
-use crate::run::quiet::Flight;
+use crate::sys::connections::Flight;
 use crate::sys::process;
 
 /// How long a process may be silent before it is looked at.
 const STOPPED: Duration = Duration::from_millis(20);
+
+/// All foreign processes, seen to be quiet.
+#[derive(Debug)]
+pub(super) struct Print {
+    looks: Vec<process::Look>,
+    /// The guard's children.
+    orphans: Vec<i32>,
+}
 
 impl Tree {
     /// Waits until nobody runs: every process of ours waits, asks or greets, every foreign one sleeps for a child
     /// or at a pipe.
     pub(in crate::run) fn settle(&mut self) -> Result<(), Fault> {
         let begin = Instant::now();
+        self.confirmed = false;
         let stopped: Vec<ProcessId> =
             self.alive().filter(|process| process.stopped).map(|process| process.id).collect();
         for id in stopped {
             self.is_stopped(id);
         }
         let mut pause = Duration::from_micros(100);
-        let mut last = None;
+        let mut last: Option<Print> = None;
         loop {
             if self.pump(Duration::ZERO)? {
                 last = None;
@@ -43,23 +52,19 @@ impl Tree {
                 self.fresh.clear();
                 return Ok(());
             }
-            let look = self.look_around()?;
-            match look {
-                Some(print) if last.as_ref() == Some(&print) => {
-                    self.sent |= self.looks != print;
-                    self.looks = print;
-                    self.fresh.clear();
-                    return Ok(());
+            if let Some(print) = last.take_if(|print| self.is_still(print)) {
+                self.sent |= self.looks != print.looks;
+                self.looks = print.looks;
+                self.fresh.clear();
+                return Ok(());
+            }
+            last = self.look_around()?;
+            if last.is_none() {
+                if let Some(fault) = self.foreign.verdict(begin.elapsed(), self.stall) {
+                    return Err(fault);
                 }
-                Some(print) => last = Some(print),
-                None => {
-                    last = None;
-                    if let Some(fault) = self.foreign.verdict(begin.elapsed(), self.stall) {
-                        return Err(fault);
-                    }
-                    self.pump(pause)?;
-                    pause = (pause * 2).min(Duration::from_millis(5));
-                }
+                self.pump(pause)?;
+                pause = (pause * 2).min(Duration::from_millis(5));
             }
         }
     }
@@ -114,32 +119,60 @@ impl Tree {
         hosts
     }
 
+    /// Whether the process is one of ours, that says what it does.
+    fn is_connected(&self, host: i32) -> bool {
+        let process = self.by_host.get(&host).and_then(|id| self.processes.get(id));
+        process.is_some_and(|process| process.connection.is_some())
+    }
+
+    /// Whether all is as it was. Who was quiet and has not run since has done nothing, and begun nobody; whom somebody left
+    /// behind is now the guard's.
+    fn is_still(&self, print: &Print) -> bool {
+        process::children(self.guard.pid()) == print.orphans
+            && print.looks.iter().all(|look| process::look(look.pid).as_ref() == Some(look))
+    }
+
     /// One pass over all foreign processes: a fingerprint if all are quiet.
-    pub(super) fn look_around(&mut self) -> Result<Option<Vec<process::Look>>, Fault> {
-        let hosts = self.discover_all();
-        let mut prints = Vec::new();
+    pub(super) fn look_around(&mut self) -> Result<Option<Print>, Fault> {
+        self.foreign.begin();
+        // Whoever was busy in the last pass probably still is: then nobody else need be looked at.
+        if let Some(host) = self.busy.take()
+            && !self.is_connected(host)
+            && let Some(look) = process::look(host)
+            && !self.notices.holds(&look)
+            && !self.foreign.is_quiet(&look)
+        {
+            self.busy = Some(host);
+            return Ok(None);
+        }
+        let orphans = process::children(self.guard.pid());
+        let mut hosts = orphans.clone();
+        let mut looks = Vec::new();
         let mut quiet = true;
         let mut foreign = false;
         let mut left: Vec<ProcessId> = Vec::new();
-        self.foreign.begin();
-        for host in &hosts {
-            let connected = self
-                .by_host
-                .get(host)
-                .and_then(|id| self.processes.get(id))
-                .is_some_and(|process| process.connection.is_some());
-            if connected {
-                continue;
+        let mut next = 0;
+        while let Some(&host) = hosts.get(next) {
+            next += 1;
+            if !self.by_host.contains_key(&host) {
+                self.discover(host);
             }
-            foreign = true;
-            match process::look(*host) {
-                Some(look) if self.notices.holds(&look) || self.foreign.is_quiet(&look) => {
-                    // Its parent does not reap it, but it has ended, and is in no control group any more.
-                    left.extend(self.by_host.get(host).filter(|_| look.state == 'Z'));
-                    prints.push(look);
+            if !self.is_connected(host) {
+                foreign = true;
+                match process::look(host) {
+                    Some(look) if self.notices.holds(&look) || self.foreign.is_quiet(&look) => {
+                        // Its parent does not reap it, but it has ended, and is in no control group any more.
+                        left.extend(self.by_host.get(&host).filter(|_| look.state == 'Z'));
+                        looks.push(look);
+                    }
+                    _ => {
+                        quiet = false;
+                        self.busy = Some(host);
+                    }
                 }
-                _ => quiet = false,
             }
+            // After the look: whoever begins a child later has to run for it.
+            hosts.extend(process::children(host.unsigned_abs()));
         }
         // Whoever is known but no longer there has been reaped by a parent of its own, or by the guard.
         let mut missing: Vec<ProcessId> = self
@@ -164,7 +197,7 @@ impl Tree {
         if !foreign && !parents {
             self.untracked = false;
         }
-        Ok(Some(prints))
+        Ok(Some(Print { looks, orphans }))
     }
 
     /// A process that another process reaped: its end is what it announced, or what was done to it.
@@ -187,20 +220,21 @@ impl Tree {
     /// The barrier before the clock moves: nobody has anything pending, and nothing is on its way. False if somebody
     /// runs again.
     pub(in crate::run) fn barrier(&mut self) -> Result<bool, Fault> {
-        if !self.confirm()? {
-            return Ok(false);
-        }
         // A message in flight keeps its sender's or receiver's queue filled until it has been read.
         let flight = match (self.somebody_talks(), self.connections_expected) {
             (true, _) => Some(Flight::Data),
             (false, true) => Some(Flight::Opening),
             (false, false) => None,
         };
-        // To ask the kernel takes milliseconds: its tables are as large as its memory allows.
-        let Some(flight) = flight.filter(|_| self.sent) else { return Ok(true) };
-        let arrived = !self.foreign.in_flight(flight);
-        self.sent &= !(arrived && flight == Flight::Data);
-        Ok(arrived)
+        if let Some(flight) = flight.filter(|_| self.sent) {
+            if self.foreign.in_flight(flight) {
+                return Ok(false);
+            }
+            self.sent &= flight != Flight::Data;
+            // It may have arrived just now.
+            self.confirmed = false;
+        }
+        Ok(self.confirmed || self.confirm()?)
     }
 
     /// Has everybody noticed what was sent to them? Of several who were sent a signal at once, one may have ended before
@@ -247,10 +281,8 @@ impl Tree {
         let still = |id: &ProcessId| {
             self.processes.get(id).is_some_and(|process| matches!(process.state, State::Waiting { .. }))
         };
-        if self.awakenings != awakenings || !waiting.iter().all(still) {
-            return Ok(false);
-        }
-        Ok(true)
+        self.confirmed = self.awakenings == awakenings && waiting.iter().all(still);
+        Ok(self.confirmed)
     }
 
     /// Whether somebody waits at a connection.
