@@ -87,6 +87,19 @@ struct Process {
     blamed: Option<(String, u64)>,
 }
 
+/// Who says a line that is none of a manager's.
+#[derive(Clone, Copy, Debug)]
+struct Speaker<'a> {
+    host: &'a str,
+    name: &'a str,
+    pid: Option<u32>,
+    /// The unit that the journal knows it to be of.
+    unit: Option<&'a str>,
+    /// The place of its first line in the input.
+    first: u64,
+    began: &'a When,
+}
+
 #[derive(Clone, Debug)]
 struct State {
     rules: Rules,
@@ -512,7 +525,8 @@ impl State {
         };
         let fact = program::read(text);
         if let Some(fact) = &fact {
-            self.fact_of_a_program(host, name, (pid, first, &began), unit, text, fact, when);
+            let speaker = Speaker { host, name, pid, unit, first, began: &began };
+            self.fact_of_a_program(&speaker, text, fact, when);
         }
         let author = unit.unwrap_or(name);
         let units = self.units_until(first);
@@ -561,16 +575,8 @@ impl State {
         (self.processes.entry(key).or_insert_with(new), is_new)
     }
 
-    fn fact_of_a_program(
-        &mut self,
-        host: &str,
-        name: &str,
-        (pid, first, began): (Option<u32>, u64, &When),
-        unit: Option<&str>,
-        text: &str,
-        fact: &Fact,
-        when: &When,
-    ) {
+    fn fact_of_a_program(&mut self, speaker: &Speaker<'_>, text: &str, fact: &Fact, when: &When) {
+        let Speaker { host, name, pid, unit, first, began } = *speaker;
         if matches!(fact, Fact::Bind { .. } | Fact::Serves) {
             match unit {
                 Some(unit) => {

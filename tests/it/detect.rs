@@ -121,6 +121,21 @@ fn units_without_number_and_lines_without_end_take_bounded_memory() {
 }
 
 #[test]
+fn a_name_of_pm2s_keeps_its_own_colon() {
+    let mut text = String::new();
+    for n in 0..5 {
+        text += &format!("2026-01-16T12:00:{:02}: PM2 log: App [shop:api:3] starting in -fork mode-\n", n * 4);
+        text += &format!(
+            "2026-01-16T12:00:{:02}: PM2 log: App [shop:api:3] exited with code [1] via signal [SIGINT]\n",
+            n * 4 + 2
+        );
+    }
+    assert_eq!(judged(text.as_bytes(), 4096).loops[0].subject, "shop:api");
+    let bare = text.replace(":api:3]", ":api]");
+    assert_eq!(judged(bare.as_bytes(), 4096).loops[0].subject, "shop:api");
+}
+
+#[test]
 fn following_tells_when_a_loop_begins_and_ends() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_relapse"))
         .args(["detect", "--follow", "-"])
