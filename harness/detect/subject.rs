@@ -160,7 +160,7 @@ impl Subject {
     }
 
     pub(super) fn take(&mut self, fact: Fact, pid: Option<u32>, when: &When, around: &mut Around<'_>) {
-        if self.is_a_repetition(&fact, when) {
+        if self.is_a_repetition(&fact, when) || self.is_an_afterthought(&fact, when) {
             return;
         }
         self.seen = around.order;
@@ -220,6 +220,12 @@ impl Subject {
             return counted && told_apart && last == fact && when.moment == then.moment;
         };
         counted && last == fact && at == before && when.moment == then.moment
+    }
+
+    /// Version 219 says `Starting` right after `Started`.
+    fn is_an_afterthought(&self, fact: &Fact, when: &When) -> bool {
+        let Some((Fact::Started, then)) = &self.last else { return false };
+        *fact == Fact::Starting && then.at.zip(when.at).is_none_or(|(then, at)| (at - then).abs() <= SECOND)
     }
 
     fn begins(&mut self, when: &When, starting: bool, pid: Option<u32>, around: &mut Around<'_>) {
@@ -427,14 +433,11 @@ impl Subject {
 
     fn count(&mut self, run: &Run, around: &mut Around<'_>) {
         self.chain.start(&run.when, run.auto, around.room);
-        match run.bind {
-            Some(port) => {
-                self.chain.bind(port);
-                if let Some(port) = port.filter(|port| self.ports.len() < 4 && !self.ports.contains(port)) {
-                    self.ports.push(port);
-                }
+        if let Some(port) = run.bind {
+            self.chain.bind(port);
+            if let Some(port) = port.filter(|port| self.ports.len() < 4 && !self.ports.contains(port)) {
+                self.ports.push(port);
             }
-            None => {}
         }
         if let Some(end) = run.ended {
             let length = end.zip(run.when.at).map(|(end, at)| end - at).filter(|length| *length < around.rules.hold);
