@@ -487,7 +487,8 @@ impl Subject {
         if !chain.is_loop(rules, limited) || (self.workers && !self.masters) {
             return false;
         }
-        let steady = || chain.gaps.are_steady(chain.slack(), 75) || chain.gaps.are_growing(chain.slack());
+        let (gaps, slack) = (&chain.gaps, chain.slack());
+        let steady = || gaps.are_steady(slack, 75) || gaps.are_growing(slack) || gaps.have_stretches(slack);
         match self.kind {
             Kind::Managed if chain.counters => true,
             // Something else restarts it, or starts it anew each time.
