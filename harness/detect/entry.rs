@@ -261,6 +261,12 @@ impl Kept {
 pub(super) fn text(line: &str) -> Entry<'_> {
     let line = start(line);
     let nothing = |stamp, text| Entry { stamp, writer: Writer::Nobody { pid: None }, text, boot: None, event: None };
+    if let Some((pid, rest)) = redis(line)
+        && let Some((stamp, end)) = stamp::read(rest)
+    {
+        let writer = Writer::Nobody { pid: Some(pid) };
+        return Entry { writer, ..nothing(Some(stamp), rest[end..].trim_start_matches([' ', '*', '#', '-', '.'])) };
+    }
     let (stamp, rest) = match stamp::read(line) {
         Some((stamp, end)) => (Some(stamp), &line[end..]),
         None => match behind_a_prefix(line) {
@@ -281,6 +287,13 @@ pub(super) fn text(line: &str) -> Entry<'_> {
     let mut entry = nothing(stamp, rest.trim_start_matches([' ', ':', '\t', '|']));
     entry.writer = Writer::Nobody { pid: bracketed_pid(entry.text).or_else(|| written_pid(entry.text)) };
     entry
+}
+
+/// `812:M STAMP * …`: who writes, and as what (master, child, replica, sentinel).
+fn redis(line: &str) -> Option<(u32, &str)> {
+    let (pid, rest) = line.split_once(':')?;
+    let rest = rest.strip_prefix(['M', 'C', 'S', 'X'])?.strip_prefix(' ')?;
+    Some((pid.parse().ok()?, rest))
 }
 
 /// `web-1  | STAMP …`, `PM2 | STAMP …`, `INFO STAMP …`, `[INFO] STAMP …`, `time="STAMP" …`.

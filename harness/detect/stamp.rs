@@ -205,6 +205,11 @@ pub(super) fn new_year(year: i64) -> i64 {
     day(year, 1, 1).unwrap_or_default()
 }
 
+/// Midnight of a day in a year that is not said.
+fn yearless(month: i64, day_of: i64) -> Option<i64> {
+    Some(day(NO_YEAR, month, day_of)? - new_year(NO_YEAR))
+}
+
 /// Reads the stamp that a text begins with, with what may be around it (`[…]`): the stamp, and the place behind it.
 pub(super) fn read(text: &str) -> Option<(Stamp<'_>, usize)> {
     let mut cursor = Cursor { text, at: 0 };
@@ -286,6 +291,23 @@ fn digits(cursor: &mut Cursor<'_>, bracket: bool) -> Option<Read> {
             let scale = cursor.zone(false).flatten().map_or(Scale::Local, Scale::Zoned);
             Some((day(year, month, first)? + clock, scale, whole, false))
         }
+        // 16 Jan 2026 12:28:18.101
+        (1 | 2, b' ') => {
+            cursor.at += 1;
+            let month = month(cursor.word())?;
+            cursor.eat(b' ')?;
+            let mut ahead = *cursor;
+            let year = ahead.number(4, 4).filter(|_| ahead.eat(b' ').is_some());
+            if year.is_some() {
+                *cursor = ahead;
+            }
+            let (clock, whole) = cursor.clock()?;
+            let Some(year) = year else {
+                return Some((yearless(month, first)? + clock, Scale::Yearless, whole, false));
+            };
+            let scale = cursor.zone(false).flatten().map_or(Scale::Local, Scale::Zoned);
+            Some((day(year, month, first)? + clock, scale, whole, false))
+        }
         (2, b':') => {
             *cursor = start;
             let (clock, whole) = cursor.clock()?;
@@ -354,6 +376,6 @@ fn words(cursor: &mut Cursor<'_>) -> Option<Read> {
             let scale = cursor.zone(false).flatten().map_or(Scale::Local, Scale::Zoned);
             Some((day(year, month, day_of)? + clock, scale, whole, true))
         }
-        None => Some((day(NO_YEAR, month, day_of)? - new_year(NO_YEAR) + clock, Scale::Yearless, whole, true)),
+        None => Some((yearless(month, day_of)? + clock, Scale::Yearless, whole, true)),
     }
 }
