@@ -269,7 +269,7 @@ pub(super) fn text(line: &str) -> Entry<'_> {
     }
     let (stamp, rest) = match stamp::read(line) {
         Some((stamp, end)) => (Some(stamp), &line[end..]),
-        None => match behind_a_prefix(line) {
+        None => match in_another_language(line).or_else(|| behind_a_prefix(line)) {
             Some((stamp, rest)) => (Some(stamp), rest),
             None => (None, line),
         },
@@ -287,6 +287,13 @@ pub(super) fn text(line: &str) -> Entry<'_> {
     let mut entry = nothing(stamp, rest.trim_start_matches([' ', ':', '\t', '|']));
     entry.writer = Writer::Nobody { pid: bracketed_pid(entry.text).or_else(|| written_pid(entry.text)) };
     entry
+}
+
+/// `1月 16 12:28:18 HOST NAME[PID]: …`: only what follows tells that it is a stamp.
+fn in_another_language(line: &str) -> Option<(Stamp<'_>, &str)> {
+    let (stamp, end) = stamp::monthless(line)?;
+    syslog(&line[end..])?;
+    Some((stamp, &line[end..]))
 }
 
 /// `812:M STAMP * …`: who writes, and as what (master, child, replica, sentinel).

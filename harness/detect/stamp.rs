@@ -17,6 +17,8 @@ pub(super) enum Scale {
     Local,
     /// The zone and the year; `micros` counts from the beginning of a leap year.
     Yearless,
+    /// The month is a word of another language: `micros` counts the days of the month from 0 January, so to say.
+    Monthless,
     /// The day.
     Clock,
     /// Everything but what has passed since the machine came up.
@@ -255,6 +257,28 @@ pub(super) fn read(text: &str) -> Option<(Stamp<'_>, usize)> {
         },
         cursor.at,
     ))
+}
+
+/// Reads the stamp of a line that journalctl has printed in another language, `1月 16 12:28:18`: which month that is is
+/// not known, and need not be.
+pub(super) fn monthless(text: &str) -> Option<(Stamp<'_>, usize)> {
+    const LONGEST: usize = 24;
+    let end = text.bytes().take(LONGEST).position(|byte| byte == b' ')?;
+    let (month, mut cursor) = (&text[..end], Cursor { text, at: end + 1 });
+    let is_word = month.chars().all(|c| c.is_alphanumeric() || c == '.') && month.chars().any(char::is_alphabetic);
+    let _ = cursor.eat(b' ');
+    let day_of = cursor.number(1, 2).filter(|day| (1..=31).contains(day))?;
+    cursor.eat(b' ')?;
+    let (clock, whole) = cursor.clock()?;
+    let micros = day_of * DAY + clock;
+    let stamp = Stamp { text: &text[..cursor.at], micros, scale: Scale::Monthless, whole, syslog: true };
+    (is_word && cursor.peek() == b' ').then_some((stamp, cursor.at))
+}
+
+/// The day of the month that a moment is in.
+pub(super) fn day_of_month(micros: i64) -> i64 {
+    let moment = jiff::Timestamp::from_microsecond(micros).unwrap_or_default();
+    i64::from(moment.to_zoned_datetime(jiff::tz::TimeZone::UTC).day())
 }
 
 /// Local microseconds, what is unsaid, whether it ends at the second, and whether syslog writes such stamps.
