@@ -79,8 +79,8 @@ pub(super) struct Said<'a> {
     pub workers: bool,
     /// It tells that an address is in use, and perhaps which port.
     pub bind: Option<Option<u16>>,
-    /// The units that started last, and where.
-    pub units: &'a [(String, u64)],
+    /// The units that started last, and how often each has.
+    pub units: &'a dyn Fn() -> Vec<(String, u64)>,
 }
 
 /// All that repeats.
@@ -218,9 +218,8 @@ impl Banners {
             }
         }
         found.subject.has_pids |= pid.is_some();
-        let before = found.subject.last_order();
         found.subject.take(Fact::ProgramStarts { pid: None }, None, when, around);
-        found.subject.explain(units, before);
+        found.subject.explain(&units());
         if author.began.len() < 8 && !author.began.contains(&key) {
             author.began.push(key);
         }

@@ -68,6 +68,7 @@ struct Unclaimed {
     at: Option<i64>,
     first: u64,
     port: Option<u16>,
+    process: Option<(String, u32)>,
 }
 
 /// Finds restart loops in a log, chunk by chunk.
@@ -100,6 +101,25 @@ struct Speaker<'a> {
     began: &'a When,
 }
 
+/// The units that have started last.
+#[derive(Clone, Copy)]
+struct Units<'a> {
+    recent: &'a VecDeque<String>,
+    subjects: &'a HashMap<String, Subject>,
+}
+
+impl Units<'_> {
+    /// Those whose runs began before a place, the last first, each with its number of runs so far.
+    fn until(self, until: u64) -> Vec<(String, u64)> {
+        let began = |key: &String| {
+            let subject = self.subjects.get(key)?;
+            let (at, ..) = subject.current()?;
+            (at <= until).then(|| (key.clone(), subject.runs))
+        };
+        self.recent.iter().rev().filter_map(began).take(8).collect()
+    }
+}
+
 #[derive(Clone, Debug)]
 struct State {
     rules: Rules,
@@ -113,6 +133,8 @@ struct State {
     /// Units that started last.
     recent: VecDeque<String>,
     unclaimed: VecDeque<Unclaimed>,
+    /// The last bind errors that were taken to end a unit: the program, the unit, and the run's place.
+    blamed: Vec<(String, String, u64)>,
     /// Processes by name and PID.
     processes: HashMap<(String, u32), Process>,
     room: usize,
@@ -149,6 +171,7 @@ impl Detector {
             scheduled: VecDeque::new(),
             recent: VecDeque::new(),
             unclaimed: VecDeque::new(),
+            blamed: Vec::new(),
             processes: HashMap::new(),
             room: GAPS,
             boots: 0,
@@ -386,6 +409,7 @@ impl State {
         }
         match said.fact {
             Fact::Scheduled { .. } => {
+                self.claim(&key_of, when);
                 self.scheduled.retain(|known| *known != key_of);
                 self.scheduled.push_back(key_of.clone());
                 if self.scheduled.len() > 64 {
@@ -529,7 +553,8 @@ impl State {
             self.fact_of_a_program(&speaker, text, fact, when);
         }
         let author = unit.unwrap_or(name);
-        let units = self.units_until(first);
+        let units = Units { recent: &self.recent, subjects: &self.subjects };
+        let units = || units.until(first);
         let mut around = Around { rules: self.rules, room: &mut self.room, boots: self.boots, order: self.order };
         let workers = matches!(fact, Some(Fact::HasWorkers | Fact::MasterStarts { .. }));
         let bind = match fact {
@@ -541,23 +566,12 @@ impl State {
 
     /// Gives a start to a program, with what units may have started it.
     fn starts(&mut self, key: &str, name: &str, fact: &Fact, pid: Option<u32>, when: &When) {
-        let before = self.subjects.get(key).map_or(0, Subject::last_order);
-        let units = self.units_until(self.order);
+        let units = Units { recent: &self.recent, subjects: &self.subjects }.until(self.order);
+        let before = self.subjects.get(key).map_or(0, |subject| subject.runs);
         self.give(key, name, Kind::Program, fact.clone(), pid, when);
-        if let Some(subject) = self.subjects.get_mut(key)
-            && subject.last_order() == self.order
-        {
-            subject.explain(&units, before);
+        if let Some(subject) = self.subjects.get_mut(key).filter(|subject| subject.runs > before) {
+            subject.explain(&units);
         }
-    }
-
-    /// Units whose runs began last before a place, and where they did.
-    fn units_until(&self, until: u64) -> Vec<(String, u64)> {
-        let began = |key: &String| {
-            let (at, ..) = self.subjects.get(key).and_then(Subject::current)?;
-            (at <= until).then(|| (key.clone(), at))
-        };
-        self.recent.iter().rev().take(8).filter_map(began).collect()
     }
 
     /// A process, and whether this is its first line.
@@ -590,14 +604,7 @@ impl State {
                         self.give(&key, unit, Kind::Managed, fact.clone(), None, when);
                     }
                 }
-                None => {
-                    if let Some(blamed) = self.attach(fact, first, when)
-                        && let Some(pid) = pid
-                        && let Some(process) = self.processes.get_mut(&(name.to_owned(), pid))
-                    {
-                        process.blamed = Some(blamed);
-                    }
-                }
+                None => self.attach(fact, first, pid.map(|pid| (name.to_owned(), pid)), when),
             }
         }
         let server = match name {
@@ -649,32 +656,43 @@ impl State {
         }
     }
 
-    /// Gives a line of a process to the unit whose run it belongs to, if that is beyond doubt.
-    fn attach(&mut self, fact: &Fact, first: u64, when: &When) -> Option<(String, u64)> {
-        let mut open = Vec::new();
-        for key in &self.recent {
-            let Some((order, is_open, _)) = self.subjects.get(key).and_then(Subject::current) else { continue };
-            if is_open && order <= first {
-                open.push((key.clone(), order));
+    /// Gives a line of a process to the unit whose run it belongs to; of a bind error that unit's end will tell.
+    fn attach(&mut self, fact: &Fact, first: u64, process: Option<(String, u32)>, when: &When) {
+        let is_open = |key: &&String| {
+            let run = self.subjects.get(*key).and_then(Subject::current);
+            run.is_some_and(|(order, is_open, _)| is_open && order <= first)
+        };
+        let Some(last) = self.recent.iter().rfind(is_open).cloned() else { return };
+        if let Fact::Bind { port } = fact {
+            if process.as_ref().is_some_and(|process| self.is_a_stranger(process, when)) {
+                return;
+            }
+            if self.unclaimed.len() >= 64 {
+                self.unclaimed.pop_front();
+            }
+            self.unclaimed.push_back(Unclaimed { at: when.at, first, port: *port, process });
+        } else {
+            let name = last.rsplit('\n').next().unwrap_or_default().to_owned();
+            self.give(&last, &name, Kind::Managed, fact.clone(), None, when);
+        }
+    }
+
+    /// Whether a bind error of another process of that name has ended no unit. What such processes were taken to end ended
+    /// for another reason.
+    fn is_a_stranger(&mut self, (name, pid): &(String, u32), when: &When) -> bool {
+        let is_lost = |bind: &Unclaimed| {
+            let other = bind.process.as_ref().is_some_and(|(known, other)| known == name && other != pid);
+            other && bind.at.zip(when.at).is_some_and(|(at, now)| now - at > BIND_TO_EXIT)
+        };
+        if !self.unclaimed.iter().any(is_lost) {
+            return false;
+        }
+        for (_, key, order) in self.blamed.extract_if(.., |(known, ..)| known == name) {
+            if let Some(subject) = self.subjects.get_mut(&key) {
+                subject.unbind(order);
             }
         }
-        match (&open[..], fact) {
-            ([], _) => {}
-            ([(key, order)], _) | ([.., (key, order)], Fact::Serves) => {
-                let name = key.rsplit('\n').next().unwrap_or_default().to_owned();
-                self.give(key, &name, Kind::Managed, fact.clone(), None, when);
-                let binds = matches!(fact, Fact::Bind { .. });
-                return binds.then(|| (key.clone(), *order));
-            }
-            (_, Fact::Bind { port }) => {
-                if self.unclaimed.len() >= 64 {
-                    self.unclaimed.pop_front();
-                }
-                self.unclaimed.push_back(Unclaimed { at: when.at, first, port: *port });
-            }
-            _ => {}
-        }
-        None
+        true
     }
 
     /// A unit's run ends: the last bind error of a process that began in it is why.
@@ -685,9 +703,18 @@ impl State {
         let Some((order, _, false)) = self.subjects.get(key).and_then(Subject::current) else { return };
         let near = |at: Option<i64>| at.zip(when.at).is_none_or(|(at, now)| now - at <= BIND_TO_EXIT);
         let found = self.unclaimed.iter().rposition(|bind| bind.first >= order && near(bind.at));
-        if let Some(bind) = found.and_then(|found| self.unclaimed.remove(found)) {
-            let name = key.rsplit('\n').next().unwrap_or_default().to_owned();
-            self.give(key, &name, Kind::Managed, Fact::Bind { port: bind.port }, None, when);
+        let Some(bind) = found.and_then(|found| self.unclaimed.remove(found)) else { return };
+        let name = key.rsplit('\n').next().unwrap_or_default().to_owned();
+        self.give(key, &name, Kind::Managed, Fact::Bind { port: bind.port }, None, when);
+        let Some(id) = bind.process else { return };
+        // What else it has said of it.
+        self.unclaimed.retain(|other| other.process.as_ref() != Some(&id));
+        if self.blamed.len() >= 64 {
+            self.blamed.remove(0);
+        }
+        self.blamed.push((id.0.clone(), key.to_owned(), order));
+        if let Some(process) = self.processes.get_mut(&id) {
+            process.blamed = Some((key.to_owned(), order));
         }
     }
 
@@ -720,8 +747,8 @@ impl State {
             if takes_turns {
                 over.found.signature = Signature::DuplicateOwner;
             }
-            let within = |known: &Over| known.found.subject == over.found.subject || contains(known, &over);
-            if !kept.iter().any(|known| is_the_same(known, &over) || within(known)) {
+            let is_known = |known: &Over| known.found.subject == over.found.subject || is_the_same(known, &over);
+            if !kept.iter().any(is_known) {
                 kept.push(over);
             }
         }
@@ -771,14 +798,6 @@ fn one_of_each_fight(all: Vec<Over>) -> Vec<Over> {
     kept
 }
 
-/// Whether all starts of the other loop are within the time of one that a manager tells of: its processes are the unit's.
-fn contains(known: &Over, other: &Over) -> bool {
-    let bounds = |over: &Over| Some((over.chain.first_at()?, over.chain.last_at()?));
-    let (Some((a_first, a_last)), Some((b_first, b_last))) = (bounds(known), bounds(other)) else { return false };
-    let slack = known.chain.period().unwrap_or(0).saturating_mul(2);
-    known.managed && a_first.saturating_sub(slack) <= b_first && b_last <= a_last.saturating_add(slack)
-}
-
 /// Whether two loops overlap in time; without stamps they do.
 fn overlap(a: &Over, b: &Over) -> bool {
     let bounds = |over: &Over| Some((over.chain.first_at()?, over.chain.heard.or(over.chain.last_at())?));
@@ -787,13 +806,17 @@ fn overlap(a: &Over, b: &Over) -> bool {
     a_first <= b_last.saturating_add(slack) && b_first <= a_last.saturating_add(slack)
 }
 
-/// Whether a loop is another view of one that is known: at the same time, with the same period or as many starts.
+/// Whether a loop is another view of one that is known: at the same time, with the same period and as many starts.
 fn is_the_same(known: &Over, other: &Over) -> bool {
-    if !overlap(known, other) {
+    let fights_for_another = match (known.chain.port(), other.chain.port()) {
+        (Some(Some(a)), Some(Some(b))) => a != b,
+        (a, b) => a.is_none() && b.is_some(),
+    };
+    if fights_for_another || !overlap(known, other) {
         return false;
     }
     let (Some(a), Some(b)) = (known.found.period_us, other.found.period_us) else { return true };
-    a.median.abs_diff(b.median) <= a.median.max(b.median) / 4 || known.found.starts.abs_diff(other.found.starts) <= 2
+    a.median.abs_diff(b.median) <= a.median.max(b.median) / 4 && known.found.starts.abs_diff(other.found.starts) <= 2
 }
 
 /// A line without what colours it.

@@ -30,6 +30,7 @@ mod chain;
 mod clock;
 mod detector;
 mod entry;
+mod explainers;
 mod fact;
 mod gaps;
 mod lines;

@@ -1,6 +1,7 @@
 //! One subject: its runs, and the chains they make.
 
 use super::chain::{Chain, Rules, When};
+use super::explainers::Explainers;
 use super::fact::{Cause, Fact};
 use super::report::{Ended, Loop, Signature};
 use super::stamp::SECOND;
@@ -49,8 +50,6 @@ struct Run {
 pub(super) struct Over {
     pub found: Loop,
     pub chain: Chain,
-    /// A manager tells of it.
-    pub managed: bool,
 }
 
 /// What a subject needs to know of its surroundings.
@@ -95,10 +94,12 @@ pub(super) struct Subject {
     /// Whether it has starts of its own, beside counter lines.
     has_starts: bool,
     boots: u64,
+    /// All of its runs, whatever became of them.
+    pub runs: u64,
     /// Ports that it could not have.
     pub ports: Vec<u16>,
-    /// The units one of which started before each of its starts: theirs is the loop, or there is none.
-    explainers: Option<Vec<String>>,
+    /// The units that started before its starts: theirs is the loop, or there is none.
+    explainers: Option<Explainers>,
     /// Its last place in the input.
     pub seen: u64,
     /// How long ago its last restart was, when it was told of.
@@ -119,30 +120,19 @@ impl Subject {
         !self.over.is_empty() || self.chain.autos >= 2
     }
 
-    /// Notes which units have started since its start before, at that place.
-    pub(super) fn explain(&mut self, units: &[(String, u64)], before: u64) {
-        let since = |key: &String| units.iter().any(|(known, at)| known == key && *at > before);
-        match &mut self.explainers {
-            Some(known) => known.retain(since),
-            None => {
-                self.explainers = Some(units.iter().map(|(key, _)| key).filter(|key| since(key)).cloned().collect())
-            }
-        }
+    /// Notes which units may have started it this time.
+    pub(super) fn explain(&mut self, units: &[(String, u64)]) {
+        self.explainers.get_or_insert_default().start(units);
     }
 
-    /// Whether a unit has started before each of its starts.
+    /// Whether all of its starts are those of units.
     pub(super) fn is_explained(&self) -> bool {
-        self.explainers.as_ref().is_some_and(|units| !units.is_empty())
+        self.explainers.as_ref().is_some_and(Explainers::explain)
     }
 
     /// How many starts of it are counted or open.
     pub(super) fn starts(&self) -> u64 {
         self.chain.starts + u64::from(self.run.is_some())
-    }
-
-    /// The place of its last start in the input.
-    pub(super) fn last_order(&self) -> u64 {
-        self.run.as_ref().map_or(0, |run| run.order)
     }
 
     /// A bind error of that run was none of its own.
@@ -264,6 +254,7 @@ impl Subject {
             self.chain.order = around.order;
         }
         self.chain.counters |= pending.is_some() && self.kind == Kind::Managed;
+        self.runs += 1;
         self.run = Some(Run {
             when: when.clone(),
             order: around.order,
@@ -518,7 +509,7 @@ impl Subject {
         // A chain that something else broke off does not go on.
         let ended = if ended == Ended::Ongoing { Ended::Unknown } else { ended };
         let found = chain.report(&self.name, self.signature(&chain), ended);
-        self.over.push(Over { found, chain, managed: self.kind == Kind::Managed });
+        self.over.push(Over { found, chain });
     }
 
     /// The input has ended: all loops of the subject.
@@ -547,7 +538,7 @@ impl Subject {
         let chain = std::mem::take(&mut self.chain);
         if self.is_loop(&chain, around.rules, false) {
             let found = chain.report(&self.name, self.signature(&chain), ended);
-            self.over.push(Over { found, chain, managed: self.kind == Kind::Managed });
+            self.over.push(Over { found, chain });
         }
         std::mem::take(&mut self.over)
     }
