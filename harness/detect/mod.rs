@@ -25,8 +25,10 @@
 //! in an English month (`Feb`) and goes on in another (`Mär`) is read, one that goes on the other way round has a gap
 //! there. `LC_TIME=C journalctl` has none.
 
+mod axis;
 mod banner;
 mod chain;
+mod change;
 mod clock;
 mod detector;
 mod entry;
@@ -42,7 +44,8 @@ mod stamp;
 mod subject;
 mod systemd;
 
-pub use detector::{Change, Detector, Settings};
+pub use change::Change;
+pub use detector::{Detector, Settings};
 pub use fact::Cause;
 pub use gaps::Period;
 pub use report::{Ended, Loop, Report, Signature};
