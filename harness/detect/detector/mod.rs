@@ -13,7 +13,7 @@ use regex::Regex;
 use super::axis::Axis;
 use super::banner::Banners;
 use super::chain::{Rules, When};
-use super::entry::{self, Entry, Kept, Writer};
+use super::entry::{self, Entry, Kept, Owner, Writer};
 use super::fact::Fact;
 use super::lines::Lines;
 use super::others;
@@ -179,7 +179,7 @@ impl State {
         self.signed |= !matches!(entry.writer, Writer::Nobody { .. }) || entry.event.is_some();
         match entry.writer {
             Writer::Systemd { host, manager, unit } => self.systemd(host, manager, unit, entry.text, &when),
-            Writer::Program { host, name, pid, unit } => self.program(host, name, pid, unit, entry.text, &when),
+            Writer::Program { host, name, pid, owner } => self.program(host, name, pid, owner, entry.text, &when),
             Writer::Nobody { pid } => {
                 let told = match entry.event {
                     Some(event) => others::container(event.action, event.name, event.exit_code),
@@ -190,7 +190,7 @@ impl State {
                         self.signed = true;
                         self.told(&told, &when);
                     }
-                    None if entry.event.is_none() => self.program("", "", pid, None, entry.text, &when),
+                    None if entry.event.is_none() => self.program("", "", pid, Owner::Unknown, entry.text, &when),
                     None => {}
                 }
             }

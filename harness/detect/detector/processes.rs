@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use super::super::banner::{Said, without_numbers};
 use super::super::chain::When;
+use super::super::entry::Owner;
 use super::super::fact::Fact;
 use super::super::stamp::{self, SECOND};
 use super::super::subject::{Around, Kind, Subject};
@@ -38,8 +39,7 @@ struct Speaker<'a> {
     host: &'a str,
     name: &'a str,
     pid: Option<u32>,
-    /// The unit that the journal knows it to be of.
-    unit: Option<&'a str>,
+    owner: Owner<'a>,
     /// The place of its first line in the input.
     first: u64,
     began: &'a When,
@@ -54,7 +54,10 @@ struct Units<'a> {
 
 impl Units<'_> {
     /// Those whose runs began before a place, the last first, each with its number of runs so far.
-    fn until(self, until: u64) -> Vec<(String, u64)> {
+    fn until(self, until: u64, owner: Owner<'_>) -> Vec<(String, u64)> {
+        if owner == Owner::Nobody {
+            return Vec::new();
+        }
         let began = |key: &String| {
             let subject = self.subjects.get(key)?;
             let (at, ..) = subject.current()?;
@@ -70,10 +73,11 @@ impl State {
         host: &str,
         name: &str,
         pid: Option<u32>,
-        unit: Option<&str>,
+        owner: Owner<'_>,
         text: &str,
         when: &When,
     ) {
+        let unit = owner.service();
         // What writes a stamp of its own, such as supervisord, into the journal.
         let inner = stamp::read(text).map_or(text, |(_, end)| text[end..].trim_start_matches([' ', ':']));
         if !name.is_empty()
@@ -106,7 +110,7 @@ impl State {
                 let (first, began) = (process.first, process.began.clone());
                 if is_new && self.subjects.contains_key(&own) {
                     let fact = Fact::ProgramStarts { pid: None };
-                    self.starts(&own, unit.unwrap_or(name), &fact, pid.into(), when);
+                    self.starts(&own, (unit.unwrap_or(name), owner), &fact, pid.into(), when);
                 }
                 (first, began)
             }
@@ -114,12 +118,12 @@ impl State {
         };
         let fact = program::read(text);
         if let Some(fact) = &fact {
-            let speaker = Speaker { host, name, pid, unit, first, began: &began };
+            let speaker = Speaker { host, name, pid, owner, first, began: &began };
             self.fact_of_a_program(&speaker, text, fact, when);
         }
         let author = unit.unwrap_or(name);
         let units = Units { recent: &self.recent, subjects: &self.subjects };
-        let units = || units.until(first);
+        let units = || units.until(first, owner);
         let mut around = Around { rules: self.rules, room: &mut self.room, boots: self.boots, order: self.order };
         let workers = matches!(fact, Some(Fact::HasWorkers | Fact::MasterStarts { .. }));
         let bind = match fact {
@@ -130,8 +134,8 @@ impl State {
     }
 
     /// Gives a start to a program, with what units may have started it.
-    fn starts(&mut self, key: &str, name: &str, fact: &Fact, pid: Option<u32>, when: &When) {
-        let units = Units { recent: &self.recent, subjects: &self.subjects }.until(self.order);
+    fn starts(&mut self, key: &str, (name, owner): (&str, Owner<'_>), fact: &Fact, pid: Option<u32>, when: &When) {
+        let units = Units { recent: &self.recent, subjects: &self.subjects }.until(self.order, owner);
         let before = self.subjects.get(key).map_or(0, |subject| subject.runs);
         self.give(key, name, Kind::Program, fact.clone(), pid, when);
         if let Some(subject) = self.subjects.get_mut(key).filter(|subject| subject.runs > before) {
@@ -155,10 +159,11 @@ impl State {
     }
 
     fn fact_of_a_program(&mut self, speaker: &Speaker<'_>, text: &str, fact: &Fact, when: &When) {
-        let Speaker { host, name, pid, unit, first, began } = *speaker;
+        let Speaker { host, name, pid, owner, first, began } = *speaker;
+        let unit = owner.service();
         if matches!(fact, Fact::Bind { .. } | Fact::Serves) {
-            match unit {
-                Some(unit) => {
+            match owner {
+                Owner::Service(unit) => {
                     let suffix = format!("\n{unit}");
                     let owner = format!("{host}\n1{suffix}");
                     let known = match self.subjects.contains_key(&owner) {
@@ -169,7 +174,8 @@ impl State {
                         self.give(&key, unit, Kind::Managed, fact.clone(), None, when);
                     }
                 }
-                None => self.attach(fact, first, pid.map(|pid| (name.to_owned(), pid)), when),
+                Owner::Nobody => {}
+                Owner::Unknown => self.attach(fact, first, pid.map(|pid| (name.to_owned(), pid)), when),
             }
         }
         let server = match name {
@@ -201,11 +207,11 @@ impl State {
         match fact {
             // Its first line was its start.
             Fact::Bind { .. } if pid.is_some() && !name.is_empty() => {
-                self.starts(&key, shown, &Fact::ProgramStarts { pid: None }, pid, began);
+                self.starts(&key, (shown, owner), &Fact::ProgramStarts { pid: None }, pid, began);
                 self.give(&key, shown, Kind::Program, fact.clone(), pid, when);
             }
             Fact::ProgramStarts { .. } | Fact::MasterStarts { .. } => {
-                self.starts(&key, shown, fact, pid, when);
+                self.starts(&key, (shown, owner), fact, pid, when);
                 if let Some(subject) = self.subjects.get_mut(&key) {
                     subject.unnamed = false;
                 }
