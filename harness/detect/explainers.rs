@@ -57,10 +57,9 @@ impl Set {
         set
     }
 
-    /// With most of their runs, and nearly none of them by chance.
-    fn explains(&self, starts: u64) -> bool {
-        let once = self.units.iter().filter(|unit| unit.explained == 1).count();
-        self.silent <= starts / 2 && once <= 1
+    /// Nearly none of them by chance.
+    fn is_likely(&self) -> bool {
+        self.units.iter().filter(|unit| unit.explained == 1).count() <= 1
     }
 }
 
@@ -88,8 +87,9 @@ impl Explainers {
         self.sets = kept;
     }
 
-    /// Whether some units explain all starts.
-    pub(super) fn explain(&self) -> bool {
-        self.sets.iter().any(|set| set.explains(self.starts))
+    /// Whether some units explain all starts; with most of their runs, if each of them would be seen.
+    pub(super) fn explain(&self, each_is_seen: bool) -> bool {
+        let seen = |set: &Set| !each_is_seen || set.silent <= self.starts / 2;
+        self.sets.iter().any(|set| set.is_likely() && seen(set))
     }
 }

@@ -45,7 +45,7 @@ impl State {
             }
         }
         for Found { over, .. } in self.banners.finish(now, &mut around) {
-            if !kept.iter().any(|known| is_the_same(known, &over)) {
+            if !kept.iter().any(|known| is_another_line(known, &over)) {
                 kept.push(over);
             }
         }
@@ -98,15 +98,31 @@ fn overlap(a: &Over, b: &Over) -> bool {
     a_first <= b_last.saturating_add(slack) && b_first <= a_last.saturating_add(slack)
 }
 
-/// Whether a loop is another view of one that is known: at the same time, with the same period and as many starts.
+/// Whether a program's loop is another view of one that is known, at the same time: for the same port, or for none that is
+/// another and with the same period and as many starts.
 fn is_the_same(known: &Over, other: &Over) -> bool {
-    let fights_for_another = match (known.chain.port(), other.chain.port()) {
-        (Some(Some(a)), Some(Some(b))) => a != b,
-        (a, b) => a.is_none() && b.is_some(),
+    let alike = || periods_are_alike(known, other).is_none_or(|alike| alike && starts_are_alike(known, other));
+    let same = match (known.chain.port(), other.chain.port()) {
+        (Some(Some(a)), Some(Some(b))) => a == b,
+        (None, Some(_)) => false,
+        _ => alike(),
     };
-    if fights_for_another || !overlap(known, other) {
-        return false;
-    }
-    let (Some(a), Some(b)) = (known.found.period_us, other.found.period_us) else { return true };
-    a.median.abs_diff(b.median) <= a.median.max(b.median) / 4 && known.found.starts.abs_diff(other.found.starts) <= 2
+    same && overlap(known, other)
+}
+
+/// Whether a line repeats because of a loop that is known; it may be one that not each run says.
+fn is_another_line(known: &Over, other: &Over) -> bool {
+    let of_it = known.found.subject == other.found.subject;
+    let alike = || periods_are_alike(known, other).is_none_or(|alike| alike || starts_are_alike(known, other));
+    overlap(known, other) && (of_it || alike())
+}
+
+/// None without stamps.
+fn periods_are_alike(known: &Over, other: &Over) -> Option<bool> {
+    let (a, b) = (known.found.period_us?.median, other.found.period_us?.median);
+    Some(a.abs_diff(b) <= a.max(b) / 4)
+}
+
+fn starts_are_alike(known: &Over, other: &Over) -> bool {
+    known.found.starts.abs_diff(other.found.starts) <= 2
 }

@@ -123,7 +123,9 @@ impl Subject {
 
     /// Whether all of its starts are those of units.
     pub(in crate::detect) fn is_explained(&self) -> bool {
-        self.explainers.as_ref().is_some_and(Explainers::explain)
+        // Not each run says each line.
+        let each_is_seen = self.kind == Kind::Program;
+        self.explainers.as_ref().is_some_and(|units| units.explain(each_is_seen))
     }
 
     /// How many starts of it are counted or open.
