@@ -122,7 +122,7 @@ impl Detector {
     /// What is known of lines of which nobody is named as the writer: the constant part of the likeliest start, and
     /// whether it needs its surroundings. None if somebody signs the lines.
     pub(in crate::detect) fn unsigned(&self) -> Option<Option<(String, bool)>> {
-        (!self.state.signed).then(|| self.state.banners.needle())
+        (!self.state.signed).then(|| self.state.start_of_nobody().or_else(|| self.state.banners.needle()))
     }
 
     /// The input has ended.

@@ -143,6 +143,12 @@ impl State {
         }
     }
 
+    /// The known words of a start, if those that no writer is named of are such: others would count the same starts again.
+    pub(super) fn start_of_nobody(&self) -> Option<(String, bool)> {
+        let subject = self.subjects.get("\n\n\n\n").filter(|subject| !subject.unnamed && subject.starts() >= 2)?;
+        Some((subject.name.clone(), true))
+    }
+
     /// A process, and whether this is its first line.
     fn process(&mut self, name: &str, pid: u32, when: &When) -> (&Process, bool) {
         let key = (name.to_owned(), pid);
