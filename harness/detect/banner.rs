@@ -79,8 +79,8 @@ pub(super) struct Said<'a> {
     pub workers: bool,
     /// It tells that an address is in use, and perhaps which port.
     pub bind: Option<Option<u16>>,
-    /// The units that started last, and where.
-    pub units: &'a [(String, u64)],
+    /// The units that started last, and how often each has.
+    pub units: &'a dyn Fn() -> Vec<(String, u64)>,
 }
 
 /// All that repeats.
@@ -89,6 +89,8 @@ pub(super) struct Banners {
     given: Option<(Regex, Subject, Option<u32>)>,
     kinds: HashMap<u64, Line>,
     authors: HashMap<u64, Author>,
+    /// Too many kinds of lines may be those of starts: others are not told apart any more.
+    full: bool,
 }
 
 fn mix(hash: u64, byte: u8) -> u64 {
@@ -121,7 +123,7 @@ impl Banners {
             let subject = Subject::new(regex.as_str().to_owned(), Kind::Banner { given: true });
             (regex, subject, None)
         });
-        Self { given, kinds: HashMap::new(), authors: HashMap::new() }
+        Self { given, kinds: HashMap::new(), authors: HashMap::new(), full: false }
     }
 
     /// Looks at a line of a program.
@@ -161,11 +163,13 @@ impl Banners {
         }
         let key = kind(author_key, text);
         if self.kinds.len() >= KINDS && !self.kinds.contains_key(&key) {
-            // Those that have come once only are no banners yet.
-            self.kinds.retain(|_, line| line.found.as_ref().is_some_and(|found| found.subject.matters()));
-            if self.kinds.len() >= KINDS / 2 {
+            if self.full {
                 return;
             }
+            // Those that have come once only are no banners yet.
+            self.kinds.retain(|_, line| line.found.as_ref().is_some_and(|found| found.subject.matters()));
+            // Looking at all of them again and again would take for ever.
+            self.full = self.kinds.len() >= KINDS / 2;
         }
         let line = self.kinds.entry(key).or_insert_with(|| {
             let sound = sound(&super::entry::start_of(text, LENGTH).to_lowercase());
@@ -218,9 +222,8 @@ impl Banners {
             }
         }
         found.subject.has_pids |= pid.is_some();
-        let before = found.subject.last_order();
         found.subject.take(Fact::ProgramStarts { pid: None }, None, when, around);
-        found.subject.explain(units, before);
+        found.subject.explain(&units());
         if author.began.len() < 8 && !author.began.contains(&key) {
             author.began.push(key);
         }

@@ -15,10 +15,29 @@ const MESSAGE: usize = 4096;
 pub(super) enum Writer<'a> {
     /// A manager: PID 1, or a user's by its PID; with the unit that the record names.
     Systemd { host: &'a str, manager: u32, unit: Option<&'a str> },
-    /// A program under a name of its own, with the unit that the journal knows it to be of.
-    Program { host: &'a str, name: &'a str, pid: Option<u32>, unit: Option<&'a str> },
+    /// A program under a name of its own.
+    Program { host: &'a str, name: &'a str, pid: Option<u32>, owner: Owner<'a> },
     /// Nobody is named.
     Nobody { pid: Option<u32> },
+}
+
+/// The service that a program is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner<'a> {
+    /// The line does not say.
+    Unknown,
+    /// The journal knows it to be of none.
+    Nobody,
+    Service(&'a str),
+}
+
+impl<'a> Owner<'a> {
+    pub(super) fn service(self) -> Option<&'a str> {
+        match self {
+            Owner::Service(name) => Some(name),
+            Owner::Unknown | Owner::Nobody => None,
+        }
+    }
 }
 
 /// A line, taken apart.
@@ -196,7 +215,7 @@ pub(super) fn json(line: &str, kept: &mut Kept) -> bool {
             true => object.unit.text().or_else(|| object.user_unit.text()),
             false => object.systemd_user_unit.text().or_else(|| object.systemd_unit.text()),
         };
-        kept.unit = unit.filter(|unit| kept.manager || unit.ends_with(".service")).map(str::to_owned);
+        kept.unit = unit.map(str::to_owned);
         if kept.manager && object.user_unit.text().is_none() && kept.pid.is_none() {
             kept.pid = Some(1);
         }
@@ -250,7 +269,12 @@ impl Kept {
         } else if self.name.is_empty() {
             Writer::Nobody { pid: self.pid }
         } else {
-            Writer::Program { host: &self.host, name: &self.name, pid: self.pid, unit }
+            let owner = match unit {
+                None => Owner::Unknown,
+                Some(unit) if unit.ends_with(".service") => Owner::Service(unit),
+                Some(_) => Owner::Nobody,
+            };
+            Writer::Program { host: &self.host, name: &self.name, pid: self.pid, owner }
         };
         let event = self.event.as_ref().map(|(action, name, code)| Event { action, name, exit_code: code.as_deref() });
         Entry { stamp, writer, text: &self.message, boot: self.boot.as_deref(), event }
@@ -261,9 +285,15 @@ impl Kept {
 pub(super) fn text(line: &str) -> Entry<'_> {
     let line = start(line);
     let nothing = |stamp, text| Entry { stamp, writer: Writer::Nobody { pid: None }, text, boot: None, event: None };
+    if let Some((pid, rest)) = redis(line)
+        && let Some((stamp, end)) = stamp::read(rest)
+    {
+        let writer = Writer::Nobody { pid: Some(pid) };
+        return Entry { writer, ..nothing(Some(stamp), rest[end..].trim_start_matches([' ', '*', '#', '-', '.'])) };
+    }
     let (stamp, rest) = match stamp::read(line) {
         Some((stamp, end)) => (Some(stamp), &line[end..]),
-        None => match behind_a_prefix(line) {
+        None => match in_another_language(line).or_else(|| behind_a_prefix(line)) {
             Some((stamp, rest)) => (Some(stamp), rest),
             None => (None, line),
         },
@@ -274,13 +304,27 @@ pub(super) fn text(line: &str) -> Entry<'_> {
     {
         let writer = match name {
             "systemd" => Writer::Systemd { host, manager: pid.unwrap_or(1), unit: None },
-            _ => Writer::Program { host, name, pid, unit: None },
+            _ => Writer::Program { host, name, pid, owner: Owner::Unknown },
         };
         return Entry { stamp, writer, text: said, boot: None, event: None };
     }
     let mut entry = nothing(stamp, rest.trim_start_matches([' ', ':', '\t', '|']));
     entry.writer = Writer::Nobody { pid: bracketed_pid(entry.text).or_else(|| written_pid(entry.text)) };
     entry
+}
+
+/// `1月 16 12:28:18 HOST NAME[PID]: …`: only what follows tells that it is a stamp.
+fn in_another_language(line: &str) -> Option<(Stamp<'_>, &str)> {
+    let (stamp, end) = stamp::monthless(line)?;
+    syslog(&line[end..])?;
+    Some((stamp, &line[end..]))
+}
+
+/// `812:M STAMP * …`: who writes, and as what (master, child, replica, sentinel).
+fn redis(line: &str) -> Option<(u32, &str)> {
+    let (pid, rest) = line.split_once(':')?;
+    let rest = rest.strip_prefix(['M', 'C', 'S', 'X'])?.strip_prefix(' ')?;
+    Some((pid.parse().ok()?, rest))
 }
 
 /// `web-1  | STAMP …`, `PM2 | STAMP …`, `INFO STAMP …`, `[INFO] STAMP …`, `time="STAMP" …`.

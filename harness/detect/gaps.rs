@@ -83,12 +83,38 @@ impl Gaps {
 
     /// Each as long as the one before, and the last twice the first.
     pub(super) fn are_growing(&self, slack: u64) -> bool {
-        let (Some(first), Some(last)) = (self.kept.first(), self.kept.last()) else { return false };
-        let jitter = |gap: i64| (gap / 20).max(i64::try_from(slack).unwrap_or(0));
-        let holds = |pair: &[i64]| pair[1] + jitter(pair[0]) >= pair[0];
-        // One step is no growth.
-        let steps = self.kept.windows(2).filter(|pair| pair[1] > pair[0] + jitter(pair[0])).count();
-        self.kept.len() >= 3 && *last >= first.saturating_mul(2) && steps >= 2 && self.kept.windows(2).all(holds)
+        self.kept.len() >= 3 && grow(&self.kept, i64::try_from(slack).unwrap_or(0))
+    }
+
+    /// At least half of them are in steady stretches, or in a long one that grows: what waits between runs was changed on
+    /// the way, or the loop was left and entered. `slack` is what whole seconds hide.
+    pub(super) fn have_stretches(&self, slack: u64) -> bool {
+        /// Three that are alike by chance are rarer than three of which each is longer by chance.
+        const ALIKE: usize = 3;
+        const GROWING: usize = 5;
+        let slack = i64::try_from(slack).unwrap_or(0);
+        let mut within = vec![false; self.kept.len()];
+        for begin in 0..(self.kept.len() + 1).saturating_sub(ALIKE) {
+            let window = &self.kept[begin..begin + ALIKE];
+            let (least, most) =
+                window.iter().fold((i64::MAX, 0), |(least, most), gap| (least.min(*gap), most.max(*gap)));
+            if least >= 0 && most - least <= (least / 8).max(slack) {
+                within[begin..begin + ALIKE].fill(true);
+            }
+        }
+        let mut begin = 0;
+        for end in 1..=self.kept.len() {
+            let goes_on =
+                self.kept.get(end).is_some_and(|gap| *gap + jitter(self.kept[end - 1], slack) >= self.kept[end - 1]);
+            if !goes_on {
+                if end - begin >= GROWING && grow(&self.kept[begin..end], slack) {
+                    within[begin..end].fill(true);
+                }
+                begin = end;
+            }
+        }
+        let inside = within.iter().filter(|inside| **inside).count();
+        inside > 0 && inside * 2 >= self.kept.len()
     }
 
     /// Whether a calendar sets the starts, of which the first was at `first`: whole minutes between them, at the same second
@@ -105,4 +131,17 @@ impl Gaps {
         let long = self.kept.iter().all(|gap| *gap >= MINUTE - 3_000_000);
         !self.kept.is_empty() && long && (on_the_minute || most - least <= 1_000_000)
     }
+}
+
+/// How much shorter a gap may be than the one before and still be as long.
+fn jitter(gap: i64, slack: i64) -> i64 {
+    (gap / 20).max(slack)
+}
+
+fn grow(gaps: &[i64], slack: i64) -> bool {
+    let (Some(first), Some(last)) = (gaps.first(), gaps.last()) else { return false };
+    let holds = |pair: &[i64]| pair[1] + jitter(pair[0], slack) >= pair[0];
+    // One step is no growth.
+    let steps = gaps.windows(2).filter(|pair| pair[1] > pair[0] + jitter(pair[0], slack)).count();
+    *last >= first.saturating_mul(2) && steps >= 2 && gaps.windows(2).all(holds)
 }

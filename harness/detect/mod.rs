@@ -19,12 +19,20 @@
 //! says becomes a fact about a *subject*: a unit, a program, or the line itself if it may be that of a start. A subject
 //! counts runs that follow each other by themselves; enough of them are a loop. What systemd would say counts only in
 //! lines that systemd wrote.
+//!
+//! Managers write English whatever the reader's language is. journalctl's months are the reader's; where they are not
+//! English, which month it is stays unknown, and a new one is taken to come right after the day before: a log that begins
+//! in an English month (`Feb`) and goes on in another (`Mär`) is read, one that goes on the other way round has a gap
+//! there. `LC_TIME=C journalctl` has none.
 
+mod axis;
 mod banner;
 mod chain;
+mod change;
 mod clock;
 mod detector;
 mod entry;
+mod explainers;
 mod fact;
 mod gaps;
 mod lines;
@@ -36,7 +44,8 @@ mod stamp;
 mod subject;
 mod systemd;
 
-pub use detector::{Change, Detector, Settings};
+pub use change::Change;
+pub use detector::{Detector, Settings};
 pub use fact::Cause;
 pub use gaps::Period;
 pub use report::{Ended, Loop, Report, Signature};

@@ -78,7 +78,11 @@ fn pm2(text: &str) -> Option<Told<'_>> {
     let text = text.split_once("PM2 error: ").map_or(text, |(_, rest)| rest);
     if let Some(rest) = text.strip_prefix("App [").or_else(|| text.strip_prefix("App name:")) {
         let (name, rest) = rest.split_once(']').or_else(|| rest.split_once(' '))?;
-        let name = name.rsplit_once(':').map_or(name, |(name, id)| if id.parse::<u32>().is_ok() { name } else { name });
+        // A name may have a colon of its own; behind the last one is a number.
+        let name = match name.rsplit_once(':') {
+            Some((stem, id)) if id.parse::<u32>().is_ok() => stem,
+            _ => name,
+        };
         let rest = rest.trim_start();
         if rest.starts_with("starting in") {
             return told(name, [Fact::Spawned]);

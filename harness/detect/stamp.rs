@@ -17,6 +17,8 @@ pub(super) enum Scale {
     Local,
     /// The zone and the year; `micros` counts from the beginning of a leap year.
     Yearless,
+    /// The month is a word of another language: `micros` counts the days of the month from 0 January, so to say.
+    Monthless,
     /// The day.
     Clock,
     /// Everything but what has passed since the machine came up.
@@ -205,6 +207,11 @@ pub(super) fn new_year(year: i64) -> i64 {
     day(year, 1, 1).unwrap_or_default()
 }
 
+/// Midnight of a day in a year that is not said.
+fn yearless(month: i64, day_of: i64) -> Option<i64> {
+    Some(day(NO_YEAR, month, day_of)? - new_year(NO_YEAR))
+}
+
 /// Reads the stamp that a text begins with, with what may be around it (`[…]`): the stamp, and the place behind it.
 pub(super) fn read(text: &str) -> Option<(Stamp<'_>, usize)> {
     let mut cursor = Cursor { text, at: 0 };
@@ -252,6 +259,28 @@ pub(super) fn read(text: &str) -> Option<(Stamp<'_>, usize)> {
     ))
 }
 
+/// Reads the stamp of a line that journalctl has printed in another language, `1月 16 12:28:18`: which month that is is
+/// not known, and need not be.
+pub(super) fn monthless(text: &str) -> Option<(Stamp<'_>, usize)> {
+    const LONGEST: usize = 24;
+    let end = text.bytes().take(LONGEST).position(|byte| byte == b' ')?;
+    let (month, mut cursor) = (&text[..end], Cursor { text, at: end + 1 });
+    let is_word = month.chars().all(|c| c.is_alphanumeric() || c == '.') && month.chars().any(char::is_alphabetic);
+    let _ = cursor.eat(b' ');
+    let day_of = cursor.number(1, 2).filter(|day| (1..=31).contains(day))?;
+    cursor.eat(b' ')?;
+    let (clock, whole) = cursor.clock()?;
+    let micros = day_of * DAY + clock;
+    let stamp = Stamp { text: &text[..cursor.at], micros, scale: Scale::Monthless, whole, syslog: true };
+    (is_word && cursor.peek() == b' ').then_some((stamp, cursor.at))
+}
+
+/// The day of the month that a moment is in.
+pub(super) fn day_of_month(micros: i64) -> i64 {
+    let moment = jiff::Timestamp::from_microsecond(micros).unwrap_or_default();
+    i64::from(moment.to_zoned_datetime(jiff::tz::TimeZone::UTC).day())
+}
+
 /// Local microseconds, what is unsaid, whether it ends at the second, and whether syslog writes such stamps.
 type Read = (i64, Scale, bool, bool);
 
@@ -283,6 +312,23 @@ fn digits(cursor: &mut Cursor<'_>, bracket: bool) -> Option<Read> {
             let year = cursor.number(4, 4)?;
             cursor.eat(b':').or_else(|| cursor.eat(b' '))?;
             let (clock, whole) = cursor.clock()?;
+            let scale = cursor.zone(false).flatten().map_or(Scale::Local, Scale::Zoned);
+            Some((day(year, month, first)? + clock, scale, whole, false))
+        }
+        // 16 Jan 2026 12:28:18.101
+        (1 | 2, b' ') => {
+            cursor.at += 1;
+            let month = month(cursor.word())?;
+            cursor.eat(b' ')?;
+            let mut ahead = *cursor;
+            let year = ahead.number(4, 4).filter(|_| ahead.eat(b' ').is_some());
+            if year.is_some() {
+                *cursor = ahead;
+            }
+            let (clock, whole) = cursor.clock()?;
+            let Some(year) = year else {
+                return Some((yearless(month, first)? + clock, Scale::Yearless, whole, false));
+            };
             let scale = cursor.zone(false).flatten().map_or(Scale::Local, Scale::Zoned);
             Some((day(year, month, first)? + clock, scale, whole, false))
         }
@@ -354,6 +400,6 @@ fn words(cursor: &mut Cursor<'_>) -> Option<Read> {
             let scale = cursor.zone(false).flatten().map_or(Scale::Local, Scale::Zoned);
             Some((day(year, month, day_of)? + clock, scale, whole, true))
         }
-        None => Some((day(NO_YEAR, month, day_of)? - new_year(NO_YEAR) + clock, Scale::Yearless, whole, true)),
+        None => Some((yearless(month, day_of)? + clock, Scale::Yearless, whole, true)),
     }
 }

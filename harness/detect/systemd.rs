@@ -39,7 +39,29 @@ pub(super) fn read(text: &str) -> Option<Said<'_>> {
         }
         return of_unit(said).map(|fact| Said { whose: Whose::Unit(unit), fact });
     }
-    job(text)
+    oldest(text).or_else(|| job(text))
+}
+
+/// Version 219 and its like have no colon behind the unit, or the unit at the end.
+fn oldest(text: &str) -> Option<Said<'_>> {
+    if let Some(unit) = text.strip_prefix("start request repeated too quickly for ") {
+        return of_service(unit, Fact::Limited);
+    }
+    if let Some(unit) = text.strip_prefix("Unit ").and_then(|rest| rest.strip_suffix(" entered failed state.")) {
+        return of_service(unit, Fact::Result(None));
+    }
+    let (unit, said) = text.split_once(' ')?;
+    let fact = match said {
+        "holdoff time over, scheduling restart." => Fact::Scheduled { counter: None },
+        "start operation timed out. Terminating." => Fact::Sign(Some(Cause::Timeout)),
+        _ if said.starts_with("watchdog timeout (") => Fact::Sign(Some(Cause::Watchdog)),
+        _ => return None,
+    };
+    of_service(unit, fact)
+}
+
+fn of_service(unit: &str, fact: Fact) -> Option<Said<'_>> {
+    (suffix(unit) == Some("service")).then_some(Said { whose: Whose::Unit(unit), fact })
 }
 
 /// `UNIT: …`
@@ -74,8 +96,7 @@ fn of_unit(said: &str) -> Option<Fact> {
     if said.starts_with("Skipped due to 'exec-condition'") {
         return Some(Fact::Result(Some(Cause::Condition)));
     }
-    if said.starts_with("Start request repeated too quickly") || said.starts_with("start request repeated too quickly")
-    {
+    if said.starts_with("Start request repeated too quickly") {
         return Some(Fact::Limited);
     }
     if said.starts_with("Watchdog timeout") {
@@ -125,7 +146,7 @@ fn job(text: &str) -> Option<Said<'_>> {
 
 /// `code=exited, status=1/FAILURE`; none if it ended cleanly.
 fn exit(text: &str) -> Option<Cause> {
-    let code = text.strip_prefix("code=")?.split(',').next()?;
+    let code = text.strip_prefix("code=")?.split([',', ' ']).next()?;
     let status = text.split("status=").nth(1)?.trim();
     let (number, name) = status.split_once('/').unwrap_or((status, ""));
     let signal = || name.split_whitespace().next().unwrap_or_default().trim_start_matches("SIG").to_owned();

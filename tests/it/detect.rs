@@ -86,6 +86,31 @@ fn a_large_log_comes_to_the_same_whether_all_of_it_is_read_or_what_matters() {
 }
 
 #[test]
+fn a_large_log_of_uvicorns_has_all_of_its_starts() {
+    // Its own first line has no stamp; lines that have one follow, and look like a start as well.
+    let started = "INFO:     Started server process [4711]\nINFO:     Waiting for application startup.\n";
+    let mut text = String::new();
+    for (n, line) in application(4 << 20).lines().enumerate() {
+        if line.contains("Running session recovery") {
+            text += &started.replace("4711", &(4711 + n).to_string());
+        }
+        text += line;
+        text.push('\n');
+    }
+    let bytes = text.as_bytes();
+    let whole = judged(bytes, 1 << 16);
+    let mut study = Study::new(Settings::default());
+    study.sample(&bytes[..200_000], true);
+    let mut skimmer = study.plan().expect("nobody signs the lines");
+    let (head, rest) = bytes.split_at(100_000);
+    skimmer.read(head);
+    rest.chunks(1 << 19).for_each(|chunk| skimmer.skim(chunk));
+    assert_eq!(skimmer.finish(), whole);
+    assert_eq!(whole.loops.len(), 1, "{whole:?}");
+    assert_eq!(whole.loops[0].starts, text.matches("Started server process").count() as u64);
+}
+
+#[test]
 fn all_of_a_journal_is_read_however_large() {
     let mut study = Study::new(Settings::default());
     study.sample(&fixture("incident.short-iso-precise.txt"), true);
@@ -118,6 +143,21 @@ fn units_without_number_and_lines_without_end_take_bounded_memory() {
     let output = child.wait_with_output().expect("an end");
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
     assert!(most < 64 << 10, "{most} KiB");
+}
+
+#[test]
+fn a_name_of_pm2s_keeps_its_own_colon() {
+    let mut text = String::new();
+    for n in 0..5 {
+        text += &format!("2026-01-16T12:00:{:02}: PM2 log: App [shop:api:3] starting in -fork mode-\n", n * 4);
+        text += &format!(
+            "2026-01-16T12:00:{:02}: PM2 log: App [shop:api:3] exited with code [1] via signal [SIGINT]\n",
+            n * 4 + 2
+        );
+    }
+    assert_eq!(judged(text.as_bytes(), 4096).loops[0].subject, "shop:api");
+    let bare = text.replace(":api:3]", ":api]");
+    assert_eq!(judged(bare.as_bytes(), 4096).loops[0].subject, "shop:api");
 }
 
 #[test]

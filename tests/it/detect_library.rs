@@ -24,6 +24,25 @@ const EXCEPTIONS: &[(&str, &[Ended], &str)] = &[
     ),
 ];
 
+/// Pages whose program ends before its first words: its log shows one start, or none that is a loop, and the journal all.
+const SILENT: &[(&str, &str)] = &[
+    ("fixes/remove-the-stale-pid-file.md", STALE),
+    ("fixes/restart-on-failure-for-a-duplicate-that-exits-with-0.md", DUPLICATE),
+    ("non-fixes/reset-a-loop-that-never-fails.md", DUPLICATE),
+    ("non-fixes/restart-with-a-stale-pid-file.md", STALE),
+    ("variants/a-duplicate-that-exits-with-0.md", DUPLICATE),
+    ("variants/a-stale-pid-file.md", STALE),
+];
+const DUPLICATE: &str = "a duplicate that finds the port taken exits without a word";
+const STALE: &str = "who finds a pid file exits without a word";
+
+/// Pages whose loop is inside of one process of the unit: in text, where no line names the unit, the script is the subject.
+const INSIDE: &[&str] = &[
+    "fixes/let-systemd-alone-restart.md",
+    "traps/restart-no-for-a-loop-inside-the-unit.md",
+    "variants/a-loop-inside-the-unit.md",
+];
+
 fn judged(bytes: &[u8]) -> Report {
     let mut detector = Detector::new(Settings::default());
     bytes.chunks(64 << 10).for_each(|chunk| detector.feed(chunk));
@@ -44,7 +63,7 @@ fn rendered(json: &str, format: Format, version: u32) -> Vec<u8> {
     out
 }
 
-/// How the last loop may have ended, by the page's kind; none where anything may be found.
+/// How a loop may have ended in the journal, by the page's kind; none where anything may be found.
 fn allowed(name: &str, kind: Kind) -> Option<&'static [Ended]> {
     if let Some((_, allowed, _)) = EXCEPTIONS.iter().find(|(page, ..)| *page == name) {
         return Some(allowed);
@@ -54,13 +73,48 @@ fn allowed(name: &str, kind: Kind) -> Option<&'static [Ended]> {
         // Whether it recovered or was stopped for good.
         Kind::Fix => Some(&[Ended::Recovered, Ended::Unknown]),
         Kind::Limit => Some(&[Ended::StartLimit, Ended::Recovered, Ended::Unknown]),
-        Kind::Check | Kind::Trap | Kind::Behaviour => None,
+        // It answers before and after the fix.
+        Kind::Check => Some(&[Ended::Recovered]),
+        Kind::Trap | Kind::Behaviour => None,
+    }
+}
+
+/// What is wrong with what the journal is said to show.
+fn journal_is_wrong(name: &str, scenario: &Scenario, report: &Report) -> Option<&'static str> {
+    let unit = scenario.unit.as_deref().unwrap_or_default();
+    let is_stranger =
+        |found: &Loop| found.subject != unit && (found.subject.ends_with(".service") || !INSIDE.contains(&name));
+    match (allowed(name, scenario.kind), &report.loops[..]) {
+        (_, [_, _, ..]) => Some("one fight is one entry"),
+        (_, [found]) if is_stranger(found) => Some("another than the unit is accused"),
+        (Some(allowed), [found]) if allowed.contains(&found.ended) => None,
+        (Some(_), []) => Some("its loop is not found"),
+        (Some(_), [_]) => Some("it ended otherwise"),
+        // What a unit does without an incident is no loop.
+        (None, [_]) if scenario.kind == Kind::Behaviour => Some("there is none"),
+        (None, _) => None,
+    }
+}
+
+/// What is wrong with what the program's own log is said to show: its starts, and nothing of what ended them. After a fix
+/// it ends with the start that held, and whether that holds is not told.
+fn log_is_wrong(name: &str, kind: Kind, report: &Report) -> Option<&'static str> {
+    let is_silent = SILENT.iter().any(|(page, _)| *page == name);
+    match (kind, &report.loops[..]) {
+        (_, [_, _, ..]) => Some("one fight is one entry"),
+        (_, [_]) if is_silent => Some("it shows its loop, contrary to what is said here"),
+        (Kind::Behaviour, [_]) => Some("there is none"),
+        (Kind::Incident | Kind::NonFix, [found]) if found.ended != Ended::Ongoing => Some("it goes on"),
+        (Kind::Incident | Kind::NonFix | Kind::Fix | Kind::Limit | Kind::Check, []) if !is_silent => {
+            Some("its loop is not found")
+        }
+        _ => None,
     }
 }
 
 #[test]
 fn what_every_page_leaves_is_judged_as_its_kind_says() {
-    let (mut wrong, mut logs) = (Vec::new(), 0);
+    let mut wrong = Vec::new();
     let pages = crate::library::pages();
     for name in &pages {
         let scenario = Scenario::load(format!("scenarios/{name}")).unwrap_or_else(|error| panic!("{error}"));
@@ -71,33 +125,21 @@ fn what_every_page_leaves_is_judged_as_its_kind_says() {
         let json = fs::read_to_string(Path::new(&kept).join("journal.jsonl")).expect("a journal");
         let version = u32::from(scenario.settings.profile.version());
         let text = rendered(&json, Format::ShortIsoPrecise, version);
-        for (view, report) in [("json", judged(json.as_bytes())), ("text", judged(&text))] {
-            let last: Option<&Loop> = report.loops.last();
-            let agrees = match allowed(name, scenario.kind) {
-                Some(allowed) => last.is_some_and(|last| allowed.contains(&last.ended)),
-                // What a unit does without an incident is no loop.
-                None if scenario.kind == Kind::Behaviour => last.is_none(),
-                None => true,
-            };
-            let accused = report.loops.iter().filter(|found| found.subject.ends_with(".service"));
-            let unit = scenario.unit.as_deref().unwrap_or_default();
-            let strangers = accused.filter(|found| found.subject != unit).count();
-            // A loop inside of one process is its program's in text, where no line names the unit.
-            if !agrees || strangers > 0 {
-                wrong.push(format!("{name} ({}), {view}: {}", scenario.kind.as_str(), report.to_json(name)));
-            }
-        }
-        // The program's own log shows its starts and nothing of what ended them. Where it is none of the program's first
-        // words that repeat, or too few, there is nothing to be found in it.
+        let (json, text) = (judged(json.as_bytes()), judged(&text));
         let log = judged(&fs::read(Path::new(&kept).join("app.log")).unwrap_or_default());
-        logs += usize::from(log.has_loop());
-        if scenario.kind == Kind::Behaviour && log.has_loop() {
-            wrong.push(format!("{name}, app.log: {}", log.to_json(name)));
+        let views = [
+            ("json", journal_is_wrong(name, &scenario, &json), &json),
+            ("text", journal_is_wrong(name, &scenario, &text), &text),
+            ("app.log", log_is_wrong(name, scenario.kind, &log), &log),
+        ];
+        for (view, why, report) in views {
+            let Some(why) = why else { continue };
+            wrong.push(format!("{name} ({}), {view}: {why}: {}", scenario.kind.as_str(), report.to_json(name)));
         }
     }
-    for (page, ..) in EXCEPTIONS {
+    let excused = EXCEPTIONS.iter().map(|(page, ..)| page).chain(SILENT.iter().map(|(page, _)| page)).chain(INSIDE);
+    for page in excused {
         assert!(pages.iter().any(|name| name == page), "{page} is gone");
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(logs >= 60, "only {logs} logs of programs show their loop");
 }

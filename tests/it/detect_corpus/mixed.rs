@@ -27,7 +27,24 @@ fn unit(story: &mut Story, n: usize) -> Unit {
     Unit::new(&format!("{name}-{n}.service"), words, ident)
 }
 
+/// A program that no manager tells of.
+fn looping_program(story: &mut Story, n: usize) -> Wanted {
+    let (name, starts) = (format!("feeder-{n}"), story.dice.within(5, 9) as u32);
+    // Slower ones may be those of units that start now and then, for all that text tells.
+    let (wait, port) = (story.dice.within(2_000, 30_000) * MS, story.dice.within(1024, 60_000));
+    for _ in 0..starts {
+        let pid = story.pid();
+        story.program(&name, pid, "starting, version 1.2");
+        story.wait(300 * MS).program(&name, pid, &format!("listen tcp :{port}: bind: address already in use"));
+        story.wait(wait);
+    }
+    wanted(&name, "port-conflict", starts, &json!({"kind": "port-in-use", "port": port}))
+}
+
 fn looping(story: &mut Story, n: usize) -> Wanted {
+    if story.dice.next().is_multiple_of(4) {
+        return looping_program(story, n);
+    }
     let mut unit = unit(story, n);
     let starts = story.dice.within(4, 9) as u32;
     let (how, result, cause) = match story.dice.next() % 4 {

@@ -149,6 +149,7 @@ tests! {
     shared_identifier
     short_lived_processes
     socket_instances
+    started_by_hand
     started_from_outside
     stops_that_time_out
     supervisord_healthy

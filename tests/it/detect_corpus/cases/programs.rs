@@ -280,6 +280,7 @@ fn bind_errors() -> Vec<Case> {
             "Starting broker 3.1",
             port(Value::Null),
         ),
+        redis(),
         log(
             "nginx-of-a-script.log",
             Stamp::Slashes,
@@ -307,6 +308,27 @@ fn bind_errors() -> Vec<Case> {
         ),
         two_owners(),
     ]
+}
+
+/// The PID is the first word of each line, before the stamp.
+fn redis() -> Input {
+    let (mut log, mut dice) = (Lines::default(), Dice::of("redis"));
+    for n in 0..6 {
+        let (at, pid) = (INCIDENT + n * 12 * SEC, 800 + 23 * n);
+        let stamp = crate::detect_corpus::render::civil(at, 0, "%d %b %Y %H:%M:%S");
+        log.line(at, Stamp::None, &format!("{pid}:C {stamp}.000 * oO0OoO0OoO0Oo Redis is starting oO0OoO0OoO0Oo"));
+        log.begins(at, Stamp::Plain);
+        let milli = dice.within(20, 90);
+        let taken = "Warning: Could not create server TCP listening socket *:6379: bind: Address already in use";
+        log.line(at, Stamp::None, &format!("{pid}:M {stamp}.0{milli} # {taken}"));
+        log.line(
+            at,
+            Stamp::None,
+            &format!("{pid}:M {stamp}.0{milli} # Failed listening on port 6379 (tcp), aborting."),
+        );
+    }
+    let found = Found::of("Redis is starting", "port-conflict", 6).part_of_line().cause(port(6379));
+    log.input("redis.log", Some(["first", "last"].iter().fold(found, |found, key| found.open(key))))
 }
 
 /// Two programs, each started anew while the other one has the port.

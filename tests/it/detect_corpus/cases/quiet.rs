@@ -238,6 +238,26 @@ fn cron_like() -> Input {
     log.input("cron-like.log", None)
 }
 
+/// Somebody starts a program now and then; nothing is steady about that, even where two gaps are alike.
+fn started_by_hand() -> Case {
+    let log = |name: &str, gaps: &[i64]| {
+        let (mut log, mut at) = (Lines::default(), INCIDENT);
+        for gap in [0].iter().chain(gaps) {
+            at += gap * SEC;
+            log.line(at, Stamp::Plain, "@ | payments 4.2.1 starting up");
+            log.line(at + SEC, Stamp::Plain, "@ | ready");
+        }
+        log.input(name, None)
+    };
+    let inputs = vec![
+        log("an-afternoon.log", &[840, 95, 412, 1310, 30, 366, 940, 52, 60, 1702]),
+        log("longer-each-time-by-chance.log", &[310, 45, 122, 318, 905, 71, 260]),
+        log("twice-alike.log", &[600, 604, 88, 1300, 1320, 217, 52]),
+        log("three-alike-of-many.log", &[20, 21, 20, 900, 144, 388, 61, 702]),
+    ];
+    Case::new("started-by-hand", "starts at gaps of all lengths, and nothing that says why", inputs)
+}
+
 /// A living master says which child of its own it has started.
 fn redis() -> Input {
     let mut log = Lines::default();
@@ -465,6 +485,6 @@ fn holder() -> Case {
 pub fn cases() -> Vec<Case> {
     let mut all: Vec<Case> =
         [few_restarts(), asked_for(), oneshots(), quoted(), repeated(), workers()].into_iter().flatten().collect();
-    all.push(holder());
+    all.extend([started_by_hand(), holder()]);
     all
 }

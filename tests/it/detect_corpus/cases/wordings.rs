@@ -1,7 +1,7 @@
 //! Loops in the words of systemd's versions, and of journalctl in other languages.
 
 use crate::detect_corpus::Case;
-use crate::detect_corpus::render::{FORMATS, Format, Found, journal, some};
+use crate::detect_corpus::render::{FORMATS, Format, Found, Input, journal, some};
 use crate::detect_corpus::story::{CRASH, Crash, MIN, SEC, Story, Unit, Wording};
 
 const FEW: [Format; 2] = [Format::Short, Format::ShortFull];
@@ -80,13 +80,25 @@ fn readers() -> Vec<Case> {
         text.lines().map(explain).collect::<String>().into_bytes()
     });
     // Months are written in the reader's language: when it was cannot be told, that it loops can.
-    let localized = |name: &str, month: &str| {
+    let replaced = |name: &str, words: &[(&str, &str)]| {
         let found =
             ["first", "last", "period_us", "periodic", "ended"].iter().fold(found(), |found, key| found.open(key));
         journal(&story, Format::Short, &[found]).named(name).changed(|bytes| {
-            String::from_utf8(bytes).expect("text").replace("Jan 16", &format!("{month} 16")).into_bytes()
+            let text = String::from_utf8(bytes).expect("text");
+            words.iter().fold(text, |text, (from, to)| text.replace(from, to)).into_bytes()
         })
     };
+    let localized = |name: &str, month: &str| replaced(name, &[("Jan 16", &format!("{month} 16"))]);
+    let boundary = [("Jan 16 12:19:", "janv. 31 23:59:"), ("Jan 16 12:20:", "f\u{e9}vr. 01 00:00:")];
+    let half_english = [("Jan 16 12:19:", "Feb 28 23:59:"), ("Jan 16 12:20:", "M\u{e4}r 01 00:00:")];
+    let mut days = String::new();
+    for day in 1..7 {
+        let line = |text: &str| format!("M\u{e4}r {day:02} 03:15:0{day} box systemd[1]: {text}\n");
+        days += &line("app.service: Main process exited, code=exited, status=1/FAILURE");
+        days += &line("app.service: Failed with result 'exit-code'.");
+        days += &line(&format!("app.service: Scheduled restart job, restart counter is at {day}."));
+        days += &line("Started app.service - App.");
+    }
     // The same name twice: each user has a manager, and a unit of this name in it.
     let mut both = Story::new("same-name-two-users");
     let mut first = Unit::new("onedrive.service", "OneDrive", "onedrive").of_user(1501);
@@ -105,6 +117,9 @@ fn readers() -> Vec<Case> {
                 localized("german.log", "M\u{e4}r"),
                 localized("french.log", "janv."),
                 localized("chinese.log", "1\u{6708}"),
+                replaced("over-the-end-of-a-month.log", &boundary),
+                replaced("half-english.log", &half_english),
+                Input::new("days-apart.log", days, Vec::new()),
             ],
         ),
         Case::new(
