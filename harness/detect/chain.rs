@@ -101,8 +101,8 @@ impl Chain {
 
     /// Whether a time is less than a period beyond whole hours: summer time, within a loop.
     pub(super) fn is_a_jump(&self, time: i64) -> bool {
-        let Some(period) = self.gaps.period().filter(|_| self.starts >= 3) else { return false };
-        let median = i64::try_from(period.median).unwrap_or(i64::MAX);
+        let Some(median) = self.gaps.usual().filter(|_| self.starts >= 3) else { return false };
+        let median = i64::try_from(median).unwrap_or(i64::MAX);
         median < HOUR / 4 && (HOUR..3 * HOUR).contains(&time) && time % HOUR <= median / 4 * 5 + 2 * SECOND
     }
 
@@ -135,8 +135,7 @@ impl Chain {
 
     /// The longer of the usual and the last gap.
     pub(super) fn period(&self) -> Option<i64> {
-        let period = self.gaps.period()?;
-        i64::try_from(period.median.max(self.gaps.last())).ok()
+        i64::try_from(self.gaps.usual()?.max(self.gaps.last())).ok()
     }
 
     /// Whether there are enough restarts.

@@ -1,7 +1,9 @@
 //! A line of a log: when, who wrote it, and what it says.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
+use memchr::memmem::Finder;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -396,10 +398,11 @@ fn written_pid(text: &str) -> Option<u32> {
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
         text[..digits].parse().ok()
     };
-    for word in ["pid", "PID"] {
-        for at in memchr::memmem::find_iter(bytes, word) {
+    static WORDS: LazyLock<[Finder<'static>; 2]> = LazyLock::new(|| [Finder::new("pid"), Finder::new("PID")]);
+    for word in &*WORDS {
+        for at in word.find_iter(bytes) {
             let bound = at == 0 || !bytes[at - 1].is_ascii_alphabetic();
-            let rest = &text[at + word.len()..];
+            let rest = &text[at + word.needle().len()..];
             let rest = rest.trim_start_matches(['=', ':', ' ', '[']);
             if bound && let Some(pid) = number(rest) {
                 return Some(pid);

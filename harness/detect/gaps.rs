@@ -14,6 +14,9 @@ pub(super) struct Gaps {
     seen: u64,
     min: Option<u64>,
     max: u64,
+    /// The one in the middle, as of when they were `usual_of` many.
+    usual: i64,
+    usual_of: u64,
 }
 
 /// Smallest, middle and largest gap of a loop, in microseconds.
@@ -52,6 +55,18 @@ impl Gaps {
             }
         }
         self.seen += 1;
+        // To sort them at every start would take time with the square of their number.
+        if self.seen > self.usual_of + self.usual_of / 16 {
+            let mut sorted = self.kept.clone();
+            let middle = (sorted.len().max(1) - 1) / 2;
+            self.usual = if sorted.is_empty() { 0 } else { *sorted.select_nth_unstable(middle).1 };
+            self.usual_of = self.seen;
+        }
+    }
+
+    /// Nearly the median, at once; `None` if there are no gaps.
+    pub(super) fn usual(&self) -> Option<u64> {
+        (self.seen > 0).then(|| u64::try_from(self.usual).unwrap_or(0))
     }
 
     /// Gives back what it took of the room.

@@ -1,5 +1,9 @@
 //! The words of supervisord, pm2 and Docker: managers whose names stand in the line.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
 use super::fact::{Cause, Fact};
 
 /// What a manager's line says of one of its programs.
@@ -67,10 +71,9 @@ fn supervisord(text: &str) -> Option<Told<'_>> {
 }
 
 fn pm2(text: &str) -> Option<Told<'_>> {
-    let at = text.find("PM2")?;
-    if at > 40 {
-        return None;
-    }
+    static NAME: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("PM2"));
+    // It stands near the beginning.
+    let at = NAME.find(&text.as_bytes()[..text.len().min(43)])?;
     let text = text[at..].trim_start_matches("PM2").trim_start_matches([' ', '|', ']']);
     let text = text.trim_start_matches("log: ").trim_start_matches("error: ");
     // A stamp between, as `pm2 logs` prints it.
@@ -111,7 +114,9 @@ fn pm2(text: &str) -> Option<Told<'_>> {
 
 /// A line of `docker ps`: `ID IMAGE COMMAND CREATED Restarting (1) 5 seconds ago PORTS NAME`.
 fn docker_ps(text: &str) -> Option<Told<'_>> {
-    let (before, rest) = text.split_once("Restarting (")?;
+    static WORD: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("Restarting ("));
+    let at = WORD.find(text.as_bytes())?;
+    let (before, rest) = (&text[..at], &text[at + WORD.needle().len()..]);
     let (code, rest) = rest.split_once(") ")?;
     let (ago, after) = rest.split_once(" ago")?;
     let status: i32 = code.parse().ok()?;

@@ -1,15 +1,20 @@
 //! The words of programs: uvicorn, gunicorn, and what others print when they start, serve, end or cannot bind.
 
+use std::sync::LazyLock;
+
 use memchr::memmem;
+use regex::Regex;
 
 use super::fact::Fact;
 
 /// What a line of a program says, if it is one of those that are known.
 pub(super) fn read(text: &str) -> Option<Fact> {
+    if !says_something(text) {
+        return None;
+    }
     if let Some(fact) = bind(text) {
         return Some(fact);
     }
-    // Cheap refusals first: nearly all lines are requests.
     if has(text, "process [") {
         let pid = |behind: &str| {
             let (_, rest) = text.split_once(behind)?;
@@ -44,6 +49,29 @@ pub(super) fn read(text: &str) -> Option<Fact> {
         return Some(Fact::Leaves);
     }
     None
+}
+
+/// A cheap refusal first: nearly all lines are requests. What [`read`] and [`bind`] look for has one of these.
+fn says_something(text: &str) -> bool {
+    static WORDS: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        let words = [
+            r"process \[",
+            "unning on ",
+            "istening at: ",
+            "plication s",
+            "tarting gunicorn ",
+            "ooting worker with pid",
+            "Maximum request limit of",
+            "Handling signal: ",
+            "Shutting down",
+            " in use",
+            " already ",
+            "EADDRINUSE",
+            "nly one usage of each socket address",
+        ];
+        Regex::new(&words.join("|")).ok()
+    });
+    WORDS.as_ref().is_none_or(|words| words.is_match(text))
 }
 
 pub(super) fn has(text: &str, word: &str) -> bool {

@@ -1,18 +1,19 @@
 //! Large logs whose lines nobody signs: samples of them tell what to look for, and only lines that have it are read.
 
-use std::ops::Range;
-
 use memchr::{memchr, memmem, memrchr};
 
 use super::detector::{Detector, Settings};
+use super::entry;
 use super::report::Report;
 
 /// What every large log is searched for: an address in use.
 const BIND: &str = "ddress already in use";
 /// And, if no line is likelier, uvicorn's first one.
 const START: &str = "Started server process [";
-/// So much before and after a line is read, too, where a line alone does not tell a start.
-const AROUND: usize = 400;
+/// So much after a line is read, too, where a line alone does not tell a start.
+const AFTER: usize = 400;
+/// So far back a line with a stamp is looked for.
+const BEFORE: usize = 4096;
 
 /// Looks at samples of a log.
 #[derive(Debug)]
@@ -65,7 +66,7 @@ fn literal(pattern: &str) -> Option<String> {
 pub struct Skimmer {
     detector: Detector,
     needles: Vec<memmem::Finder<'static>>,
-    /// Lines around one matter, too.
+    /// Lines after one matter, too.
     around: bool,
     /// The beginning of a line whose end is still to come.
     open: Vec<u8>,
@@ -135,23 +136,36 @@ impl Skimmer {
         }
         self.hits.sort_unstable();
         let mut done = 0;
-        for hit in &self.hits {
-            if *hit < done {
+        for hit in std::mem::take(&mut self.hits) {
+            if hit < done {
                 continue;
             }
-            let Range { start, end } = self.lines_at(bytes, *hit);
-            let start = start.max(done);
+            let start = memrchr(b'\n', &bytes[..hit]).map_or(0, |at| at + 1);
+            let after = (hit + if self.around { AFTER } else { 0 }).min(bytes.len());
+            let end = memchr(b'\n', &bytes[after..]).map_or(bytes.len(), |at| after + at + 1);
+            if !is_stamped(&bytes[start..]) {
+                self.detector.lines(stamped_before(&bytes[done.max(start.saturating_sub(BEFORE))..start]));
+            }
             self.detector.lines(&bytes[start..end]);
             done = end;
         }
     }
+}
 
-    /// The line that a place is in, or those around it.
-    fn lines_at(&self, bytes: &[u8], hit: usize) -> Range<usize> {
-        let (before, after) = if self.around { (hit.saturating_sub(AROUND), hit + AROUND) } else { (hit, hit) };
-        let start = memrchr(b'\n', &bytes[..before]).map_or(0, |at| at + 1);
-        let after = after.min(bytes.len());
-        let end = memchr(b'\n', &bytes[after..]).map_or(bytes.len(), |at| after + at + 1);
-        start..end
+/// The last line that tells the time; nothing if there is none.
+fn stamped_before(bytes: &[u8]) -> &[u8] {
+    let mut end = bytes.len();
+    // The first line may be cut.
+    while let Some(start) = bytes[..end.saturating_sub(1)].iter().rposition(|byte| *byte == b'\n').map(|at| at + 1) {
+        if is_stamped(&bytes[start..end]) {
+            return &bytes[start..end];
+        }
+        end = start;
     }
+    &[]
+}
+
+fn is_stamped(line: &[u8]) -> bool {
+    let line = &line[..memchr(b'\n', line).unwrap_or(line.len()).min(120)];
+    entry::text(&String::from_utf8_lossy(line)).stamp.is_some()
 }

@@ -86,6 +86,9 @@ impl Subject {
             }
             return;
         }
+        if self.suspended && self.run.is_none() {
+            return; // It was asked for before.
+        }
         let ended = self.ended(when.at);
         if let Some(run) = self.run.take() {
             self.count(&run, around);
