@@ -3,7 +3,6 @@
 use std::sync::LazyLock;
 
 use memchr::memmem;
-use regex::Regex;
 
 use super::fact::Fact;
 
@@ -53,9 +52,9 @@ pub(super) fn read(text: &str) -> Option<Fact> {
 
 /// A cheap refusal first: nearly all lines are requests. What [`read`] and [`bind`] look for has one of these.
 fn says_something(text: &str) -> bool {
-    static WORDS: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    static WORDS: LazyLock<Vec<memmem::Finder<'static>>> = LazyLock::new(|| {
         let words = [
-            r"process \[",
+            "process [",
             "unning on ",
             "istening at: ",
             "plication s",
@@ -69,9 +68,9 @@ fn says_something(text: &str) -> bool {
             "EADDRINUSE",
             "nly one usage of each socket address",
         ];
-        Regex::new(&words.join("|")).ok()
+        words.into_iter().map(memmem::Finder::new).collect()
     });
-    WORDS.as_ref().is_none_or(|words| words.is_match(text))
+    WORDS.iter().any(|word| word.find(text.as_bytes()).is_some())
 }
 
 pub(super) fn has(text: &str, word: &str) -> bool {
