@@ -43,7 +43,7 @@ pub(super) enum Workers {
 }
 
 /// uvicorn's codes were run (0.23 to 0.54); Python's, Node's and PHP's follow from an exception that nobody catches; the
-/// others are in their sources, which end so after their last attempt to bind.
+/// others' are what their sources say, and were not run: they end so after their last attempt to bind.
 const KNOWN: &[Known] = &[
     Known {
         name: "uvicorn",

@@ -102,6 +102,8 @@ impl Tree {
     pub(in crate::run) fn look_for_orphans(&mut self) -> Result<(), Fault> {
         if self.untracked && self.looked.is_none_or(|last| last.elapsed() > Duration::from_millis(20)) {
             self.looked = Some(Instant::now());
+            // Here somebody is always busy.
+            self.busy = None;
             self.look_around()?;
         }
         Ok(())
