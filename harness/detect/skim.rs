@@ -48,7 +48,7 @@ impl Study {
         if !needle.contains(BIND) {
             needles.push(memmem::Finder::new(BIND).into_owned());
         }
-        Some(Skimmer { detector: Detector::new(self.settings), needles, around, open: Vec::new(), hits: Vec::new() })
+        Some(Skimmer { detector: Detector::new(self.settings), needles, around, open: Vec::new() })
     }
 }
 
@@ -70,7 +70,6 @@ pub struct Skimmer {
     around: bool,
     /// The beginning of a line whose end is still to come.
     open: Vec<u8>,
-    hits: Vec<usize>,
 }
 
 /// A line without an end is kept up to here.
@@ -130,13 +129,10 @@ impl Skimmer {
 
     /// Lines that are not cut.
     fn whole(&mut self, bytes: &[u8]) {
-        self.hits.clear();
-        for needle in &self.needles {
-            self.hits.extend(needle.find_iter(bytes));
-        }
-        self.hits.sort_unstable();
+        let mut hits: Vec<usize> = self.needles.iter().flat_map(|needle| needle.find_iter(bytes)).collect();
+        hits.sort_unstable();
         let mut done = 0;
-        for hit in std::mem::take(&mut self.hits) {
+        for hit in hits {
             if hit < done {
                 continue;
             }

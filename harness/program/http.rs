@@ -56,6 +56,20 @@ pub(super) fn get(
         _ => Failure::Refused,
     })?;
     link.opens(stream.ends());
+    let response = ask(link, &mut stream, peer, path, deadline);
+    // It is about to be closed.
+    link.sends(stream.ends());
+    response
+}
+
+/// Sends a GET on a connection, and reads what comes.
+fn ask(
+    link: &mut Link,
+    stream: &mut Stream,
+    peer: &Peer,
+    path: &str,
+    deadline: Option<IncidentTime>,
+) -> Result<Response, Failure> {
     let host = match peer {
         Peer::Port(ip, port) => SocketAddr::new(*ip, *port).to_string(),
         Peer::Path(_) => "localhost".to_owned(),
@@ -71,12 +85,7 @@ pub(super) fn get(
     };
     loop {
         let mut chunk = [0u8; 8192];
-        let read = stream.read(&mut chunk);
-        if !read.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
-            // To close is to send, too.
-            link.sends(stream.ends());
-        }
-        match read {
+        match stream.read(&mut chunk) {
             Ok(0) => break,
             Ok(count) if bytes.len() + count <= MAX_ANSWER => {
                 bytes.extend_from_slice(&chunk[..count]);
@@ -92,10 +101,7 @@ pub(super) fn get(
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 match link.wait(deadline, 0, true, &[stream.as_fd()]) {
                     Woke::Readable(_) => {}
-                    Woke::Deadline | Woke::Signal(_) => {
-                        link.sends(stream.ends());
-                        return cut(&bytes, Failure::Timeout);
-                    }
+                    Woke::Deadline | Woke::Signal(_) => return cut(&bytes, Failure::Timeout),
                 }
             }
             Err(_) => return cut(&bytes, Failure::Reset),

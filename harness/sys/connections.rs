@@ -4,7 +4,7 @@
 use std::fs;
 use std::net::SocketAddr;
 
-use super::sock_diag::{SockDiag, States, state};
+use super::sock_diag::{SockDiag, Socket, States, state};
 
 /// What may be on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,11 +29,12 @@ fn is_flying(what: Flight, state: u8, unconfirmed: bool) -> bool {
 /// its memory allows, which takes about a millisecond.
 pub fn any_flying(what: Flight, ports: &[u16]) -> bool {
     let states = OPENING.iter().chain(OPEN).fold(0, |states: States, state| states | 1 << state);
-    match SockDiag::open().and_then(|mut kernel| kernel.dump(states, None)) {
-        Ok(found) => found.iter().any(|socket| {
-            (ports.contains(&socket.local.port()) || ports.contains(&socket.peer_port))
-                && is_flying(what, socket.state, socket.send_queue > 0)
-        }),
+    let flies = |socket: &Socket| {
+        (ports.contains(&socket.local.port()) || ports.contains(&socket.peer_port))
+            && is_flying(what, socket.state, socket.send_queue > 0)
+    };
+    match SockDiag::open().and_then(|mut kernel| kernel.dump(states, None, flies)) {
+        Ok(found) => !found.is_empty(),
         // Not permitted, or not there.
         Err(_) => ["/proc/net/tcp", "/proc/net/tcp6"].iter().any(|path| {
             let table = fs::read_to_string(path).unwrap_or_default();

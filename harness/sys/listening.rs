@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::sock_diag::{SockDiag, Socket, state};
+use super::sock_diag::{MOST, SockDiag, Socket, state};
 
 /// A TCP socket that listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,16 +50,13 @@ pub fn listening(port: Option<u16>) -> io::Result<(Vec<Listening>, Source)> {
     Ok((found, source))
 }
 
-/// More sockets than that are not taken in.
-const MOST: usize = 1 << 18;
-
 /// By netlink alone.
 ///
 /// # Errors
 ///
 /// What the kernel says, for instance that there is no such protocol.
 pub fn over_netlink(port: Option<u16>) -> io::Result<Vec<Listening>> {
-    let found = SockDiag::open()?.dump(1 << state::LISTEN, port)?;
+    let found = SockDiag::open()?.dump(1 << state::LISTEN, port, |_| true)?;
     let told = |socket: Socket| Listening {
         address: socket.local.ip(),
         port: socket.local.port(),
@@ -70,7 +67,7 @@ pub fn over_netlink(port: Option<u16>) -> io::Result<Vec<Listening>> {
         v6_only: socket.v6_only,
         cgroup: socket.cgroup,
     };
-    Ok(found.into_iter().take(MOST).map(told).collect())
+    Ok(found.into_iter().map(told).collect())
 }
 
 /// By /proc/net/tcp and tcp6 alone.

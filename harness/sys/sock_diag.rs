@@ -61,6 +61,8 @@ pub struct SockDiag {
 
 /// A dump that changed under the kernel's hands is asked for again, so often.
 const ATTEMPTS: usize = 4;
+/// More sockets than that are not taken in.
+pub(super) const MOST: usize = 1 << 18;
 /// `struct nlmsghdr` (netlink(7)).
 const HEADER: usize = 16;
 /// `struct inet_diag_req_v2`.
@@ -93,12 +95,17 @@ impl SockDiag {
         Ok(SockDiag { fd, sequence: 0, buffer: vec![0; 1 << 16] })
     }
 
-    /// All sockets in one of the states; on one local port, if it is given.
+    /// All sockets in one of the states that are wanted, as far as so many are taken in; on one local port, if it is given.
     ///
     /// # Errors
     ///
     /// What the kernel says.
-    pub fn dump(&mut self, states: States, port: Option<u16>) -> io::Result<Vec<Socket>> {
+    pub fn dump(
+        &mut self,
+        states: States,
+        port: Option<u16>,
+        wanted: impl Fn(&Socket) -> bool,
+    ) -> io::Result<Vec<Socket>> {
         let mut found = Vec::new();
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
             for attempt in 0.. {
@@ -109,7 +116,10 @@ impl SockDiag {
                     id.resize(id.len() + 46, 0);
                 })?;
                 match self.answers(|body| {
-                    found.extend(parse(body).filter(|socket| port.is_none_or(|port| port == socket.local.port())));
+                    if found.len() < MOST {
+                        let on_port = |socket: &Socket| port.is_none_or(|port| port == socket.local.port());
+                        found.extend(parse(body).filter(|socket| on_port(socket) && wanted(socket)));
+                    }
                 }) {
                     Ok(false) if attempt < ATTEMPTS => found.truncate(before),
                     Ok(_) => break,
