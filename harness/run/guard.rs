@@ -185,6 +185,11 @@ impl Guard {
         Ok(())
     }
 
+    /// Whether any process was reaped that has not been handed out.
+    pub(super) fn has_ended(&self) -> bool {
+        !self.ended.is_empty()
+    }
+
     /// The next process that was reaped.
     pub(super) fn next_ended(&mut self) -> Option<(i32, Status)> {
         self.ended.pop_front()

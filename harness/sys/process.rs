@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 
 use nix::libc;
 
@@ -229,6 +229,26 @@ pub fn with_environment(name: &str, value: &str) -> Vec<i32> {
         .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
         .filter(|pid| environment(*pid, name).is_some_and(|found| found == value))
         .collect()
+}
+
+/// A process of one thread that is often asked about.
+#[derive(Debug)]
+pub struct Asleep(fs::File);
+
+impl Asleep {
+    /// `None` if the process is gone, or nobody may look into it.
+    pub fn open(pid: i32) -> Option<Asleep> {
+        fs::File::open(format!("/proc/{pid}/wchan")).ok().map(Asleep)
+    }
+
+    /// Whether it sleeps in poll(2), and nothing has happened that ends this. The kernel names the function that a thread
+    /// sleeps in only once it has left its CPU, and no longer as soon as somebody wakes it. (/proc/PID/syscall is not that
+    /// exact: it shows a thread that another CPU is about to wake.)
+    pub fn in_poll(&self) -> bool {
+        let mut buffer = [0; 64];
+        let count = self.0.read_at(&mut buffer, 0).unwrap_or(0);
+        memchr::memmem::find(&buffer[..count], b"poll").is_some()
+    }
 }
 
 /// What a sleeping process waits for.

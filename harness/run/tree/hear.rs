@@ -69,10 +69,12 @@ impl Tree {
     }
 
     pub(super) fn take_ended(&mut self) -> Result<bool, Fault> {
+        if !self.guard.has_ended() {
+            return Ok(false);
+        }
         // What was said before an end is there by now.
-        let mut any = self.take_notices()?;
+        self.take_notices()?;
         while let Some((host, status)) = self.guard.next_ended() {
-            any = true;
             let mut silent = false;
             if let Some(id) = self.by_host.remove(&host)
                 && let Some(process) = self.processes.get_mut(&id)
@@ -83,7 +85,7 @@ impl Tree {
             self.sent |= !silent;
             self.foreign.disturbed();
         }
-        Ok(any)
+        Ok(true)
     }
 
     pub(super) fn hear(&mut self, id: ConnectionId) -> Result<(), Fault> {
@@ -129,6 +131,7 @@ impl Tree {
         }
         if let Some(process) = self.processes.get_mut(&process) {
             process.connection = Some(id);
+            process.asleep = process::Asleep::open(host);
             process.greeting = argv;
             process.state = State::Greeting;
         }

@@ -118,6 +118,8 @@ pub(in crate::run) struct Process {
     direct: bool,
     state: State,
     connection: Option<ConnectionId>,
+    /// Where the kernel tells whether it sleeps.
+    asleep: Option<process::Asleep>,
     notes: Vec<(Note, u64)>,
     /// Where its standard output goes.
     stream: Option<usize>,
@@ -563,6 +565,7 @@ impl Process {
             direct: false,
             state: State::Foreign,
             connection: None,
+            asleep: None,
             notes: Vec::new(),
             stream: None,
             stream_base: 0,

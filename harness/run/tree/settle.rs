@@ -33,18 +33,18 @@ impl Tree {
         let mut pause = Duration::from_micros(100);
         let mut last: Option<Print> = None;
         loop {
-            if self.pump(Duration::ZERO)? {
+            if let Some(runner) = self.runner() {
+                let left = self.stall.saturating_sub(begin.elapsed());
+                if !self.pump(left.min(STOPPED))? {
+                    if left.is_zero() {
+                        return Err(self.stalled(runner));
+                    }
+                    self.is_stopped(runner);
+                }
                 last = None;
                 continue;
             }
-            let left = self.stall.saturating_sub(begin.elapsed());
-            if let Some(runner) = self.runner() {
-                if left.is_zero() {
-                    return Err(self.stalled(runner));
-                }
-                if !self.pump(left.min(STOPPED))? {
-                    self.is_stopped(runner);
-                }
+            if self.pump(Duration::ZERO)? {
                 last = None;
                 continue;
             }
@@ -247,16 +247,23 @@ impl Tree {
         Ok(noticed)
     }
 
-    /// Asks everybody who waits whether anything is pending. False if somebody runs again.
+    /// Makes sure that nothing is pending for anybody who waits. False if somebody runs again.
     pub(in crate::run) fn confirm(&mut self) -> Result<bool, Fault> {
-        self.generation += 1;
-        let generation = self.generation;
+        // Who sleeps in poll(2) has nothing pending: whatever that is would have woken it. Of the others some may be on
+        // their way there, and are asked.
         let waiting: Vec<ProcessId> = self
             .processes
             .values()
             .filter(|process| process.connection.is_some() && matches!(process.state, State::Waiting { .. }))
+            .filter(|process| !process.asleep.as_ref().is_some_and(process::Asleep::in_poll))
             .map(|process| process.id)
             .collect();
+        // Who was awake has said so before it slept.
+        if self.pump(Duration::ZERO)? {
+            return Ok(false);
+        }
+        self.generation += 1;
+        let generation = self.generation;
         for id in &waiting {
             self.tell(*id, &ToProcess::Probe { generation })?;
         }
