@@ -2,6 +2,8 @@
 //!
 //! They are put together when somebody asks; the manager itself never looks at them.
 
+use std::collections::HashMap;
+
 use super::interface::{ExecRole, Exit, Host, JobId};
 use super::load::commands;
 use super::loaded::{ExecStatus, Kind, Loaded, ROLES, Relation, role_index};
@@ -10,7 +12,7 @@ use super::states::ActiveState;
 use super::{Manager, builtin};
 use crate::time::IncidentTime;
 use crate::unit::install::{self, UnitFileState};
-use crate::unit::{Condition, ExecCommand, LoadState, ServiceType, rank};
+use crate::unit::{Condition, ExecCommand, Implicit, LoadState, ServiceType, rank};
 
 /// One line of `systemctl list-units`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,24 +44,32 @@ pub struct JobRow {
     pub state: &'static str,
 }
 
-/// Property names and values: those that follow from the files, and what the run makes of them.
+/// Property names and values: those that follow from the files, and what the run makes of them. They are put together at
+/// every step of a run.
 struct Sheet {
     rows: Vec<(&'static str, String)>,
+    /// Where a property stands.
+    places: HashMap<&'static str, usize>,
     boot: IncidentTime,
 }
 
 impl Sheet {
+    fn new(rows: Vec<(&'static str, String)>, boot: IncidentTime) -> Self {
+        let places = rows.iter().enumerate().map(|(place, (name, _))| (*name, place)).collect();
+        Self { rows, places, boot }
+    }
+
     /// Sets a property, in place of what the files say.
     fn put(&mut self, name: &'static str, value: impl Into<String>) {
-        match self.rows.iter_mut().find(|(known, _)| *known == name) {
+        let place = *self.places.entry(name).or_insert(self.rows.len());
+        match self.rows.get_mut(place) {
             Some(row) => row.1 = value.into(),
             None => self.rows.push((name, value.into())),
         }
     }
 
-    /// Sets a property that has a line for each of its values.
+    /// Sets a property that has a line for each of its values, and none yet.
     fn put_all(&mut self, name: &'static str, values: impl Iterator<Item = String>) {
-        self.rows.retain(|(known, _)| *known != name);
         self.rows.extend(values.map(|value| (name, value)));
     }
 
@@ -79,7 +89,7 @@ impl Sheet {
 
     /// All rows in the order of `systemctl show`.
     fn into_rows(mut self) -> Vec<(&'static str, String)> {
-        self.rows.sort_by_key(|(name, _)| rank(name).unwrap_or(usize::MAX));
+        self.rows.sort_by_cached_key(|(name, _)| rank(name).unwrap_or(usize::MAX));
         self.rows
     }
 }
@@ -167,7 +177,13 @@ impl Manager {
     /// To see the properties of any unit, send [`super::Request::Show`] first, as systemctl's look at it does.
     pub fn properties(&self, host: &dyn Host, name: &str) -> Option<Vec<(&'static str, String)>> {
         let unit = self.present(name)?;
-        let mut sheet = Sheet { rows: unit.def.properties(), boot: self.boot };
+        let mut rows = unit.def.properties();
+        if unit.kind == Kind::Service {
+            // The run tells those with what became of each command.
+            let commands = ROLES.map(role_names);
+            rows.retain(|(name, _)| !name.starts_with("Exec") || !commands.as_flattened().contains(name));
+        }
+        let mut sheet = Sheet::new(rows, self.boot);
         match unit.kind {
             Kind::Service => self.service_properties(host, unit, &mut sheet),
             Kind::Socket => {
@@ -339,6 +355,7 @@ impl Manager {
 
     fn unit_properties(&self, host: &dyn Host, unit: &Loaded, sheet: &mut Sheet) {
         let def = &unit.def;
+        let implicit = if builtin::unit(&unit.name).is_none() { def.implicit() } else { Implicit::default() };
         for (name, relation) in [
             ("Requires", Relation::Requires),
             ("Requisite", Relation::Requisite),
@@ -367,7 +384,7 @@ impl Manager {
             ("PropagatesStopTo", Relation::PropagatesStopTo),
             ("StopPropagatedFrom", Relation::StopPropagatedFrom),
         ] {
-            sheet.put(name, self.related_names(unit, relation).join(" "));
+            sheet.put(name, self.related_names(unit, relation, &implicit).join(" "));
         }
         sheet.put("ActiveState", unit.active().as_str());
         sheet.put("FreezerState", "running");
@@ -404,20 +421,17 @@ impl Manager {
     }
 
     /// The names of related units, with what the default dependencies add to them.
-    fn related_names(&self, unit: &Loaded, relation: Relation) -> Vec<String> {
-        let mut names: Vec<String> =
-            unit.related(relation).map(|other| self.units[other.0 as usize].name.to_string()).collect();
-        if builtin::unit(&unit.name).is_none() {
-            let implicit = unit.def.implicit();
-            names.extend(match relation {
-                Relation::Requires => implicit.requires,
-                Relation::Wants => implicit.wants,
-                Relation::Conflicts => implicit.conflicts,
-                Relation::Before => implicit.before,
-                Relation::After => implicit.after,
-                _ => Vec::new(),
-            });
-        }
+    fn related_names<'a>(&'a self, unit: &'a Loaded, relation: Relation, implicit: &'a Implicit) -> Vec<&'a str> {
+        let defaults = match relation {
+            Relation::Requires => &implicit.requires[..],
+            Relation::Wants => &implicit.wants,
+            Relation::Conflicts => &implicit.conflicts,
+            Relation::Before => &implicit.before,
+            Relation::After => &implicit.after,
+            _ => &[],
+        };
+        let own = unit.related(relation).map(|other| &*self.units[other.0 as usize].name);
+        let mut names: Vec<&str> = own.chain(defaults.iter().map(String::as_str)).collect();
         names.sort_unstable();
         names.dedup();
         names

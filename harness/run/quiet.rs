@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::Fault;
 use crate::sys::connections::{Flight, any_flying};
-use crate::sys::process::{self, Look, WaitsFor};
+use crate::sys::process::{self, Look, WaitsFor, Watch};
 
 /// A sleep on a timer of its own that lasts this long of real time without a break is reported.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -45,11 +45,11 @@ impl Foreign {
     }
 
     /// Whether the process can do nothing until somebody else does something.
-    pub(super) fn is_quiet(&mut self, look: &Look) -> bool {
+    pub(super) fn is_quiet(&mut self, look: &Look, watch: &mut Watch) -> bool {
         match look.state {
             'T' | 't' => true,
             'Z' | 'X' => self.zombies.entry((look.pid, look.start)).or_insert_with(Instant::now).elapsed() > ZOMBIE,
-            'S' => match process::waits_for(look.pid) {
+            'S' => match watch.waits_for() {
                 Some(WaitsFor::Child | WaitsFor::Pipe) => true,
                 Some(WaitsFor::Other(call)) => {
                     self.seen = Some((look.clone(), call));

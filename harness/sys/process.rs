@@ -1,8 +1,8 @@
 //! What the kernel says about processes (/proc, see proc_pid_stat(5) and its siblings).
 
 use std::fs;
-use std::io::Read;
 use std::os::unix::fs::{FileExt, MetadataExt};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use nix::libc;
 
@@ -27,16 +27,21 @@ pub struct Look {
 
 /// Reads state, parent and start time; `None` if the process is gone.
 pub fn look(pid: i32) -> Option<Look> {
-    let Stat { ppid, pgrp, state, threads, start } = stat(&format!("/proc/{pid}/stat"))?;
-    let mut look = Look { pid, ppid, pgrp, state, start, switches: 0, threads: 0 };
-    if threads == 1 {
-        look.threads = 1;
-        match timeslices(pid) {
-            Some(slices) => look.switches = slices,
-            None => look.add_thread(&read_small(format!("/proc/{pid}/status"))?),
-        }
+    let stat = stat(pid)?;
+    match (stat.threads == 1).then(|| timeslices(&read_small(format!("/proc/{pid}/schedstat"))?)).flatten() {
+        Some(switches) => Some(stat.look(pid, switches)),
+        None => look_at_threads(pid, &stat),
+    }
+}
+
+/// The slow way, which knows threads.
+fn look_at_threads(pid: i32, stat: &Stat) -> Option<Look> {
+    let mut look = stat.look(pid, 0);
+    if stat.threads == 1 {
+        look.add_thread(&read_small(format!("/proc/{pid}/status"))?);
         return Some(look);
     }
+    look.threads = 0;
     for task in fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten() {
         if let Some(status) = read_small(task.path().join("status")) {
             look.threads += 1;
@@ -64,26 +69,31 @@ impl Look {
 
 /// How often the only thread of a process was put on a CPU (/proc/PID/schedstat), which takes the kernel a tenth of the time
 /// that its `status` does. `None` where the kernel does not count that.
-fn timeslices(pid: i32) -> Option<u64> {
-    let text = read_small(format!("/proc/{pid}/schedstat"))?;
-    text.split_ascii_whitespace().nth(2)?.parse().ok().filter(|count| *count > 0)
+fn timeslices(schedstat: &str) -> Option<u64> {
+    schedstat.split_ascii_whitespace().nth(2)?.parse().ok().filter(|count| *count > 0)
 }
 
 /// The host PID of the parent.
 pub fn parent(pid: i32) -> Option<i32> {
-    stat(&format!("/proc/{pid}/stat")).map(|stat| stat.ppid)
+    stat(pid).map(|stat| stat.ppid)
 }
 
-/// A file that the kernel makes up when it is read. It has no size to ask for, and one read nearly always has it all:
-/// these files are read thousands of times in a run.
+/// A file that the kernel makes up when it is read.
 fn read_small(path: impl AsRef<std::path::Path>) -> Option<String> {
-    let mut file = fs::File::open(path).ok()?;
+    read_at_once(&fs::File::open(path).ok()?)
+}
+
+/// The text of such a file. It has no size to ask for, and one read nearly always has it all: these files are read
+/// thousands of times in a run.
+fn read_at_once(file: &fs::File) -> Option<String> {
     let mut buffer = [0; 4096];
-    let count = file.read(&mut buffer).ok()?;
+    let count = file.read_at(&mut buffer, 0).ok()?;
     let mut bytes = buffer[..count].to_vec();
     // The kernel gives whole lines, and may keep back what no longer fits.
-    if count > buffer.len() / 2 {
-        file.read_to_end(&mut bytes).ok()?;
+    let mut last = if count > buffer.len() / 2 { count } else { 0 };
+    while last > 0 {
+        last = file.read_at(&mut buffer, bytes.len() as u64).ok()?;
+        bytes.extend_from_slice(&buffer[..last]);
     }
     Some(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }
@@ -96,8 +106,18 @@ struct Stat {
     start: u64,
 }
 
-fn stat(path: &str) -> Option<Stat> {
-    let text = read_small(path)?;
+impl Stat {
+    fn look(&self, pid: i32, switches: u64) -> Look {
+        let Stat { ppid, pgrp, state, threads, start } = *self;
+        Look { pid, ppid, pgrp, state, start, switches, threads }
+    }
+}
+
+fn stat(pid: i32) -> Option<Stat> {
+    parse_stat(&read_small(format!("/proc/{pid}/stat"))?)
+}
+
+fn parse_stat(text: &str) -> Option<Stat> {
     // The name stands in parentheses and may hold anything; the last one closes it.
     let rest = text.get(text.rfind(')')? + 2..)?;
     let mut fields = rest.split(' ');
@@ -112,10 +132,10 @@ fn stat(path: &str) -> Option<Stat> {
 /// The children of a process, in order of PID.
 pub fn children(pid: u32) -> Vec<i32> {
     let tasks = format!("/proc/{pid}/task");
-    let mut found = Vec::new();
+    let mut found = String::new();
     let mut add = |task: &str| {
-        let text = read_small(format!("{tasks}/{task}/children"))?;
-        found.extend(text.split_ascii_whitespace().filter_map(|n| n.parse::<i32>().ok()));
+        found += &read_small(format!("{tasks}/{task}/children"))?;
+        found.push(' ');
         Some(())
     };
     // The directory's links tell how many threads there are: itself, its parent and one for each.
@@ -127,9 +147,11 @@ pub fn children(pid: u32) -> Vec<i32> {
         entries.flatten().try_for_each(|task| add(task.file_name().to_str()?))
     };
     // A kernel without that file: look at everybody's parent.
-    if all.is_none() {
-        return children_by_scan(pid);
-    }
+    if all.is_none() { children_by_scan(pid) } else { in_order(&found) }
+}
+
+fn in_order(pids: &str) -> Vec<i32> {
+    let mut found: Vec<i32> = pids.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect();
     found.sort_unstable();
     found
 }
@@ -139,9 +161,7 @@ fn children_by_scan(pid: u32) -> Vec<i32> {
     let mut found: Vec<i32> = entries
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
-        .filter(|candidate| {
-            stat(&format!("/proc/{candidate}/stat")).is_some_and(|stat| stat.ppid.unsigned_abs() == pid)
-        })
+        .filter(|candidate| stat(*candidate).is_some_and(|stat| stat.ppid.unsigned_abs() == pid))
         .collect();
     found.sort_unstable();
     found
@@ -231,24 +251,97 @@ pub fn with_environment(name: &str, value: &str) -> Vec<i32> {
         .collect()
 }
 
-/// A process of one thread that is often asked about.
+/// So many files of processes stay open at most, in all runs of this process together.
+const KEPT: usize = 256;
+
+/// How many do.
+static KEEPING: AtomicUsize = AtomicUsize::new(0);
+
+/// A file that stays open, within [`KEPT`].
 #[derive(Debug)]
-pub struct Asleep(fs::File);
+struct Kept(fs::File);
 
-impl Asleep {
-    /// `None` if the process is gone, or nobody may look into it.
-    pub fn open(pid: i32) -> Option<Asleep> {
-        fs::File::open(format!("/proc/{pid}/wchan")).ok().map(Asleep)
+impl Kept {
+    /// The file back where there is no room.
+    fn new(file: fs::File) -> Result<Kept, fs::File> {
+        let room = KEEPING.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < KEPT).then_some(open + 1));
+        if room.is_ok() { Ok(Kept(file)) } else { Err(file) }
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        KEEPING.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A process that is looked at again and again: to open its files in /proc takes longer than to read them.
+#[derive(Debug)]
+pub struct Watch {
+    pid: i32,
+    stat: Option<Kept>,
+    schedstat: Option<Kept>,
+    syscall: Option<Kept>,
+    children: Option<Kept>,
+    wchan: Option<Kept>,
+}
+
+impl Watch {
+    /// Of whoever has this PID at the first look. Once that one is gone, so is whatever there is to see.
+    pub fn new(pid: i32) -> Watch {
+        Watch { pid, stat: None, schedstat: None, syscall: None, children: None, wchan: None }
     }
 
-    /// Whether it sleeps in poll(2), and nothing has happened that ends this. The kernel names the function that a thread
-    /// sleeps in only once it has left its CPU, and no longer as soon as somebody wakes it. (/proc/PID/syscall is not that
-    /// exact: it shows a thread that another CPU is about to wake.)
-    pub fn in_poll(&self) -> bool {
-        let mut buffer = [0; 64];
-        let count = self.0.read_at(&mut buffer, 0).unwrap_or(0);
-        memchr::memmem::find(&buffer[..count], b"poll").is_some()
+    /// As [`look`].
+    pub fn look(&mut self) -> Option<Look> {
+        let pid = self.pid;
+        let stat = parse_stat(&read_kept(&mut self.stat, || format!("/proc/{pid}/stat"))?)?;
+        if stat.threads != 1 {
+            return look_at_threads(pid, &stat);
+        }
+        match read_kept(&mut self.schedstat, || format!("/proc/{pid}/schedstat")).and_then(|text| timeslices(&text)) {
+            Some(switches) => Some(stat.look(pid, switches)),
+            None => look_at_threads(pid, &stat),
+        }
     }
+
+    /// What it sleeps in. Only meaningful in state `S`.
+    pub fn waits_for(&mut self) -> Option<WaitsFor> {
+        let pid = self.pid;
+        match read_kept(&mut self.syscall, || format!("/proc/{pid}/syscall")) {
+            Some(text) => waits_in(pid, &text),
+            None => waits_by_function(pid),
+        }
+    }
+
+    /// As [`children`], of one that has so many threads.
+    pub fn children(&mut self, threads: usize) -> Vec<i32> {
+        let pid = self.pid;
+        let own = || format!("/proc/{pid}/task/{pid}/children");
+        match (threads == 1).then(|| read_kept(&mut self.children, own)).flatten() {
+            Some(text) => in_order(&text),
+            None => children(pid.unsigned_abs()),
+        }
+    }
+
+    /// Whether its only thread sleeps in poll(2), and nothing has happened that ends this. The kernel names the function that
+    /// a thread sleeps in only once it has left its CPU, and no longer as soon as somebody wakes it. (/proc/PID/syscall is
+    /// not that exact: it shows a thread that another CPU is about to wake.)
+    pub fn sleeps_in_poll(&mut self) -> bool {
+        let pid = self.pid;
+        read_kept(&mut self.wchan, || format!("/proc/{pid}/wchan")).is_some_and(|function| function.contains("poll"))
+    }
+}
+
+/// What a file says now, which stays open if there is room.
+fn read_kept(kept: &mut Option<Kept>, path: impl FnOnce() -> String) -> Option<String> {
+    if let Some(Kept(file)) = kept {
+        return read_at_once(file);
+    }
+    let file = fs::File::open(path()).ok()?;
+    let text = read_at_once(&file)?;
+    *kept = Kept::new(file).ok();
+    Some(text)
 }
 
 /// What a sleeping process waits for.
@@ -262,19 +355,16 @@ pub enum WaitsFor {
     Other(String),
 }
 
-/// What the process sleeps in. Only meaningful in state `S`.
-pub fn waits_for(pid: i32) -> Option<WaitsFor> {
-    if let Some(text) = read_small(format!("/proc/{pid}/syscall")) {
-        let mut fields = text.split_ascii_whitespace();
-        let first = fields.next()?;
-        if let Ok(number) = first.parse::<i64>() {
-            let fd = fields.next().and_then(|arg| i64::from_str_radix(arg.trim_start_matches("0x"), 16).ok());
-            return Some(classify(pid, number, fd));
-        }
-        // "running": it is not asleep after all.
-        return None;
-    }
-    // Not permitted to see the call: the kernel function it sleeps in says nearly as much.
+/// What the process sleeps in, by its /proc/PID/syscall. `None`: it is not asleep after all.
+fn waits_in(pid: i32, syscall: &str) -> Option<WaitsFor> {
+    let mut fields = syscall.split_ascii_whitespace();
+    let number = fields.next()?.parse().ok()?;
+    let fd = fields.next().and_then(|arg| i64::from_str_radix(arg.trim_start_matches("0x"), 16).ok());
+    Some(classify(pid, number, fd))
+}
+
+/// The same where one is not permitted to see the call: the kernel's function that it sleeps in says nearly as much.
+fn waits_by_function(pid: i32) -> Option<WaitsFor> {
     let function = read_small(format!("/proc/{pid}/wchan"))?;
     Some(match function.as_str() {
         "do_wait" | "sigsuspend" | "do_sigsuspend" | "rt_sigsuspend" => WaitsFor::Child,

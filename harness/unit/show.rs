@@ -187,7 +187,7 @@ impl Unit {
         }
         self.unit_lines(&mut out);
         let mut lines = out.0;
-        lines.sort_by_key(|(key, _)| rank(key));
+        lines.sort_by_cached_key(|(key, _)| rank(key));
         lines
     }
 

@@ -82,6 +82,8 @@ impl Tree {
                 silent = process.silent;
                 process.ended(status, self.now);
             }
+            self.watches.remove(&host);
+            self.quiet = None;
             self.sent |= !silent;
             self.foreign.disturbed();
         }
@@ -129,9 +131,9 @@ impl Tree {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.process = Some(process);
         }
+        self.quiet = None;
         if let Some(process) = self.processes.get_mut(&process) {
             process.connection = Some(id);
-            process.asleep = process::Asleep::open(host);
             process.greeting = argv;
             process.state = State::Greeting;
         }
@@ -148,7 +150,7 @@ impl Tree {
             }
             ToRun::Note { note: Note::Foreign, .. } => {
                 process.has_children = true;
-                self.untracked = true;
+                self.has_strangers();
             }
             ToRun::Note { note, written, .. } => process.notes.push((note, written)),
             // What it said before its end is heard after it: it does nothing any more.
@@ -185,7 +187,7 @@ impl Tree {
                     process.state = State::Ending;
                 } else {
                     process.state = State::Foreign;
-                    self.untracked = true;
+                    self.has_strangers();
                 }
             }
         }
@@ -206,7 +208,13 @@ impl Tree {
         found.direct = look.ppid.unsigned_abs() == self.guard.pid();
         self.by_host.insert(host, id);
         self.processes.insert(id, found);
-        self.untracked = true;
+        self.has_strangers();
         Some(id)
+    }
+
+    /// There may be processes now that say nothing, others than before.
+    pub(super) fn has_strangers(&mut self) {
+        self.untracked = true;
+        self.quiet = None;
     }
 }

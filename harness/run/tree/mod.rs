@@ -118,8 +118,6 @@ pub(in crate::run) struct Process {
     direct: bool,
     state: State,
     connection: Option<ConnectionId>,
-    /// Where the kernel tells whether it sleeps.
-    asleep: Option<process::Asleep>,
     notes: Vec<(Note, u64)>,
     /// Where its standard output goes.
     stream: Option<usize>,
@@ -228,6 +226,10 @@ pub(in crate::run) struct Tree {
     /// programs the last look tells.
     sent: bool,
     looks: Vec<process::Look>,
+    /// What was seen when nobody ran, while it tells of everybody who has to be looked at.
+    quiet: Option<settle::Print>,
+    /// Files of those who are, by host PID.
+    watches: HashMap<i32, process::Watch>,
     /// The foreign process that was not quiet in the last look.
     busy: Option<i32>,
     /// Whether a signal was sent that somebody who waits may not have noticed yet.
@@ -281,6 +283,8 @@ impl Tree {
             connections_expected: false,
             sent: true,
             looks: Vec::new(),
+            quiet: None,
+            watches: HashMap::new(),
             busy: None,
             signalled: false,
             hopeful: BTreeSet::new(),
@@ -413,7 +417,9 @@ impl Tree {
         process.direct = true;
         process.stream = Some(index);
         process.state = if ours { State::Starting } else { State::Foreign };
-        self.untracked |= !ours;
+        if !ours {
+            self.has_strangers();
+        }
         self.by_host.insert(host, id);
         self.processes.insert(id, process);
         Ok(Ok(id))
@@ -455,7 +461,7 @@ impl Tree {
                     // Its parent may not reap it: /proc will tell.
                     process.connection = None;
                     process.state = State::Foreign;
-                    self.untracked = true;
+                    self.has_strangers();
                 }
             }
         }
@@ -565,7 +571,6 @@ impl Process {
             direct: false,
             state: State::Foreign,
             connection: None,
-            asleep: None,
             notes: Vec::new(),
             stream: None,
             stream_base: 0,

@@ -170,7 +170,7 @@ impl Tree {
             if hosts.is_empty() {
                 self.guard.sync()?;
                 self.take_ended()?;
-                self.untracked = true;
+                self.has_strangers();
                 return Ok(());
             }
             for host in hosts {

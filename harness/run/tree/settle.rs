@@ -6,7 +6,7 @@ use super::{ProcessId, State, Tree};
 use crate::control::{Status, ToProcess};
 use crate::run::Fault;
 use crate::sys::connections::Flight;
-use crate::sys::process;
+use crate::sys::process::{self, Look, Watch};
 
 /// How long a process may be silent before it is looked at.
 const STOPPED: Duration = Duration::from_millis(20);
@@ -14,7 +14,7 @@ const STOPPED: Duration = Duration::from_millis(20);
 /// All foreign processes, seen to be quiet.
 #[derive(Debug)]
 pub(super) struct Print {
-    looks: Vec<process::Look>,
+    looks: Vec<Look>,
     /// The guard's children.
     orphans: Vec<i32>,
 }
@@ -31,7 +31,6 @@ impl Tree {
             self.is_stopped(id);
         }
         let mut pause = Duration::from_micros(100);
-        let mut last: Option<Print> = None;
         loop {
             if let Some(runner) = self.runner() {
                 let left = self.stall.saturating_sub(begin.elapsed());
@@ -41,25 +40,26 @@ impl Tree {
                     }
                     self.is_stopped(runner);
                 }
-                last = None;
                 continue;
             }
             if self.pump(Duration::ZERO)? {
-                last = None;
                 continue;
             }
             if !self.untracked {
                 self.fresh.clear();
                 return Ok(());
             }
-            if let Some(print) = last.take_if(|print| self.is_still(print)) {
+            if let Some(print) = self.quiet.take()
+                && self.is_still(&print)
+            {
                 self.sent |= self.looks != print.looks;
-                self.looks = print.looks;
+                self.looks.clone_from(&print.looks);
+                self.quiet = Some(print);
                 self.fresh.clear();
                 return Ok(());
             }
-            last = self.look_around()?;
-            if last.is_none() {
+            self.quiet = self.look_around()?;
+            if self.quiet.is_none() {
                 if let Some(fault) = self.foreign.verdict(begin.elapsed(), self.stall) {
                     return Err(fault);
                 }
@@ -129,9 +129,31 @@ impl Tree {
 
     /// Whether all is as it was. Who was quiet and has not run since has done nothing, and begun nobody; whom somebody left
     /// behind is now the guard's.
-    fn is_still(&self, print: &Print) -> bool {
-        process::children(self.guard.pid()) == print.orphans
-            && print.looks.iter().all(|look| process::look(look.pid).as_ref() == Some(look))
+    fn is_still(&mut self, print: &Print) -> bool {
+        self.orphans() == print.orphans
+            && print.looks.iter().all(|look| self.watch(look.pid).look().as_ref() == Some(look))
+    }
+
+    /// The guard's children.
+    fn orphans(&mut self) -> Vec<i32> {
+        let guard = self.guard.pid();
+        i32::try_from(guard).map_or_else(|_| Vec::new(), |guard| self.watch(guard).children(1))
+    }
+
+    fn watch(&mut self, host: i32) -> &mut Watch {
+        self.watches.entry(host).or_insert_with(|| Watch::new(host))
+    }
+
+    /// A look at a process, and whether it can do nothing until somebody else does something. `None` if it is gone.
+    fn look(&mut self, host: i32) -> Option<(Look, bool)> {
+        let Tree { watches, notices, foreign, .. } = self;
+        let watch = watches.entry(host).or_insert_with(|| Watch::new(host));
+        let Some(look) = watch.look() else {
+            watches.remove(&host);
+            return None;
+        };
+        let quiet = notices.holds(&look) || foreign.is_quiet(&look, watch);
+        Some((look, quiet))
     }
 
     /// One pass over all foreign processes: a fingerprint if all are quiet.
@@ -140,14 +162,12 @@ impl Tree {
         // Whoever was busy in the last pass probably still is: then nobody else need be looked at.
         if let Some(host) = self.busy.take()
             && !self.is_connected(host)
-            && let Some(look) = process::look(host)
-            && !self.notices.holds(&look)
-            && !self.foreign.is_quiet(&look)
+            && let Some((_, false)) = self.look(host)
         {
             self.busy = Some(host);
             return Ok(None);
         }
-        let orphans = process::children(self.guard.pid());
+        let orphans = self.orphans();
         let mut hosts = orphans.clone();
         let mut looks = Vec::new();
         let mut quiet = true;
@@ -159,23 +179,29 @@ impl Tree {
             if !self.by_host.contains_key(&host) {
                 self.discover(host);
             }
+            // Programs of ours have one thread.
+            let mut threads = 1;
             if !self.is_connected(host) {
                 foreign = true;
-                match process::look(host) {
-                    Some(look) if self.notices.holds(&look) || self.foreign.is_quiet(&look) => {
+                match self.look(host) {
+                    Some((look, true)) => {
+                        threads = look.threads;
                         // Its parent does not reap it, but it has ended, and is in no control group any more.
                         left.extend(self.by_host.get(&host).filter(|_| look.state == 'Z'));
                         looks.push(look);
                     }
-                    _ => {
+                    other => {
+                        threads = other.map_or(1, |(look, _)| look.threads);
                         quiet = false;
                         self.busy = Some(host);
                     }
                 }
             }
             // After the look: whoever begins a child later has to run for it.
-            hosts.extend(process::children(host.unsigned_abs()));
+            hosts.extend(self.watch(host).children(threads));
         }
+        let guard = self.guard.pid();
+        self.watches.retain(|host, _| host.unsigned_abs() == guard || hosts.contains(host));
         // Whoever is known but no longer there has been reaped by a parent of its own, or by the guard.
         let mut missing: Vec<ProcessId> = self
             .processes
@@ -209,6 +235,8 @@ impl Tree {
         if process.end.is_some() || process::look(process.host).is_some_and(|look| look.state != 'Z') {
             return;
         }
+        self.watches.remove(&process.host);
+        self.quiet = None;
         let status = match (process.announced, process.last_signal) {
             (Some(code), _) => Status::Code(code),
             (None, Some(signal)) => Status::Signal(signal),
@@ -251,13 +279,14 @@ impl Tree {
     pub(in crate::run) fn confirm(&mut self) -> Result<bool, Fault> {
         // Who sleeps in poll(2) has nothing pending: whatever that is would have woken it. Of the others some may be on
         // their way there, and are asked.
-        let waiting: Vec<ProcessId> = self
+        let mut waiting: Vec<(ProcessId, i32)> = self
             .processes
             .values()
             .filter(|process| process.connection.is_some() && matches!(process.state, State::Waiting { .. }))
-            .filter(|process| !process.asleep.as_ref().is_some_and(process::Asleep::in_poll))
-            .map(|process| process.id)
+            .map(|process| (process.id, process.host))
             .collect();
+        waiting.retain(|(_, host)| !self.watch(*host).sleeps_in_poll());
+        let waiting: Vec<ProcessId> = waiting.into_iter().map(|(id, _)| id).collect();
         // Who was awake has said so before it slept.
         if self.pump(Duration::ZERO)? {
             return Ok(false);
