@@ -7,6 +7,7 @@ use regex::Regex;
 use super::chain::When;
 use super::fact::Fact;
 use super::program::{Sound, sound};
+use super::skim;
 use super::subject::{Around, Kind, Over, Subject};
 
 /// So many kinds of lines are told apart.
@@ -91,30 +92,30 @@ pub(super) struct Banners {
     authors: HashMap<u64, Author>,
     /// Too many kinds of lines may be those of starts: others are not told apart any more.
     full: bool,
+    /// Not all lines are seen: what some of them have in common tells nothing.
+    pub off: bool,
 }
 
-fn mix(hash: u64, byte: u8) -> u64 {
-    (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+fn mix(hash: u64, word: u64) -> u64 {
+    let mixed = (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed ^ mixed >> 32
+}
+
+fn mix_all(hash: u64, bytes: &[u8]) -> u64 {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let last = rest.iter().fold(rest.len() as u64, |last, byte| last << 8 | u64::from(*byte));
+    mix(words.iter().fold(hash, |hash, word| mix(hash, u64::from_le_bytes(*word))), last)
 }
 
 fn hash(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, mix)
+    mix_all(0xcbf2_9ce4_8422_2325, text.as_bytes())
 }
 
 /// The kind of a line: its words, without those that have a digit.
 fn kind(author: u64, text: &str) -> u64 {
-    let mut all = author;
-    let (mut word, mut numbered) = (all, false);
-    for byte in text.bytes().take(LENGTH).chain([b' ']) {
-        if byte == b' ' {
-            all = mix(if numbered { mix(all, b'#') } else { word }, b' ');
-            (word, numbered) = (all, false);
-        } else {
-            numbered |= byte.is_ascii_digit();
-            word = mix(word, byte);
-        }
-    }
-    all
+    text.as_bytes()[..text.len().min(LENGTH)].split(|byte| *byte == b' ').fold(author, |all, word| {
+        if word.iter().any(u8::is_ascii_digit) { mix(all, 1 << 63) } else { mix_all(all, word) }
+    })
 }
 
 impl Banners {
@@ -123,7 +124,7 @@ impl Banners {
             let subject = Subject::new(regex.as_str().to_owned(), Kind::Banner { given: true });
             (regex, subject, None)
         });
-        Self { given, kinds: HashMap::new(), authors: HashMap::new(), full: false }
+        Self { given, kinds: HashMap::new(), authors: HashMap::new(), full: false, off: false }
     }
 
     /// Looks at a line of a program.
@@ -134,6 +135,9 @@ impl Banners {
                 *last = pid;
                 subject.take(Fact::ProgramStarts { pid: None }, None, when, around);
             }
+            return;
+        }
+        if self.off {
             return;
         }
         let program = name.split('/').next().unwrap_or(name).trim_matches(['(', ')']);
@@ -229,15 +233,16 @@ impl Banners {
         }
     }
 
-    /// What the likeliest line of a start always has, and whether it needs the lines around it to be told; none if no
-    /// line comes twice.
-    pub(super) fn needle(&self) -> Option<(String, bool)> {
+    /// What the likeliest line of a start always has, and what it needs of the lines around it to be told; none if no line
+    /// comes twice.
+    pub(super) fn needle(&self) -> Option<(String, skim::Around)> {
         let candidates = self.kinds.values().filter_map(|line| line.found.as_deref());
         let likely = candidates.filter(|found| found.subject.starts() >= 2);
         // The first line of a start, if there are several.
         let best = likely.min_by_key(|found| (!found.strong, found.order))?;
         let longest = constant(best);
-        (longest.len() >= 6).then_some((longest, !best.strong))
+        let around = if best.strong { skim::Around::Nothing } else { skim::Around::Lines };
+        (longest.len() >= 6).then_some((longest, around))
     }
 
     /// The loops that go on, by the lines that tell of them.

@@ -315,6 +315,15 @@ pub(super) fn text(line: &str) -> Entry<'_> {
     entry
 }
 
+/// Whether a line of text tells when it was written.
+pub(super) fn is_stamped(line: &str) -> bool {
+    let read = |text| stamp::read(text).is_some();
+    read(line)
+        || redis(line).is_some_and(|(_, rest)| read(rest))
+        || in_another_language(line).is_some()
+        || behind_a_prefix(line).is_some()
+}
+
 /// `1月 16 12:28:18 HOST NAME[PID]: …`: only what follows tells that it is a stamp.
 fn in_another_language(line: &str) -> Option<(Stamp<'_>, &str)> {
     let (stamp, end) = stamp::monthless(line)?;
@@ -324,6 +333,7 @@ fn in_another_language(line: &str) -> Option<(Stamp<'_>, &str)> {
 
 /// `812:M STAMP * …`: who writes, and as what (master, child, replica, sentinel).
 fn redis(line: &str) -> Option<(u32, &str)> {
+    line.bytes().next().filter(u8::is_ascii_digit)?;
     let (pid, rest) = line.split_once(':')?;
     let rest = rest.strip_prefix(['M', 'C', 'S', 'X'])?.strip_prefix(' ')?;
     Some((pid.parse().ok()?, rest))

@@ -49,4 +49,4 @@ pub use detector::{Detector, Settings};
 pub use fact::Cause;
 pub use gaps::Period;
 pub use report::{Ended, Loop, Report, Signature};
-pub use skim::{Skimmer, Study};
+pub use skim::{Pieces, Plan, Reader, Skimmer, Study};

@@ -8,13 +8,16 @@ use super::fact::Fact;
 
 /// What a line of a program says, if it is one of those that are known.
 pub(super) fn read(text: &str) -> Option<Fact> {
-    if !says_something(text) {
+    let words = Words::of(text.as_bytes());
+    if words.0 == 0 {
         return None;
     }
-    if let Some(fact) = bind(text) {
+    if words.have(Words::TAKEN)
+        && let Some(fact) = bind(text)
+    {
         return Some(fact);
     }
-    if has(text, "process [") {
+    if words.have(Words::PROCESS) {
         let pid = |behind: &str| {
             let (_, rest) = text.split_once(behind)?;
             rest.split(']').next()?.trim_matches(|c: char| !c.is_ascii_digit()).parse::<u32>().ok()
@@ -32,45 +35,82 @@ pub(super) fn read(text: &str) -> Option<Fact> {
             return Some(Fact::HasWorkers);
         }
     }
-    if has(text, "unning on http") || has(text, "istening at: ") || has(text, "unning on socket") {
+    if words.have(Words::DOES)
+        && (has(text, "unning on http") || has(text, "istening at: ") || has(text, "unning on socket"))
+    {
         return Some(Fact::Serves);
     }
-    if has(text, "plication startup failed") || has(text, "plication shutdown complete") {
+    if words.have(Words::APPLICATION)
+        && (has(text, "plication startup failed") || has(text, "plication shutdown complete"))
+    {
         return Some(Fact::Exited(None));
     }
-    if has(text, "tarting gunicorn ") {
+    if words.have(Words::DOES) && has(text, "tarting gunicorn ") {
         return Some(Fact::MasterStarts { pid: None });
     }
-    if has(text, "ooting worker with pid") || has(text, "Maximum request limit of") {
+    if words.have(Words::DOES | Words::LIMIT)
+        && (has(text, "ooting worker with pid") || has(text, "Maximum request limit of"))
+    {
         return Some(Fact::HasWorkers);
     }
-    if has(text, "Handling signal: ") || text.ends_with("Shutting down") {
+    if words.have(Words::DOES) && (has(text, "Handling signal: ") || text.ends_with("Shutting down")) {
         return Some(Fact::Leaves);
     }
     None
 }
 
-/// A cheap refusal first: nearly all lines are requests. What [`read`] and [`bind`] look for has one of these.
-fn says_something(text: &str) -> bool {
-    static WORDS: LazyLock<Vec<memmem::Finder<'static>>> = LazyLock::new(|| {
-        let words = [
-            "process [",
-            "unning on ",
-            "istening at: ",
-            "plication s",
-            "tarting gunicorn ",
-            "ooting worker with pid",
-            "Maximum request limit of",
-            "Handling signal: ",
-            "Shutting down",
-            " in use",
-            " already ",
-            "EADDRINUSE",
-            "nly one usage of each socket address",
+/// A cheap refusal first: nearly all lines are requests. Whether a line has what [`read`] looks for.
+pub(super) fn says_something(line: &[u8]) -> bool {
+    Words::of(line).0 != 0
+}
+
+/// Which of the words that [`read`] and [`bind`] look for a line has.
+#[derive(Clone, Copy)]
+struct Words(u8);
+
+impl Words {
+    const PROCESS: u8 = 1;
+    const APPLICATION: u8 = 2;
+    const LIMIT: u8 = 4;
+    /// Of [`bind`].
+    const TAKEN: u8 = 8;
+    /// Something of [`THINGS`].
+    const DOES: u8 = 16;
+
+    fn have(self, any: u8) -> bool {
+        self.0 & any != 0
+    }
+
+    fn of(line: &[u8]) -> Words {
+        /// What does it, or is done, before and behind `ing `.
+        const THINGS: [(&str, &str); 6] = [
+            ("unn", "on "),
+            ("isten", "at: "),
+            ("tart", "gunicorn "),
+            ("oot", "worker with pid"),
+            ("Handl", "signal: "),
+            ("Shutt", "down"),
         ];
-        words.into_iter().map(memmem::Finder::new).collect()
-    });
-    WORDS.iter().any(|word| word.find(text.as_bytes()).is_some())
+        static ALL: LazyLock<[(u8, memmem::Finder<'static>); 7]> = LazyLock::new(|| {
+            [
+                (Words::PROCESS, "process ["),
+                (Words::APPLICATION, "plication s"),
+                (Words::LIMIT, "Maximum request limit of"),
+                (Words::TAKEN, " in use"),
+                (Words::TAKEN, " already "),
+                (Words::TAKEN, "EADDRINUSE"),
+                (Words::TAKEN, "nly one usage of each socket address"),
+            ]
+            .map(|(bit, word)| (bit, memmem::Finder::new(word)))
+        });
+        static DOING: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new("ing "));
+        let does = |at: usize| {
+            let (before, after) = (&line[..at], &line[at + DOING.needle().len()..]);
+            THINGS.iter().any(|(does, what)| before.ends_with(does.as_bytes()) && after.starts_with(what.as_bytes()))
+        };
+        let found = ALL.iter().filter(|(_, word)| word.find(line).is_some()).fold(0, |bits, (bit, _)| bits | bit);
+        Words(if DOING.find_iter(line).any(does) { found | Words::DOES } else { found })
+    }
 }
 
 pub(super) fn has(text: &str, word: &str) -> bool {

@@ -1,10 +1,13 @@
-//! Large logs whose lines nobody signs: samples of them tell what to look for, and only lines that have it are read.
+//! Large logs whose lines nobody signs: samples of them tell what to look for, and only lines that have it are read. The parts
+//! of a log can be skimmed side by side; what they have is then read in order.
 
-use memchr::{memchr, memmem, memrchr};
+use std::ops::Range;
+
+use memchr::{memchr, memchr_iter, memmem, memrchr};
 
 use super::detector::{Detector, Settings};
-use super::entry;
 use super::report::Report;
+use super::{entry, program};
 
 /// What every large log is searched for: an address in use.
 const BIND: &str = "ddress already in use";
@@ -14,6 +17,16 @@ const START: &str = "Started server process [";
 const AFTER: usize = 400;
 /// So far back a line with a stamp is looked for.
 const BEFORE: usize = 4096;
+
+/// What of the lines after one that matters does, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Around {
+    Nothing,
+    /// Those with known words: they begin with such.
+    Words,
+    /// All: they tell whether it is a start at all.
+    Lines,
+}
 
 /// Looks at samples of a log.
 #[derive(Debug)]
@@ -38,17 +51,21 @@ impl Study {
 
     /// How to read the whole log: by what lines have in common. None if all of it has to be read: where lines say who
     /// wrote them, many of them matter.
-    pub fn plan(self) -> Option<Skimmer> {
+    pub fn plan(self) -> Option<(Plan, Reader)> {
         let found = self.detector.unsigned()?;
         let (needle, around) = match &self.settings.banner {
-            Some(given) => (literal(given.as_str())?, false),
-            None => found.unwrap_or_else(|| (START.to_owned(), true)),
+            Some(given) => (literal(given.as_str())?, Around::Nothing),
+            None => found.unwrap_or_else(|| (START.to_owned(), Around::Words)),
         };
         let mut needles = vec![memmem::Finder::new(needle.as_bytes()).into_owned()];
         if !needle.contains(BIND) {
             needles.push(memmem::Finder::new(BIND).into_owned());
         }
-        Some(Skimmer { detector: Detector::new(self.settings), needles, around, open: Vec::new() })
+        let detector = match around {
+            Around::Words => Detector::of_known_words(self.settings),
+            Around::Nothing | Around::Lines => Detector::new(self.settings),
+        };
+        Some((Plan { needles, around }, Reader { detector, done: 0 }))
     }
 }
 
@@ -61,65 +78,160 @@ fn literal(pattern: &str) -> Option<String> {
     pattern.split(".*").filter(plain).max_by_key(|piece| piece.len()).map(str::to_owned)
 }
 
-/// Reads the lines of a log that matter.
-#[derive(Debug)]
-pub struct Skimmer {
-    detector: Detector,
+/// Which lines of a log matter.
+#[derive(Clone, Debug)]
+pub struct Plan {
     needles: Vec<memmem::Finder<'static>>,
-    /// Lines after one matter, too.
-    around: bool,
-    /// The beginning of a line whose end is still to come.
+    around: Around,
+}
+
+impl Plan {
+    fn has_needle(&self, line: &[u8]) -> bool {
+        self.needles.iter().any(|needle| needle.find(line).is_some())
+    }
+}
+
+/// Lines that matter, with their places in the log.
+#[derive(Debug, Default)]
+pub struct Pieces {
+    bytes: Vec<u8>,
+    /// The place of each piece, that of its end, and how many of the bytes are up to there.
+    places: Vec<(u64, u64, usize)>,
+}
+
+impl Pieces {
+    fn add(&mut self, at: u64, lines: &[u8]) {
+        if lines.is_empty() {
+            return;
+        }
+        self.bytes.extend_from_slice(lines);
+        if lines.last() != Some(&b'\n') {
+            self.bytes.push(b'\n');
+        }
+        self.places.push((at, at + lines.len() as u64, self.bytes.len()));
+    }
+}
+
+/// Reads the lines that matter.
+#[derive(Debug)]
+pub struct Reader {
+    detector: Detector,
+    /// All up to here has been read.
+    done: u64,
+}
+
+impl Reader {
+    /// Takes what the next part of the log has.
+    pub fn take(&mut self, pieces: &Pieces) {
+        let mut begin = 0;
+        for &(at, end, until) in &pieces.places {
+            // What follows a line in the part before may be here, too.
+            let known = usize::try_from(self.done.saturating_sub(at)).unwrap_or(usize::MAX);
+            if end > self.done {
+                self.detector.lines(&pieces.bytes[(begin + known).min(until)..until]);
+                self.done = end;
+            }
+            begin = until;
+        }
+    }
+
+    /// The log has ended.
+    pub fn finish(self) -> Report {
+        self.detector.finish()
+    }
+}
+
+/// Finds the lines of a part of a log that matter: of those that begin in it. It has to be given what is just before the part,
+/// too, for the time of its first lines, and behind it what [`Skimmer::needs_more`].
+#[derive(Debug)]
+pub struct Skimmer<'a> {
+    plan: &'a Plan,
+    part: Range<u64>,
+    pieces: Pieces,
+    /// The place of what comes next.
+    at: u64,
+    /// What comes belongs to a line whose beginning is not known.
+    cut: bool,
+    /// The beginning of a line whose end is still to come, and its place.
     open: Vec<u8>,
+    open_at: u64,
+    /// Lines that begin before this place follow one that matters.
+    wanted: u64,
+    /// What was before the lines that are looked at, and the place of its end.
+    before: Vec<u8>,
+    before_end: u64,
 }
 
 /// A line without an end is kept up to here.
 const OPEN: usize = 1 << 20;
 
-impl Skimmer {
-    /// Takes the next bytes; only lines that matter are read.
+impl<'a> Skimmer<'a> {
+    /// Of a part, and the place from where on bytes will come: [`Skimmer::first`].
+    pub fn new(plan: &'a Plan, part: Range<u64>) -> Self {
+        let at = Self::first(part.start);
+        Self {
+            plan,
+            part,
+            pieces: Pieces::default(),
+            at,
+            cut: at > 0,
+            open: Vec::new(),
+            open_at: at,
+            wanted: 0,
+            before: Vec::new(),
+            before_end: at,
+        }
+    }
+
+    /// From where on to give the log, for a part that begins at `begin`.
+    pub fn first(begin: u64) -> u64 {
+        begin.saturating_sub(BEFORE as u64)
+    }
+
+    /// Whether something that begins in the part goes on behind what has come.
+    pub fn needs_more(&self) -> bool {
+        let is_open = !self.open.is_empty() && self.open.len() < OPEN && self.open_at < self.part.end.max(self.wanted);
+        self.at < self.part.end || is_open || self.wanted > self.at
+    }
+
+    /// Takes the next bytes; only lines that matter are kept.
     pub fn skim(&mut self, bytes: &[u8]) {
-        let Some(last) = memrchr(b'\n', bytes) else {
-            self.keep(bytes);
-            return;
-        };
+        self.next(bytes, false);
+    }
+
+    /// Takes the next bytes, and keeps all of them.
+    pub fn read(&mut self, bytes: &[u8]) {
+        self.next(bytes, true);
+    }
+
+    /// What the part has. `last` if the log has ended: a line without an end is one, too.
+    pub fn finish(mut self, last: bool) -> Pieces {
+        if last || self.open.len() >= OPEN {
+            self.close(last);
+        }
+        self.pieces
+    }
+
+    fn next(&mut self, bytes: &[u8], all: bool) {
         let mut begin = 0;
-        if !self.open.is_empty() {
-            // The line that was cut.
-            let end = memchr(b'\n', bytes).map_or(bytes.len(), |at| at + 1);
-            self.keep(&bytes[..end]);
-            let line = std::mem::take(&mut self.open);
-            if self.needles.iter().any(|needle| needle.find(&line).is_some()) {
-                self.detector.lines(&line);
-                if line.last() != Some(&b'\n') {
-                    self.detector.lines(b"\n");
+        if self.cut || !self.open.is_empty() {
+            let end = memchr(b'\n', bytes).map(|at| at + 1);
+            begin = end.unwrap_or(bytes.len());
+            if !self.cut {
+                self.keep(&bytes[..begin]);
+                if end.is_some() {
+                    self.close(all);
                 }
             }
-            self.open = line;
-            self.open.clear();
-            begin = end;
+            self.cut &= end.is_none();
         }
-        if begin <= last {
-            self.whole(&bytes[begin..=last]);
+        let end = memrchr(b'\n', &bytes[begin..]).map_or(begin, |at| begin + at + 1);
+        self.whole(&bytes[begin..end], self.at + begin as u64, all);
+        if end < bytes.len() && !self.cut {
+            self.open_at = self.at + end as u64;
+            self.keep(&bytes[end..]);
         }
-        self.keep(&bytes[last + 1..]);
-    }
-
-    /// Takes the next bytes, and reads all of them.
-    pub fn read(&mut self, bytes: &[u8]) {
-        let Some(last) = memrchr(b'\n', bytes) else {
-            self.keep(bytes);
-            return;
-        };
-        self.detector.lines(&self.open);
-        self.detector.lines(&bytes[..=last]);
-        self.open.clear();
-        self.keep(&bytes[last + 1..]);
-    }
-
-    /// The input has ended.
-    pub fn finish(mut self) -> Report {
-        self.detector.lines(&self.open);
-        self.detector.finish()
+        self.at += bytes.len() as u64;
     }
 
     fn keep(&mut self, bytes: &[u8]) {
@@ -127,41 +239,139 @@ impl Skimmer {
         self.open.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
+    /// The line that was cut is whole.
+    fn close(&mut self, all: bool) {
+        let line = std::mem::take(&mut self.open);
+        self.whole(&line, self.open_at, all);
+        self.open = line;
+        self.open.clear();
+    }
+
     /// Lines that are not cut.
-    fn whole(&mut self, bytes: &[u8]) {
-        let mut hits: Vec<usize> = self.needles.iter().flat_map(|needle| needle.find_iter(bytes)).collect();
+    fn whole(&mut self, lines: &[u8], at: u64, all: bool) {
+        if lines.is_empty() {
+            return;
+        }
+        let place = |place: u64| usize::try_from(place.saturating_sub(at)).unwrap_or(usize::MAX).min(lines.len());
+        let line_end = |from: usize| memchr(b'\n', &lines[from..]).map_or(lines.len(), |end| from + end + 1);
+        // Only lines that begin in the part are its own.
+        let own = |place: usize| match place.checked_sub(1) {
+            None => 0,
+            Some(last) => line_end(last),
+        };
+        let (begin, end) = (own(place(self.part.start)), own(place(self.part.end)));
+        if all {
+            self.pieces.add(at + begin as u64, &lines[begin..end]);
+        } else {
+            self.matter(lines, at, begin..end);
+        }
+        let rest = own(place(self.wanted)).max(end);
+        if self.wanted > at + end as u64 {
+            self.follow(&lines[end..rest], at + end as u64);
+        }
+        self.remember(lines, at);
+    }
+
+    /// Finds lines that matter among those that are the part's own.
+    fn matter(&mut self, lines: &[u8], at: u64, own: Range<usize>) {
+        let plan = self.plan;
+        let line_end = |from: usize| memchr(b'\n', &lines[from..own.end]).map_or(own.end, |end| from + end + 1);
+        // What follows a line that came before.
+        let (mut done, mut told) = (own.start, 0);
+        let wanted = usize::try_from(self.wanted.saturating_sub(at)).unwrap_or(usize::MAX).min(own.end);
+        if wanted > done {
+            let begin = std::mem::replace(&mut done, line_end(wanted - 1));
+            self.follow(&lines[begin..done], at + begin as u64);
+            told = done;
+        }
+        let mut hits: Vec<usize> = Vec::new();
+        for needle in &plan.needles {
+            hits.extend(needle.find_iter(&lines[done..own.end]).map(|hit| done + hit));
+        }
         hits.sort_unstable();
-        let mut done = 0;
         for hit in hits {
             if hit < done {
                 continue;
             }
-            let start = memrchr(b'\n', &bytes[..hit]).map_or(0, |at| at + 1);
-            let after = (hit + if self.around { AFTER } else { 0 }).min(bytes.len());
-            let end = memchr(b'\n', &bytes[after..]).map_or(bytes.len(), |at| after + at + 1);
-            if !is_stamped(&bytes[start..]) {
-                self.detector.lines(stamped_before(&bytes[done.max(start.saturating_sub(BEFORE))..start]));
+            let start = memrchr(b'\n', &lines[..hit]).map_or(0, |at| at + 1);
+            let end = line_end(hit);
+            if !is_stamped(&lines[start..end]) {
+                self.tell_time(lines, at, told.max(start.saturating_sub(BEFORE)), start);
             }
-            self.detector.lines(&bytes[start..end]);
+            self.pieces.add(at + start as u64, &lines[start..end]);
             done = end;
+            if plan.around != Around::Nothing {
+                self.wanted = at + (hit + AFTER) as u64;
+                done = line_end((hit + AFTER - 1).clamp(end - 1, own.end - 1));
+                self.follow(&lines[end..done], at + end as u64);
+            }
+            told = done;
         }
+    }
+
+    /// Lines that follow one that matters.
+    fn follow(&mut self, lines: &[u8], at: u64) {
+        if self.plan.around == Around::Lines {
+            self.pieces.add(at, lines);
+            return;
+        }
+        // And the last that tells the time: the next that matters may have none of its own.
+        let time = stamped(lines, false);
+        let mut begin = 0;
+        for end in memchr_iter(b'\n', lines).map(|end| end + 1).chain([lines.len()]) {
+            let line = &lines[begin..end];
+            if time == (begin..end) || program::says_something(line) || self.plan.has_needle(line) {
+                self.pieces.add(at + begin as u64, line);
+            }
+            begin = end;
+        }
+    }
+
+    /// Adds the last line before `start` that tells the time, from `from` on, or from what came before.
+    fn tell_time(&mut self, lines: &[u8], at: u64, from: usize, start: usize) {
+        let near = stamped(&lines[from..start], from > 0 && lines[from - 1] != b'\n');
+        if !near.is_empty() {
+            self.pieces.add(at + (from + near.start) as u64, &lines[from..][near]);
+        } else if from == 0 && self.before_end == at {
+            let far = stamped(&self.before, true);
+            let far_at = at - self.before.len() as u64 + far.start as u64;
+            self.pieces.add(far_at, &self.before[far]);
+        }
+    }
+
+    fn remember(&mut self, lines: &[u8], at: u64) {
+        if self.before_end != at {
+            self.before.clear();
+        }
+        let kept = &lines[lines.len().saturating_sub(BEFORE)..];
+        let old = (self.before.len() + kept.len()).saturating_sub(BEFORE);
+        self.before.drain(..old.min(self.before.len()));
+        self.before.extend_from_slice(kept);
+        self.before_end = at + lines.len() as u64;
     }
 }
 
-/// The last line that tells the time; nothing if there is none.
-fn stamped_before(bytes: &[u8]) -> &[u8] {
-    let mut end = bytes.len();
-    // The first line may be cut.
-    while let Some(start) = bytes[..end.saturating_sub(1)].iter().rposition(|byte| *byte == b'\n').map(|at| at + 1) {
-        if is_stamped(&bytes[start..end]) {
-            return &bytes[start..end];
+/// The last line that tells the time; empty if there is none. The first may be `cut`.
+fn stamped(lines: &[u8], cut: bool) -> Range<usize> {
+    let mut end = lines.len();
+    while end > 0 {
+        let start = memrchr(b'\n', &lines[..end - 1]).map(|at| at + 1);
+        if start.is_none() && cut {
+            break;
+        }
+        let start = start.unwrap_or(0);
+        if is_stamped(&lines[start..end]) {
+            return start..end;
         }
         end = start;
     }
-    &[]
+    0..0
 }
 
 fn is_stamped(line: &[u8]) -> bool {
     let line = &line[..memchr(b'\n', line).unwrap_or(line.len()).min(120)];
-    entry::text(&String::from_utf8_lossy(line)).stamp.is_some()
+    match std::str::from_utf8(line) {
+        Ok(line) => entry::is_stamped(line),
+        Err(_) => entry::is_stamped(&String::from_utf8_lossy(line)),
+    }
 }

@@ -1,5 +1,7 @@
 //! Time stamps as logs begin with them: where they end, the moment they name, and how to print that.
 
+use std::sync::Arc;
+
 use jiff::civil::Date;
 
 /// Microseconds of a second.
@@ -43,7 +45,7 @@ pub(super) struct Stamp<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Moment {
     Exact { micros: i64, offset: i32 },
-    Text(Box<str>),
+    Text(Arc<str>),
 }
 
 impl Stamp<'_> {

@@ -4,20 +4,33 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Stdin};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::mpsc;
 
 use flate2::bufread::MultiGzDecoder;
 use ruzstd::decoding::StreamingDecoder;
 
-use crate::detect::{Detector, Report, Settings, Study};
+use crate::detect::{Detector, Pieces, Plan, Report, Settings, Skimmer, Study};
 
 /// So much is read at once: more does not make it faster, and it stays in the cache while it is looked at.
 pub(super) const CHUNK: usize = 512 << 10;
 
 /// Larger files are sampled first.
 const LARGE: u64 = 16 << 20;
+/// So much of both ends is read in whole.
+const END: usize = 256 << 10;
 /// So many samples are taken, of so much each.
 const WINDOWS: u64 = 32;
 const WINDOW: usize = 32 << 10;
+
+/// A part of a log that is skimmed at once, by one of at most so many.
+const PART: u64 = 2 << 20;
+const WORKERS: u64 = 4;
+/// So many are kept of each until they are read.
+const AHEAD: usize = 2;
+/// So much of it is looked at at once: it stays in the cache of the processor that it was read by.
+const SKIM: usize = 128 << 10;
+/// So much behind a part is looked at for the end of what begins in it.
+const TAIL: u64 = 4 << 10;
 
 /// What the first bytes of packed files are.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
@@ -71,12 +84,12 @@ pub(super) fn read(file: &Path, settings: &Settings) -> Result<Report, String> {
 
 /// Reads a large file by what samples of it tell; the settings are handed back if all of it has to be read.
 fn large(file: &File, size: u64, settings: Settings) -> io::Result<Result<Report, Settings>> {
-    let mut buffer = vec![0; CHUNK];
+    let mut buffer = vec![0; END];
     let mut study = Study::new(settings.clone());
     // Both ends, and windows at equal distances between them.
-    let ends = (CHUNK as u64, size - CHUNK as u64);
+    let ends = (END as u64, size - END as u64);
     let places = (1..WINDOWS).map(|n| size / WINDOWS * n).filter(|at| (ends.0..ends.1 - WINDOW as u64).contains(at));
-    let places = std::iter::once((0, CHUNK)).chain(places.map(|at| (at, WINDOW))).chain([(ends.1, CHUNK)]);
+    let places = std::iter::once((0, END)).chain(places.map(|at| (at, WINDOW))).chain([(ends.1, END)]);
     for (at, length) in places {
         let length = fill(file, &mut buffer[..length], at)?;
         let sample = &buffer[..length];
@@ -85,23 +98,75 @@ fn large(file: &File, size: u64, settings: Settings) -> io::Result<Result<Report
         }
         study.sample(sample, at == 0);
     }
-    let Some(mut skimmer) = study.plan() else { return Ok(Err(settings)) };
-    let mut at = 0;
-    loop {
-        let length = match file.read_at(&mut buffer, at) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            length => length?,
-        };
-        if length == 0 {
-            return Ok(Ok(skimmer.finish()));
+    let Some((plan, mut reader)) = study.plan() else { return Ok(Err(settings)) };
+    let log = Log { file, size, ends, plan };
+    let parts = size.div_ceil(PART);
+    let workers = std::thread::available_parallelism().map_or(1, |cores| (cores.get() as u64).min(WORKERS).min(parts));
+    if workers == 1 {
+        for part in 0..parts {
+            reader.take(&log.part(part)?);
         }
-        let bytes = &buffer[..length];
-        if at < ends.0 || at + length as u64 > ends.1 {
-            skimmer.read(bytes);
-        } else {
-            skimmer.skim(bytes);
+        return Ok(Ok(reader.finish()));
+    }
+    std::thread::scope(|scope| {
+        // Each has every nth part, and is not far ahead of who reads what they find.
+        let found: Vec<_> = (0..workers)
+            .map(|first| {
+                let (send, found) = mpsc::sync_channel(AHEAD);
+                let log = &log;
+                scope.spawn(move || {
+                    let mut own = (first..parts).step_by(workers as usize);
+                    // Whoever no longer listens has failed.
+                    own.all(|part| send.send(log.part(part)).is_ok());
+                });
+                found
+            })
+            .collect();
+        for part in 0..parts {
+            let lost = || io::Error::other("a part of it was not read");
+            reader.take(&found[(part % workers) as usize].recv().map_err(|_| lost())??);
         }
-        at += length as u64;
+        Ok(Ok(reader.finish()))
+    })
+}
+
+/// A large log is skimmed by parts.
+struct Log<'a> {
+    file: &'a File,
+    size: u64,
+    /// What is before the first and behind the second is read in whole.
+    ends: (u64, u64),
+    plan: Plan,
+}
+
+impl Log<'_> {
+    /// What a part of it has: lines that begin there.
+    fn part(&self, part: u64) -> io::Result<Pieces> {
+        let begin = part * PART;
+        // Whatever it has grown by is in the last.
+        let end = if begin + PART < self.size { begin + PART } else { u64::MAX };
+        let mut at = Skimmer::first(begin);
+        let mut skimmer = Skimmer::new(&self.plan, begin..end);
+        let mut buffer = vec![0; SKIM];
+        loop {
+            // What is behind it is hardly needed.
+            let most = if at < end { end - at } else { TAIL };
+            let room = usize::try_from(most).unwrap_or(SKIM).min(SKIM);
+            let length = match self.file.read_at(&mut buffer[..room], at) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                length => length?,
+            };
+            let bytes = &buffer[..length];
+            if at < self.ends.0 || at + length as u64 > self.ends.1 {
+                skimmer.read(bytes);
+            } else {
+                skimmer.skim(bytes);
+            }
+            at += length as u64;
+            if length == 0 || !skimmer.needs_more() {
+                return Ok(skimmer.finish(length == 0));
+            }
+        }
     }
 }
 

@@ -6,7 +6,6 @@ mod processes;
 
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 use regex::Regex;
 
@@ -18,7 +17,8 @@ use super::fact::Fact;
 use super::lines::Lines;
 use super::others;
 use super::report::Report;
-use super::subject::{Around, Kind, Subject};
+use super::skim::Around;
+use super::subject::{self, Kind, Subject};
 use crate::time::Span;
 use processes::{Process, Unclaimed};
 
@@ -77,7 +77,7 @@ struct State {
     boot: String,
     order: u64,
     /// The last line, to know it if it comes again.
-    line_before: u64,
+    line_before: Vec<u8>,
     /// Whether any line names its writer.
     signed: bool,
 }
@@ -102,10 +102,17 @@ impl Detector {
             boots: 0,
             boot: String::new(),
             order: 0,
-            line_before: 0,
+            line_before: Vec::new(),
             signed: false,
         };
         Self { lines: Lines::default(), state }
+    }
+
+    /// One that is given only lines with known words, and looks for no others.
+    pub(in crate::detect) fn of_known_words(settings: Settings) -> Self {
+        let mut this = Self::new(settings);
+        this.state.banners.off = true;
+        this
     }
 
     /// Takes the next bytes of the input; lines may be cut anywhere.
@@ -119,9 +126,9 @@ impl Detector {
         self.feed(bytes);
     }
 
-    /// What is known of lines of which nobody is named as the writer: the constant part of the likeliest start, and
-    /// whether it needs its surroundings. None if somebody signs the lines.
-    pub(in crate::detect) fn unsigned(&self) -> Option<Option<(String, bool)>> {
+    /// What is known of lines of which nobody is named as the writer: the constant part of the likeliest start, and what
+    /// it needs of its surroundings. None if somebody signs the lines.
+    pub(in crate::detect) fn unsigned(&self) -> Option<Option<(String, Around)>> {
         (!self.state.signed).then(|| self.state.start_of_nobody().or_else(|| self.state.banners.needle()))
     }
 
@@ -145,20 +152,20 @@ impl State {
         if line.is_empty() {
             return;
         }
-        let mut hasher = DefaultHasher::new();
-        line.hash(&mut hasher);
-        if std::mem::replace(&mut self.line_before, hasher.finish()) == hasher.finish() {
+        if self.line_before == line {
             return; // The same line twice in a row.
         }
+        self.line_before.clear();
+        self.line_before.extend_from_slice(line);
         if line.first() == Some(&b'{') {
-            let text = String::from_utf8_lossy(line);
+            let text = lossy(line);
             let mut kept = Kept::default();
             if entry::json(&text, &mut kept) {
                 self.entry(&kept.entry());
                 return;
             }
         }
-        let text = String::from_utf8_lossy(&line[..line.len().min(TEXT)]);
+        let text = lossy(&line[..line.len().min(TEXT)]);
         let text = plain(&text);
         if text.starts_with("-- ") {
             // `-- Reboot --`, `-- Boot 3a89… --`; not `-- Journal begins at …`.
@@ -202,7 +209,7 @@ impl State {
             self.make_room();
             self.subjects.insert(key.to_owned(), Subject::new(name.to_owned(), kind));
         }
-        let mut around = Around { rules: self.rules, room: &mut self.room, boots: self.boots, order: self.order };
+        let mut around = subject::Around { rules: self.rules, room: &mut self.room, boots: self.boots, order: self.order };
         if let Some(subject) = self.subjects.get_mut(key) {
             subject.take(fact, pid, when, &mut around);
         }
@@ -225,9 +232,14 @@ impl State {
     }
 }
 
+/// As [`String::from_utf8_lossy`], which takes its time with what is right.
+fn lossy(bytes: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
+}
+
 /// A line without what colours it.
 fn plain(text: &str) -> Cow<'_, str> {
-    if !text.contains('\u{1b}') {
+    if memchr::memchr(0x1b, text.as_bytes()).is_none() {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len());

@@ -8,7 +8,7 @@ use super::super::entry::Owner;
 use super::super::fact::Fact;
 use super::super::stamp::{self, SECOND};
 use super::super::subject::{Around, Kind, Subject};
-use super::super::{others, program};
+use super::super::{others, program, skim};
 use super::{SUBJECTS, State};
 
 /// A program ends so soon after it could not bind.
@@ -92,9 +92,9 @@ impl State {
         }
         let stepped = text.starts_with("System clock was stepped by") || text.starts_with("System clock wrong by");
         self.axis.set |= stepped && name.starts_with("chrony");
-        let own = format!("\n\n\n{host}\n{}", unit.unwrap_or(name));
         let (first, began) = match pid {
             Some(pid) if !name.is_empty() => {
+                let own = format!("\n\n\n{host}\n{}", unit.unwrap_or(name));
                 let (process, is_new) = self.process(name, pid, when);
                 if let Some((key, order)) = process.blamed.clone()
                     && let Some(subject) = self.subjects.get_mut(&key)
@@ -144,9 +144,9 @@ impl State {
     }
 
     /// The known words of a start, if those that no writer is named of are such: others would count the same starts again.
-    pub(super) fn start_of_nobody(&self) -> Option<(String, bool)> {
+    pub(super) fn start_of_nobody(&self) -> Option<(String, skim::Around)> {
         let subject = self.subjects.get("\n\n\n\n").filter(|subject| !subject.unnamed && subject.starts() >= 2)?;
-        Some((subject.name.clone(), true))
+        Some((subject.name.clone(), skim::Around::Words))
     }
 
     /// A process, and whether this is its first line.
