@@ -65,7 +65,8 @@ fn make(path: &Path, size: usize) -> std::io::Result<u64> {
         written += line.len();
         out.write_all(line.as_bytes())?;
     }
-    out.flush()?;
+    // Or it is written to the disk while it is measured.
+    out.into_inner()?.sync_all()?;
     Ok(starts)
 }
 

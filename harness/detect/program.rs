@@ -18,14 +18,17 @@ pub(super) fn read(text: &str) -> Option<Fact> {
         return Some(fact);
     }
     if words.have(Words::PROCESS) {
-        let pid = |behind: &str| {
-            let (_, rest) = text.split_once(behind)?;
-            rest.split(']').next()?.trim_matches(|c: char| !c.is_ascii_digit()).parse::<u32>().ok()
+        static SERVER: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new("Started server process ["));
+        let pid = |behind: usize| {
+            let rest = text[behind..].split(']').next()?;
+            rest.trim_matches(|c: char| !c.is_ascii_digit()).parse::<u32>().ok()
         };
-        if let Some(pid) = pid("Started server process [") {
+        if let Some(pid) = SERVER.find(text.as_bytes()).and_then(|at| pid(at + SERVER.needle().len())) {
             return Some(Fact::ProgramStarts { pid: Some(pid) });
         }
-        if let Some(pid) = pid("Started parent process [").or_else(|| pid("Started reloader process [")) {
+        let behind = |word: &str| Some(text.find(word)? + word.len());
+        let master = behind("Started parent process [").and_then(pid);
+        if let Some(pid) = master.or_else(|| behind("Started reloader process [").and_then(pid)) {
             return Some(Fact::MasterStarts { pid: Some(pid) });
         }
         if has(text, "Finished server process [") {
@@ -59,12 +62,7 @@ pub(super) fn read(text: &str) -> Option<Fact> {
     None
 }
 
-/// A cheap refusal first: nearly all lines are requests. Whether a line has what [`read`] looks for.
-pub(super) fn says_something(line: &[u8]) -> bool {
-    Words::of(line).0 != 0
-}
-
-/// Which of the words that [`read`] and [`bind`] look for a line has.
+/// Which of the words that [`read`] and [`bind`] look for a line has: a cheap refusal, as nearly all lines are requests.
 #[derive(Clone, Copy)]
 struct Words(u8);
 
@@ -74,7 +72,7 @@ impl Words {
     const LIMIT: u8 = 4;
     /// Of [`bind`].
     const TAKEN: u8 = 8;
-    /// Something of [`THINGS`].
+    /// Of what somebody does.
     const DOES: u8 = 16;
 
     fn have(self, any: u8) -> bool {
@@ -82,35 +80,46 @@ impl Words {
     }
 
     fn of(line: &[u8]) -> Words {
-        /// What does it, or is done, before and behind `ing `.
-        const THINGS: [(&str, &str); 6] = [
-            ("unn", "on "),
-            ("isten", "at: "),
-            ("tart", "gunicorn "),
-            ("oot", "worker with pid"),
-            ("Handl", "signal: "),
-            ("Shutt", "down"),
-        ];
-        static ALL: LazyLock<[(u8, memmem::Finder<'static>); 7]> = LazyLock::new(|| {
-            [
-                (Words::PROCESS, "process ["),
-                (Words::APPLICATION, "plication s"),
-                (Words::LIMIT, "Maximum request limit of"),
-                (Words::TAKEN, " in use"),
-                (Words::TAKEN, " already "),
-                (Words::TAKEN, "EADDRINUSE"),
-                (Words::TAKEN, "nly one usage of each socket address"),
-            ]
-            .map(|(bit, word)| (bit, memmem::Finder::new(word)))
-        });
-        static DOING: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new("ing "));
-        let does = |at: usize| {
-            let (before, after) = (&line[..at], &line[at + DOING.needle().len()..]);
-            THINGS.iter().any(|(does, what)| before.ends_with(does.as_bytes()) && after.starts_with(what.as_bytes()))
-        };
-        let found = ALL.iter().filter(|(_, word)| word.find(line).is_some()).fold(0, |bits, (bit, _)| bits | bit);
-        Words(if DOING.find_iter(line).any(does) { found | Words::DOES } else { found })
+        let found = WORDS.iter().filter(|(_, word)| word.find(line).is_some()).fold(0, |bits, (bit, _)| bits | bit);
+        let does = DOING.find_iter(line).any(|at| is_done(line, at));
+        Words(if does { found | Words::DOES } else { found })
     }
+}
+
+static WORDS: LazyLock<[(u8, memmem::Finder<'static>); 7]> = LazyLock::new(|| {
+    [
+        (Words::PROCESS, "process ["),
+        (Words::APPLICATION, "plication s"),
+        (Words::LIMIT, "Maximum request limit of"),
+        (Words::TAKEN, " in use"),
+        (Words::TAKEN, " already "),
+        (Words::TAKEN, "EADDRINUSE"),
+        (Words::TAKEN, "nly one usage of each socket address"),
+    ]
+    .map(|(bit, word)| (bit, memmem::Finder::new(word)))
+});
+
+/// What six of the words have in common.
+static DOING: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new("ing "));
+
+/// Whether one of those is there.
+fn is_done(line: &[u8], at: usize) -> bool {
+    const THINGS: [(&str, &str); 6] = [
+        ("unn", "on "),
+        ("isten", "at: "),
+        ("tart", "gunicorn "),
+        ("oot", "worker with pid"),
+        ("Handl", "signal: "),
+        ("Shutt", "down"),
+    ];
+    let (before, after) = (&line[..at], &line[at + DOING.needle().len()..]);
+    THINGS.iter().any(|(does, what)| before.ends_with(does.as_bytes()) && after.starts_with(what.as_bytes()))
+}
+
+/// The places in some lines where [`read`] may find something, in no order.
+pub(super) fn places(lines: &[u8]) -> impl Iterator<Item = usize> {
+    let words = WORDS.iter().flat_map(|(_, word)| word.find_iter(lines));
+    words.chain(DOING.find_iter(lines).filter(|at| is_done(lines, *at)))
 }
 
 pub(super) fn has(text: &str, word: &str) -> bool {
@@ -119,20 +128,22 @@ pub(super) fn has(text: &str, word: &str) -> bool {
 
 /// An address that is taken, in the words of all.
 pub(super) fn bind(text: &str) -> Option<Fact> {
+    static USED: LazyLock<[memmem::Finder<'static>; 2]> =
+        LazyLock::new(|| [memmem::Finder::new(" in use"), memmem::Finder::new("ddress already in use")]);
     let bytes = text.as_bytes();
     // `in use` and `already allocated` have this in common, and few other lines do.
-    let at = memmem::find(bytes, b" in use")
+    let at = USED[0]
+        .find(bytes)
         .or_else(|| memmem::find(bytes, b" already "))
         .or_else(|| memmem::find(bytes, b"EADDRINUSE"))
         .or_else(|| memmem::find(bytes, b"nly one usage of each socket address"))?;
     let known = [
-        "ddress already in use",
         "EADDRINUSE",
         "onnection in use:",
         "port is already allocated",
         "nly one usage of each socket address",
     ];
-    let known = known.iter().any(|word| has(text, word));
+    let known = USED[1].find(bytes).is_some() || known.iter().any(|word| has(text, word));
     let port = named(text);
     if !known {
         // `Port 8080 was already in use`, `port 5000 is in use`.
@@ -152,12 +163,13 @@ fn ends_with_port(text: &str) -> bool {
 
 /// `port 8000`, `port: 8000`, `port=8000`.
 fn named(text: &str) -> Option<u16> {
-    let lower = text.to_ascii_lowercase();
-    lower.match_indices("port").find_map(|(at, _)| {
-        if lower[..at].ends_with(|c: char| c.is_ascii_alphanumeric()) {
+    let bytes = text.as_bytes();
+    memchr::memchr2_iter(b'p', b'P', bytes).find_map(|at| {
+        let is_port = bytes.get(at..at + 4).is_some_and(|word| word.eq_ignore_ascii_case(b"port"));
+        if !is_port || at > 0 && bytes[at - 1].is_ascii_alphanumeric() {
             return None;
         }
-        let rest = lower[at + 4..].trim_start_matches([' ', ':', '=', '#']);
+        let rest = text[at + 4..].trim_start_matches([' ', ':', '=', '#']);
         number(rest)
     })
 }
@@ -173,8 +185,8 @@ fn number(text: &str) -> Option<u16> {
 
 /// `('0.0.0.0', 8000)`, `0.0.0.0:8000`, `[::]:8000`, `:::3000`, `*:8000`; not a time of day.
 fn address(text: &str) -> Option<u16> {
-    if let Some((_, rest)) = text.split_once("', ")
-        && let Some(port) = number(rest)
+    if let Some(at) = memmem::find(text.as_bytes(), b"', ")
+        && let Some(port) = number(&text[at + 3..])
     {
         return Some(port);
     }

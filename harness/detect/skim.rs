@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use memchr::{memchr, memchr_iter, memmem, memrchr};
+use memchr::{memchr, memmem, memrchr};
 
 use super::detector::{Detector, Settings};
 use super::report::Report;
@@ -47,6 +47,11 @@ impl Study {
         let begin = if first { 0 } else { memchr(b'\n', bytes).map_or(bytes.len(), |at| at + 1) };
         let end = memrchr(b'\n', bytes).map_or(begin, |at| at + 1).max(begin);
         self.detector.lines(&bytes[begin..end]);
+    }
+
+    /// Whether the samples tell enough but who signs lines: starts in words that are known are what is looked for.
+    pub fn knows_starts(&self) -> bool {
+        self.detector.knows_starts()
     }
 
     /// How to read the whole log: by what lines have in common. None if all of it has to be read: where lines say who
@@ -95,12 +100,25 @@ impl Plan {
 #[derive(Debug, Default)]
 pub struct Pieces {
     bytes: Vec<u8>,
-    /// The place of each piece, that of its end, and how many of the bytes are up to there.
-    places: Vec<(u64, u64, usize)>,
+    all: Vec<Piece>,
+}
+
+#[derive(Debug)]
+struct Piece {
+    /// Its place in the log, and that of its end.
+    place: Range<u64>,
+    /// How many of the bytes are up to its end.
+    until: usize,
+    /// It does not matter, but when it was written does.
+    time: bool,
 }
 
 impl Pieces {
     fn add(&mut self, at: u64, lines: &[u8]) {
+        self.push(at, lines, false);
+    }
+
+    fn push(&mut self, at: u64, lines: &[u8], time: bool) {
         if lines.is_empty() {
             return;
         }
@@ -108,12 +126,13 @@ impl Pieces {
         if lines.last() != Some(&b'\n') {
             self.bytes.push(b'\n');
         }
-        self.places.push((at, at + lines.len() as u64, self.bytes.len()));
+        let place = at..at + lines.len() as u64;
+        self.all.push(Piece { place, until: self.bytes.len(), time });
     }
 }
 
 /// Reads the lines that matter.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Reader {
     detector: Detector,
     /// All up to here has been read.
@@ -123,15 +142,17 @@ pub struct Reader {
 impl Reader {
     /// Takes what the next part of the log has.
     pub fn take(&mut self, pieces: &Pieces) {
-        let mut begin = 0;
-        for &(at, end, until) in &pieces.places {
+        let (mut begin, done) = (0, self.done);
+        for Piece { place, until, time } in &pieces.all {
             // What follows a line in the part before may be here, too.
-            let known = usize::try_from(self.done.saturating_sub(at)).unwrap_or(usize::MAX);
-            if end > self.done {
-                self.detector.lines(&pieces.bytes[(begin + known).min(until)..until]);
-                self.done = end;
+            let known = usize::try_from(done.saturating_sub(place.start)).unwrap_or(usize::MAX);
+            if *time {
+                self.detector.time(&pieces.bytes[begin..*until]);
+            } else if place.end > done {
+                self.detector.lines(&pieces.bytes[(begin + known).min(*until)..*until]);
+                self.done = self.done.max(place.end);
             }
-            begin = until;
+            begin = *until;
         }
     }
 
@@ -157,6 +178,8 @@ pub struct Skimmer<'a> {
     open_at: u64,
     /// Lines that begin before this place follow one that matters.
     wanted: u64,
+    /// The lines before were kept.
+    all: bool,
     /// What was before the lines that are looked at, and the place of its end.
     before: Vec<u8>,
     before_end: u64,
@@ -178,6 +201,7 @@ impl<'a> Skimmer<'a> {
             open: Vec::new(),
             open_at: at,
             wanted: 0,
+            all: false,
             before: Vec::new(),
             before_end: at,
         }
@@ -260,9 +284,15 @@ impl<'a> Skimmer<'a> {
             Some(last) => line_end(last),
         };
         let (begin, end) = (own(place(self.part.start)), own(place(self.part.end)));
-        if all {
+        if begin == end {
+            // It has none of its own here.
+        } else if all {
+            if !std::mem::replace(&mut self.all, all) {
+                self.tell_time(lines, at, 0, begin);
+            }
             self.pieces.add(at + begin as u64, &lines[begin..end]);
         } else {
+            self.all = false;
             self.matter(lines, at, begin..end);
         }
         let rest = own(place(self.wanted)).max(end);
@@ -282,7 +312,6 @@ impl<'a> Skimmer<'a> {
         if wanted > done {
             let begin = std::mem::replace(&mut done, line_end(wanted - 1));
             self.follow(&lines[begin..done], at + begin as u64);
-            told = done;
         }
         let mut hits: Vec<usize> = Vec::new();
         for needle in &plan.needles {
@@ -299,13 +328,12 @@ impl<'a> Skimmer<'a> {
                 self.tell_time(lines, at, told.max(start.saturating_sub(BEFORE)), start);
             }
             self.pieces.add(at + start as u64, &lines[start..end]);
-            done = end;
+            (done, told) = (end, end);
             if plan.around != Around::Nothing {
                 self.wanted = at + (hit + AFTER) as u64;
                 done = line_end((hit + AFTER - 1).clamp(end - 1, own.end - 1));
                 self.follow(&lines[end..done], at + end as u64);
             }
-            told = done;
         }
     }
 
@@ -315,27 +343,32 @@ impl<'a> Skimmer<'a> {
             self.pieces.add(at, lines);
             return;
         }
-        // And the last that tells the time: the next that matters may have none of its own.
-        let time = stamped(lines, false);
-        let mut begin = 0;
-        for end in memchr_iter(b'\n', lines).map(|end| end + 1).chain([lines.len()]) {
-            let line = &lines[begin..end];
-            if time == (begin..end) || program::says_something(line) || self.plan.has_needle(line) {
-                self.pieces.add(at + begin as u64, line);
+        let needles = self.plan.needles.iter().flat_map(|needle| needle.find_iter(lines));
+        let mut places: Vec<usize> = program::places(lines).chain(needles).collect();
+        places.sort_unstable();
+        let mut done = 0;
+        for place in places {
+            if place < done {
+                continue;
             }
-            begin = end;
+            let start = memrchr(b'\n', &lines[..place]).map_or(0, |at| at + 1);
+            done = memchr(b'\n', &lines[place..]).map_or(lines.len(), |end| place + end + 1);
+            let line = &lines[start..done];
+            if self.plan.has_needle(line) || program::read(&String::from_utf8_lossy(line)).is_some() {
+                self.pieces.add(at + start as u64, line);
+            }
         }
     }
 
-    /// Adds the last line before `start` that tells the time, from `from` on, or from what came before.
+    /// Tells the time of the last line before `start` that has one, from `from` on, or from what came before.
     fn tell_time(&mut self, lines: &[u8], at: u64, from: usize, start: usize) {
         let near = stamped(&lines[from..start], from > 0 && lines[from - 1] != b'\n');
         if !near.is_empty() {
-            self.pieces.add(at + (from + near.start) as u64, &lines[from..][near]);
+            self.pieces.push(at + (from + near.start) as u64, &lines[from..][near], true);
         } else if from == 0 && self.before_end == at {
             let far = stamped(&self.before, true);
             let far_at = at - self.before.len() as u64 + far.start as u64;
-            self.pieces.add(far_at, &self.before[far]);
+            self.pieces.push(far_at, &self.before[far], true);
         }
     }
 

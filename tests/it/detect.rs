@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use relapse::detect::{Cause, Detector, Ended, Report, Settings, Signature, Study};
+use relapse::detect::{Cause, Detector, Ended, Report, Settings, Signature, Skimmer, Study};
 use rstest::rstest;
 
 fn judged(bytes: &[u8], chunk: usize) -> Report {
@@ -71,18 +71,36 @@ fn a_large_log_comes_to_the_same_whether_all_of_it_is_read_or_what_matters() {
     assert_eq!(whole.loops[0].subject, "FSM Running session recovery on startup");
     assert_eq!(whole.loops[0].cause, Some(Cause::PortInUse { port: Some(8000) }));
     assert_eq!(whole.loops[0].signature, Signature::PortConflict);
-    for chunk in [4096, 100_003, 1 << 19] {
+    for (part, chunk) in PARTS {
         let mut study = Study::new(Settings::default());
         study.sample(&bytes[..200_000], true);
         study.sample(&bytes[bytes.len() - 200_000..], false);
-        let mut skimmer = study.plan().expect("nobody signs the lines");
-        let (head, rest) = bytes.split_at(100_000);
-        let (middle, tail) = rest.split_at(rest.len() - 100_000);
-        skimmer.read(head);
-        middle.chunks(chunk).for_each(|chunk| skimmer.skim(chunk));
-        skimmer.read(tail);
-        assert_eq!(skimmer.finish(), whole, "{chunk}");
+        assert_eq!(skimmed(study, bytes, part, chunk), whole, "parts of {part}, chunks of {chunk}");
     }
+}
+
+/// Sizes of the parts that a log is skimmed by, and of what is read of them at once.
+const PARTS: [(u64, usize); 5] = [(8 << 20, 1 << 19), (1 << 20, 100_003), (100_003, 4096), (5_001, 4096), (333, 61)];
+
+/// What the lines that matter come to, of a log that is skimmed part by part; both ends are read in whole.
+fn skimmed(study: Study, bytes: &[u8], part: u64, chunk: usize) -> Report {
+    let (plan, mut reader) = study.plan().expect("nobody signs the lines");
+    let size = bytes.len() as u64;
+    for begin in (0..size).step_by(usize::try_from(part).expect("a size")) {
+        let mut at = Skimmer::first(begin);
+        let mut skimmer = Skimmer::new(&plan, begin..begin + part);
+        while at < size && skimmer.needs_more() {
+            let end = (at as usize + chunk).min(bytes.len());
+            let end = if at < begin + part { end.min((begin + part) as usize) } else { end };
+            match at < 100_000 || end as u64 > size - 100_000 {
+                true => skimmer.read(&bytes[at as usize..end]),
+                false => skimmer.skim(&bytes[at as usize..end]),
+            }
+            at = end as u64;
+        }
+        reader.take(&skimmer.finish(at == size));
+    }
+    reader.finish()
 }
 
 #[test]
@@ -99,15 +117,53 @@ fn a_large_log_of_uvicorns_has_all_of_its_starts() {
     }
     let bytes = text.as_bytes();
     let whole = judged(bytes, 1 << 16);
-    let mut study = Study::new(Settings::default());
-    study.sample(&bytes[..200_000], true);
-    let mut skimmer = study.plan().expect("nobody signs the lines");
-    let (head, rest) = bytes.split_at(100_000);
-    skimmer.read(head);
-    rest.chunks(1 << 19).for_each(|chunk| skimmer.skim(chunk));
-    assert_eq!(skimmer.finish(), whole);
+    for (part, chunk) in PARTS {
+        let mut study = Study::new(Settings::default());
+        study.sample(&bytes[..200_000], true);
+        assert_eq!(skimmed(study, bytes, part, chunk), whole, "parts of {part}, chunks of {chunk}");
+    }
     assert_eq!(whole.loops.len(), 1, "{whole:?}");
     assert_eq!(whole.loops[0].starts, text.matches("Started server process").count() as u64);
+}
+
+#[test]
+fn a_large_file_comes_to_the_same_as_when_it_is_piped() {
+    let log = tempfile::NamedTempFile::new().expect("a file");
+    fs::write(log.path(), application(17 << 20)).expect("written");
+    let found = |input: &str, stdin: Stdio| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_relapse"));
+        let output = command.args(["detect", "--format", "json", input]).stdin(stdin).output().expect("relapse runs");
+        let text = String::from_utf8(output.stdout).expect("JSON");
+        text.split_once("\"verdict\"").expect("a verdict").1.to_owned()
+    };
+    let skimmed = found(log.path().to_str().expect("a path"), Stdio::null());
+    assert!(skimmed.contains("port-conflict"), "{skimmed}");
+    assert_eq!(skimmed, found("-", fs::File::open(log.path()).expect("the file").into()));
+}
+
+#[test]
+fn a_large_log_of_nothing_but_starts_has_their_times() {
+    let mut text = String::new();
+    for n in 0..3_000u32 {
+        let (hour, minute, second) = (n / 240, n / 4 % 60, n % 4 * 15);
+        let at = format!("2026-01-16 {hour:02}:{minute:02}:{second:02},101");
+        text += &format!(
+            "INFO:     Started server process [{}]\nINFO:     Waiting for application startup.\n\
+             {at} INFO FSM Running session recovery on startup\n{at} INFO FSM Session recovery complete\n\
+             INFO:     Application startup complete.\n\
+             ERROR:    [Errno 98] error while attempting to bind on address ('0.0.0.0', 8000): address already in use\n\
+             INFO:     Waiting for application shutdown.\nINFO:     Application shutdown complete.\n",
+            1000 + n
+        );
+    }
+    let bytes = text.as_bytes();
+    let whole = judged(bytes, 1 << 16);
+    assert_eq!(whole.loops[0].starts, 3_000);
+    for (part, chunk) in PARTS {
+        let mut study = Study::new(Settings::default());
+        study.sample(&bytes[..200_000], true);
+        assert_eq!(skimmed(study, bytes, part, chunk), whole, "parts of {part}, chunks of {chunk}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use relapse::control::{self, Decoder};
 use relapse::ctl::journalctl::journalctl;
-use relapse::detect::{Detector, Settings, Study};
+use relapse::detect::{Detector, Settings, Skimmer, Study};
 use relapse::expect::{Context, Monitor, parse};
 use relapse::journal::{
     Format, Journal, LineBreak, Matcher, Record, StreamBuffer, Style, Term, format_relative, format_timestamp,
@@ -368,9 +368,30 @@ pub fn detect(data: &[u8]) {
     }
     let mut study = Study::new(Settings::default());
     study.sample(bytes, true);
-    if let Some(mut skimmer) = study.plan() {
-        bytes.chunks(chosen % 64 + 1).for_each(|chunk| skimmer.skim(chunk));
-        drop(skimmer.finish());
+    let Some((plan, reader)) = study.plan() else { return };
+    // All lines of all parts are the lines of the whole, wherever it is cut.
+    let mut whole = reader.clone();
+    let mut skimmer = Skimmer::new(&plan, 0..u64::MAX);
+    skimmer.read(bytes);
+    whole.take(&skimmer.finish(true));
+    let whole = whole.finish();
+    let (size, part) = (bytes.len() as u64, chosen as u64 % 251 + 1);
+    for all in [true, false] {
+        let mut reader = reader.clone();
+        for begin in (0..size).step_by(part as usize) {
+            let first = Skimmer::first(begin);
+            let mut skimmer = Skimmer::new(&plan, begin..begin + part);
+            let mut at = first as usize;
+            while at < bytes.len() && skimmer.needs_more() {
+                let rest = &bytes[at..];
+                let chunk = &rest[..rest.len().min(chosen % 64 + 1)];
+                if all { skimmer.read(chunk) } else { skimmer.skim(chunk) }
+                at += chunk.len();
+            }
+            reader.take(&skimmer.finish(at == bytes.len()));
+        }
+        let found = reader.finish();
+        assert!(!all || found == whole, "{found:?} is not {whole:?}");
     }
 }
 

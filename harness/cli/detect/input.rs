@@ -24,11 +24,11 @@ const WINDOW: usize = 32 << 10;
 
 /// A part of a log that is skimmed at once, by one of at most so many.
 const PART: u64 = 2 << 20;
-const WORKERS: u64 = 4;
+const WORKERS: u64 = 3;
 /// So many are kept of each until they are read.
 const AHEAD: usize = 2;
 /// So much of it is looked at at once: it stays in the cache of the processor that it was read by.
-const SKIM: usize = 128 << 10;
+const SKIM: usize = 256 << 10;
 /// So much behind a part is looked at for the end of what begins in it.
 const TAIL: u64 = 4 << 10;
 
@@ -91,6 +91,9 @@ fn large(file: &File, size: u64, settings: Settings) -> io::Result<Result<Report
     let places = (1..WINDOWS).map(|n| size / WINDOWS * n).filter(|at| (ends.0..ends.1 - WINDOW as u64).contains(at));
     let places = std::iter::once((0, END)).chain(places.map(|at| (at, WINDOW))).chain([(ends.1, END)]);
     for (at, length) in places {
+        if study.knows_starts() && at < ends.1 {
+            continue;
+        }
         let length = fill(file, &mut buffer[..length], at)?;
         let sample = &buffer[..length];
         if at == 0 && (sample.starts_with(&GZIP) || sample.starts_with(&ZSTD)) {

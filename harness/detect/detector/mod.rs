@@ -126,10 +126,21 @@ impl Detector {
         self.feed(bytes);
     }
 
+    /// Takes the time of a line that does not matter.
+    pub(in crate::detect) fn time(&mut self, line: &[u8]) {
+        let text = lossy(line);
+        self.state.axis.when(entry::text(plain(&text).trim_end()).stamp.as_ref());
+    }
+
     /// What is known of lines of which nobody is named as the writer: the constant part of the likeliest start, and what
     /// it needs of its surroundings. None if somebody signs the lines.
     pub(in crate::detect) fn unsigned(&self) -> Option<Option<(String, Around)>> {
         (!self.state.signed).then(|| self.state.start_of_nobody().or_else(|| self.state.banners.needle()))
+    }
+
+    /// Whether known words of a start are said by nobody who is named.
+    pub(in crate::detect) fn knows_starts(&self) -> bool {
+        self.state.start_of_nobody().is_some()
     }
 
     /// The input has ended.
