@@ -18,7 +18,8 @@ pub(super) fn read(text: &str) -> Option<Fact> {
         return Some(fact);
     }
     if words.have(Words::PROCESS) {
-        static SERVER: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new("Started server process ["));
+        static SERVER: LazyLock<memmem::Finder<'static>> =
+            LazyLock::new(|| memmem::Finder::new("Started server process ["));
         let pid = |behind: usize| {
             let rest = text[behind..].split(']').next()?;
             rest.trim_matches(|c: char| !c.is_ascii_digit()).parse::<u32>().ok()
@@ -137,12 +138,8 @@ pub(super) fn bind(text: &str) -> Option<Fact> {
         .or_else(|| memmem::find(bytes, b" already "))
         .or_else(|| memmem::find(bytes, b"EADDRINUSE"))
         .or_else(|| memmem::find(bytes, b"nly one usage of each socket address"))?;
-    let known = [
-        "EADDRINUSE",
-        "onnection in use:",
-        "port is already allocated",
-        "nly one usage of each socket address",
-    ];
+    let known =
+        ["EADDRINUSE", "onnection in use:", "port is already allocated", "nly one usage of each socket address"];
     let known = USED[1].find(bytes).is_some() || known.iter().any(|word| has(text, word));
     let port = named(text);
     if !known {

@@ -385,7 +385,11 @@ pub fn detect(data: &[u8]) {
             while at < bytes.len() && skimmer.needs_more() {
                 let rest = &bytes[at..];
                 let chunk = &rest[..rest.len().min(chosen % 64 + 1)];
-                if all { skimmer.read(chunk) } else { skimmer.skim(chunk) }
+                if all {
+                    skimmer.read(chunk)
+                } else {
+                    skimmer.skim(chunk)
+                }
                 at += chunk.len();
             }
             reader.take(&skimmer.finish(at == bytes.len()));

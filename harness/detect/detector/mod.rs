@@ -220,7 +220,8 @@ impl State {
             self.make_room();
             self.subjects.insert(key.to_owned(), Subject::new(name.to_owned(), kind));
         }
-        let mut around = subject::Around { rules: self.rules, room: &mut self.room, boots: self.boots, order: self.order };
+        let mut around =
+            subject::Around { rules: self.rules, room: &mut self.room, boots: self.boots, order: self.order };
         if let Some(subject) = self.subjects.get_mut(key) {
             subject.take(fact, pid, when, &mut around);
         }
