@@ -287,18 +287,13 @@ impl Kept {
 pub(super) fn text(line: &str) -> Entry<'_> {
     let line = start(line);
     let nothing = |stamp, text| Entry { stamp, writer: Writer::Nobody { pid: None }, text, boot: None, event: None };
-    if let Some((pid, rest)) = redis(line)
-        && let Some((stamp, end)) = stamp::read(rest)
-    {
-        let writer = Writer::Nobody { pid: Some(pid) };
-        return Entry { writer, ..nothing(Some(stamp), rest[end..].trim_start_matches([' ', '*', '#', '-', '.'])) };
-    }
-    let (stamp, rest) = match stamp::read(line) {
-        Some((stamp, end)) => (Some(stamp), &line[end..]),
-        None => match in_another_language(line).or_else(|| behind_a_prefix(line)) {
-            Some((stamp, rest)) => (Some(stamp), rest),
-            None => (None, line),
-        },
+    let (stamp, rest) = match stamped(line) {
+        Some((Some(pid), stamp, rest)) => {
+            let writer = Writer::Nobody { pid: Some(pid) };
+            return Entry { writer, ..nothing(Some(stamp), rest.trim_start_matches([' ', '*', '#', '-', '.'])) };
+        }
+        Some((None, stamp, rest)) => (Some(stamp), rest),
+        None => (None, line),
     };
     if stamp.is_none_or(|stamp| stamp.syslog)
         && let Some((host, name, pid, said)) = syslog(rest)
@@ -315,13 +310,23 @@ pub(super) fn text(line: &str) -> Entry<'_> {
     entry
 }
 
-/// Whether a line of text tells when it was written.
-pub(super) fn is_stamped(line: &str) -> bool {
-    let read = |text| stamp::read(text).is_some();
-    read(line)
-        || redis(line).is_some_and(|(_, rest)| read(rest))
-        || in_another_language(line).is_some()
-        || behind_a_prefix(line).is_some()
+/// When a line of text was written, if it tells.
+pub(super) fn stamp(line: &str) -> Option<Stamp<'_>> {
+    stamped(line).map(|(_, stamp, _)| stamp)
+}
+
+/// The stamp of a line, with the PID that may be before it, and what is behind it.
+fn stamped(line: &str) -> Option<(Option<u32>, Stamp<'_>, &str)> {
+    if let Some((pid, rest)) = redis(line)
+        && let Some((stamp, end)) = stamp::read(rest)
+    {
+        return Some((Some(pid), stamp, &rest[end..]));
+    }
+    let (stamp, rest) = stamp::read(line)
+        .map(|(stamp, end)| (stamp, &line[end..]))
+        .or_else(|| in_another_language(line))
+        .or_else(|| behind_a_prefix(line))?;
+    Some((None, stamp, rest))
 }
 
 /// `1月 16 12:28:18 HOST NAME[PID]: …`: only what follows tells that it is a stamp.

@@ -1,5 +1,7 @@
 //! Bytes cut into lines.
 
+use std::borrow::Cow;
+
 use memchr::memchr;
 
 /// So many bytes of a line are kept; the rest of it is passed over.
@@ -41,6 +43,11 @@ impl Lines {
         let room = MAX - self.open.len();
         self.open.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
+}
+
+/// As [`String::from_utf8_lossy`], which takes its time with what is right.
+pub(super) fn lossy(bytes: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 fn trim(line: &[u8]) -> &[u8] {

@@ -6,6 +6,7 @@ use std::ops::Range;
 use memchr::{memchr, memmem, memrchr};
 
 use super::detector::{Detector, Settings};
+use super::lines::lossy;
 use super::report::Report;
 use super::{entry, program};
 
@@ -60,7 +61,8 @@ impl Study {
         let found = self.detector.unsigned()?;
         let (needle, around) = match &self.settings.banner {
             Some(given) => (literal(given.as_str())?, Around::Nothing),
-            None => found.unwrap_or_else(|| (START.to_owned(), Around::Words)),
+            // With no start in the samples, what is around one has to tell what it is.
+            None => found.unwrap_or_else(|| (START.to_owned(), Around::Lines)),
         };
         let mut needles = vec![memmem::Finder::new(needle.as_bytes()).into_owned()];
         if !needle.contains(BIND) {
@@ -354,7 +356,7 @@ impl<'a> Skimmer<'a> {
             let start = memrchr(b'\n', &lines[..place]).map_or(0, |at| at + 1);
             done = memchr(b'\n', &lines[place..]).map_or(lines.len(), |end| place + end + 1);
             let line = &lines[start..done];
-            if self.plan.has_needle(line) || program::read(&String::from_utf8_lossy(line)).is_some() {
+            if self.plan.has_needle(line) || program::read(&lossy(line)).is_some() {
                 self.pieces.add(at + start as u64, line);
             }
         }
@@ -403,8 +405,5 @@ fn stamped(lines: &[u8], cut: bool) -> Range<usize> {
 
 fn is_stamped(line: &[u8]) -> bool {
     let line = &line[..memchr(b'\n', line).unwrap_or(line.len()).min(120)];
-    match std::str::from_utf8(line) {
-        Ok(line) => entry::is_stamped(line),
-        Err(_) => entry::is_stamped(&String::from_utf8_lossy(line)),
-    }
+    entry::stamp(&lossy(line)).is_some()
 }

@@ -118,9 +118,11 @@ fn a_large_log_of_uvicorns_has_all_of_its_starts() {
     let bytes = text.as_bytes();
     let whole = judged(bytes, 1 << 16);
     for (part, chunk) in PARTS {
-        let mut study = Study::new(Settings::default());
-        study.sample(&bytes[..200_000], true);
-        assert_eq!(skimmed(study, bytes, part, chunk), whole, "parts of {part}, chunks of {chunk}");
+        for seen in [200_000, 0] {
+            let mut study = Study::new(Settings::default());
+            study.sample(&bytes[..seen], true);
+            assert_eq!(skimmed(study, bytes, part, chunk), whole, "{seen} seen, parts of {part}, chunks of {chunk}");
+        }
     }
     assert_eq!(whole.loops.len(), 1, "{whole:?}");
     assert_eq!(whole.loops[0].starts, text.matches("Started server process").count() as u64);

@@ -104,13 +104,7 @@ fn large(file: &File, size: u64, settings: Settings) -> io::Result<Result<Report
     let Some((plan, mut reader)) = study.plan() else { return Ok(Err(settings)) };
     let log = Log { file, size, ends, plan };
     let parts = size.div_ceil(PART);
-    let workers = std::thread::available_parallelism().map_or(1, |cores| (cores.get() as u64).min(WORKERS).min(parts));
-    if workers == 1 {
-        for part in 0..parts {
-            reader.take(&log.part(part)?);
-        }
-        return Ok(Ok(reader.finish()));
-    }
+    let workers = std::thread::available_parallelism().map_or(1, |cores| (cores.get() as u64).min(WORKERS));
     std::thread::scope(|scope| {
         // Each has every nth part, and is not far ahead of who reads what they find.
         let found: Vec<_> = (0..workers)
@@ -155,10 +149,7 @@ impl Log<'_> {
             // What is behind it is hardly needed.
             let most = if at < end { end - at } else { TAIL };
             let room = usize::try_from(most).unwrap_or(SKIM).min(SKIM);
-            let length = match self.file.read_at(&mut buffer[..room], at) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                length => length?,
-            };
+            let length = fill(self.file, &mut buffer[..room], at)?;
             let bytes = &buffer[..length];
             if at < self.ends.0 || at + length as u64 > self.ends.1 {
                 skimmer.read(bytes);

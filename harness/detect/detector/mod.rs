@@ -14,7 +14,7 @@ use super::banner::Banners;
 use super::chain::{Rules, When};
 use super::entry::{self, Entry, Kept, Owner, Writer};
 use super::fact::Fact;
-use super::lines::Lines;
+use super::lines::{Lines, lossy};
 use super::others;
 use super::report::Report;
 use super::skim::Around;
@@ -128,8 +128,7 @@ impl Detector {
 
     /// Takes the time of a line that does not matter.
     pub(in crate::detect) fn time(&mut self, line: &[u8]) {
-        let text = lossy(line);
-        self.state.axis.when(entry::text(plain(&text).trim_end()).stamp.as_ref());
+        self.state.axis.when(entry::stamp(plain(&lossy(line)).trim_end()).as_ref());
     }
 
     /// What is known of lines of which nobody is named as the writer: the constant part of the likeliest start, and what
@@ -242,11 +241,6 @@ impl State {
             self.subjects.retain(|_, subject| subject.seen > middle);
         }
     }
-}
-
-/// As [`String::from_utf8_lossy`], which takes its time with what is right.
-fn lossy(bytes: &[u8]) -> Cow<'_, str> {
-    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 /// A line without what colours it.
