@@ -27,11 +27,7 @@ pub struct Look {
 
 /// Reads state, parent and start time; `None` if the process is gone.
 pub fn look(pid: i32) -> Option<Look> {
-    let stat = stat(pid)?;
-    match (stat.threads == 1).then(|| timeslices(&read_small(format!("/proc/{pid}/schedstat"))?)).flatten() {
-        Some(switches) => Some(stat.look(pid, switches)),
-        None => look_at_threads(pid, &stat),
-    }
+    Watch::new(pid).look()
 }
 
 /// The slow way, which knows threads.
@@ -262,10 +258,10 @@ static KEEPING: AtomicUsize = AtomicUsize::new(0);
 struct Kept(fs::File);
 
 impl Kept {
-    /// The file back where there is no room.
-    fn new(file: fs::File) -> Result<Kept, fs::File> {
+    /// `None` where there is no room.
+    fn new(file: fs::File) -> Option<Kept> {
         let room = KEEPING.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < KEPT).then_some(open + 1));
-        if room.is_ok() { Ok(Kept(file)) } else { Err(file) }
+        room.is_ok().then(|| Kept(file))
     }
 }
 
@@ -340,7 +336,7 @@ fn read_kept(kept: &mut Option<Kept>, path: impl FnOnce() -> String) -> Option<S
     }
     let file = fs::File::open(path()).ok()?;
     let text = read_at_once(&file)?;
-    *kept = Kept::new(file).ok();
+    *kept = Kept::new(file);
     Some(text)
 }
 

@@ -1,7 +1,12 @@
 //! The clock: incident time moves when, and only when, every process of the run waits.
 
+use std::io::Write as _;
+use std::os::fd::AsFd as _;
+use std::sync::mpsc;
 use std::time::Duration;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use relapse::sys::process::Watch;
 use relapse::{Options, Outcome, Scenario, Verdict, report};
 use rstest::rstest;
 
@@ -96,4 +101,40 @@ fn what_sudo_timeout_and_watch_pass_on_stays_within_the_run() {
     for name in ["relapse-test", "relapse-test-2", "relapse-test.service.d"] {
         assert!(!std::path::Path::new("/etc/systemd/system").join(name).exists(), "{name} was made on the host");
     }
+}
+
+#[test]
+fn who_waits_in_poll_is_told_from_who_was_woken_or_waits_elsewhere() {
+    let (receive, mut send) = std::io::pipe().expect("a pipe");
+    let (tell, told) = mpsc::channel();
+    let (end, ends) = mpsc::channel::<()>();
+    let thread = std::thread::spawn(move || {
+        tell.send(nix::unistd::gettid().as_raw()).expect("it is waited for");
+        let mut fds = [PollFd::new(receive.as_fd(), PollFlags::POLLIN)];
+        poll(&mut fds, PollTimeout::NONE).expect("something to read");
+        tell.send(0).expect("it is waited for");
+        // It waits, too, but not in poll(2).
+        let _ = ends.recv();
+    });
+    let id = told.recv().expect("a thread");
+    let mut watch = Watch::new(id);
+    let function = || std::fs::read_to_string(format!("/proc/{id}/wchan")).unwrap_or_default();
+    let mut looks = 0;
+    while !function().contains("poll") {
+        looks += 1;
+        if looks > 1_000_000 {
+            // This kernel does not tell; whoever waits is sent a probe then.
+            return;
+        }
+        std::thread::yield_now();
+    }
+    assert!(watch.sleeps_in_poll());
+    send.write_all(b"x").expect("room");
+    // What was written has woken it before write(2) came back.
+    assert!(!watch.sleeps_in_poll());
+    assert_eq!(told.recv(), Ok(0));
+    assert!(!watch.sleeps_in_poll());
+    drop(end);
+    thread.join().expect("an end");
+    assert!(!watch.sleeps_in_poll(), "it is gone");
 }

@@ -150,7 +150,7 @@ impl Tree {
             }
             ToRun::Note { note: Note::Foreign, .. } => {
                 process.has_children = true;
-                self.has_strangers();
+                self.expect_strangers();
             }
             ToRun::Note { note, written, .. } => process.notes.push((note, written)),
             // What it said before its end is heard after it: it does nothing any more.
@@ -187,7 +187,7 @@ impl Tree {
                     process.state = State::Ending;
                 } else {
                     process.state = State::Foreign;
-                    self.has_strangers();
+                    self.expect_strangers();
                 }
             }
         }
@@ -208,12 +208,12 @@ impl Tree {
         found.direct = look.ppid.unsigned_abs() == self.guard.pid();
         self.by_host.insert(host, id);
         self.processes.insert(id, found);
-        self.has_strangers();
+        self.expect_strangers();
         Some(id)
     }
 
-    /// There may be processes now that say nothing, others than before.
-    pub(super) fn has_strangers(&mut self) {
+    /// From here on there may be processes that say nothing, others than before: they have to be looked for.
+    pub(super) fn expect_strangers(&mut self) {
         self.untracked = true;
         self.quiet = None;
     }

@@ -170,7 +170,7 @@ impl Tree {
             if hosts.is_empty() {
                 self.guard.sync()?;
                 self.take_ended()?;
-                self.has_strangers();
+                self.expect_strangers();
                 return Ok(());
             }
             for host in hosts {

@@ -52,8 +52,10 @@ impl Tree {
             if let Some(print) = self.quiet.take()
                 && self.is_still(&print)
             {
-                self.sent |= self.looks != print.looks;
-                self.looks.clone_from(&print.looks);
+                if self.looks != print.looks {
+                    self.sent = true;
+                    self.looks.clone_from(&print.looks);
+                }
                 self.quiet = Some(print);
                 self.fresh.clear();
                 return Ok(());
