@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::ask::account;
 use crate::diagnose::{Facts, Listener, Place, Process, Sigterm, Unseen};
 use crate::sys::listening::{Listening, Source, listening};
 use crate::sys::processes::{Owners, Proc, Search, owners, status};
@@ -22,8 +23,8 @@ pub(super) struct Users(HashMap<u32, String>);
 impl Users {
     pub(super) fn name(&mut self, uid: u32) -> String {
         let name = || {
-            let found = nix::unistd::User::from_uid(uid.into()).ok().flatten();
-            found.map_or_else(|| uid.to_string(), |user| user.name)
+            let found = account(&uid.to_string());
+            found.map_or_else(|| uid.to_string(), |(name, _)| name)
         };
         self.0.entry(uid).or_insert_with(name).clone()
     }

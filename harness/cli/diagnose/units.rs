@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::ask::{Answer, ask};
+use super::ask::{Answer, account, ask};
 use crate::diagnose::{Facts, PROPERTIES, Service, SocketUnit, Units, Unseen, digest, parse_show};
 use crate::journal::Record;
 
@@ -130,7 +130,7 @@ fn user_id(name: &str) -> Option<u32> {
     if let Ok(number) = name.parse() {
         return Some(number);
     }
-    nix::unistd::User::from_name(name).ok().flatten().map(|user| user.uid.as_raw())
+    account(name).map(|(_, uid)| uid)
 }
 
 /// Units whose journal is worth reading.
