@@ -1,11 +1,9 @@
 //! What an operator types: run by /bin/sh, with our commands first in PATH.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use super::Fault;
 use super::incident::{Incident, Reached};
-use super::tree::ProcessId;
 use crate::control::Status;
 use crate::mapping::KILL_FUNCTION;
 use crate::time::IncidentTime;
@@ -29,13 +27,13 @@ impl Incident {
         variables: &BTreeMap<String, String>,
         budget: IncidentTime,
     ) -> Result<Option<CommandOutcome>, Fault> {
-        let id = self.begin_command(number, text, directory, variables)?;
+        self.begin_command(number, text, directory, variables)?;
         let reached = self.run_until(budget, |incident| incident.commands.contains_key(&number))?;
         if reached == Reached::Limit {
             return Ok(None);
         }
         let status = self.commands.get(&number).copied();
-        self.command_outcome(number, id, status).map(Some)
+        self.command_outcome(number, status).map(Some)
     }
 
     /// Starts a command.
@@ -45,8 +43,8 @@ impl Incident {
         text: &str,
         directory: &str,
         variables: &BTreeMap<String, String>,
-    ) -> Result<ProcessId, Fault> {
-        let script = self.script(number);
+    ) -> Result<(), Fault> {
+        let script = self.tree.script_for(number)?;
         std::fs::write(&script, format!("{KILL_FUNCTION}{}\n", self.layout.mapping.to_host(text)))?;
         let mut environment: Vec<(String, String)> = vec![
             ("PATH".into(), self.layout.path_variable("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")),
@@ -60,24 +58,19 @@ impl Incident {
         self.start_command(number, &script, directory, environment)
     }
 
-    fn script(&self, number: u32) -> PathBuf {
-        self.layout.directory.join(format!("command-{number}"))
-    }
-
     /// What a command has done, now that it has ended.
-    pub(super) fn command_outcome(
-        &self,
-        number: u32,
-        id: ProcessId,
-        status: Option<Status>,
-    ) -> Result<CommandOutcome, Fault> {
+    pub(super) fn command_outcome(&mut self, number: u32, status: Option<Status>) -> Result<CommandOutcome, Fault> {
         let status = match status {
             Some(Status::Code(code)) => code,
             Some(Status::Signal(signal) | Status::Dumped(signal)) => u8::try_from(128 + signal).unwrap_or(255),
             None => 255,
         };
-        let bytes = self.tree.stream_of(id)?;
-        let script_name = self.script(number).to_string_lossy().into_owned();
+        let (bytes, script) = self.tree.written_by(number)?;
+        if self.commands.contains_key(&number) && self.clock.is_virtual() {
+            // Under a wall clock there may be processes of its that nobody has seen yet.
+            self.tree.leave_stream(number);
+        }
+        let script_name = script.to_string_lossy();
         // The shell names its script in its own error messages; an interactive one says `bash`.
         let text = String::from_utf8_lossy(&bytes).replace(&format!("{script_name}: "), "bash: ");
         Ok(CommandOutcome { output: self.layout.mapping.to_incident(&text), status })

@@ -460,7 +460,7 @@ impl Incident {
         script: &std::path::Path,
         directory: &str,
         environment: Vec<(String, String)>,
-    ) -> Result<ProcessId, Fault> {
+    ) -> Result<(), Fault> {
         let start = Start {
             program: "/bin/sh".into(),
             // Read by the shell rather than run as a script: then $0 is what an operator's shell has.
@@ -484,7 +484,7 @@ impl Incident {
                 if let Some(process) = self.tree.get_mut(id) {
                     process.is_command = true;
                 }
-                Ok(id)
+                Ok(())
             }
             Err((Step::Chdir, _)) => {
                 Err(std::io::Error::other(format!("the console's directory {directory} does not exist")).into())

@@ -26,6 +26,13 @@ pub(super) const REPLACED: &[&str] =
 /// Where the manager looks for a program that is named without a directory.
 const SEARCH_PATH: &[&str] = &["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
+/// One symbolic link under several names, where that can be: file systems take their time for every new inode.
+fn link(target: impl AsRef<Path>, files: &[PathBuf]) -> io::Result<()> {
+    let Some((first, others)) = files.split_first() else { return Ok(()) };
+    symlink(&target, first)?;
+    others.iter().try_for_each(|file| fs::hard_link(first, file).or_else(|_| symlink(&target, file)))
+}
+
 /// Where things of a run are.
 #[derive(Debug)]
 pub(super) struct Layout {
@@ -55,12 +62,10 @@ impl Layout {
         for path in ["etc/systemd/system", "run/systemd/system", "var/log", "home"] {
             fs::create_dir_all(root.join(path))?;
         }
-        fs::create_dir_all(directory.join("out"))?;
         let commands = directory.join("system");
-        fs::create_dir_all(commands.join("usr/bin"))?;
-        for (link, target) in [("bin", "usr/bin"), ("sbin", "usr/bin"), ("usr/sbin", "bin")] {
-            symlink(target, commands.join(link))?;
-        }
+        fs::create_dir_all(&commands)?;
+        // By whichever name somebody looks for a directory of commands, it is this one.
+        link(".", &["bin", "sbin", "usr"].map(|name| commands.join(name)))?;
         let mapped = |path: &Path| if literal { String::new() } else { path.to_string_lossy().into_owned() };
         let mut layout = Layout {
             directory: directory.to_owned(),
@@ -78,15 +83,8 @@ impl Layout {
         };
         // Where the host has no such shell, the run has none either.
         let shells = SHELLS.iter().filter(|shell| real_shell(shell).is_some());
-        let mut first: Option<PathBuf> = None;
-        for command in COMMANDS.iter().chain(shells) {
-            let file = layout.command(command);
-            // One link under many names: file systems take their time for every new inode.
-            if first.as_ref().is_none_or(|first| fs::hard_link(first, &file).is_err()) {
-                symlink(&layout.executable, &file)?;
-            }
-            first.get_or_insert(file);
-        }
+        let files: Vec<PathBuf> = COMMANDS.iter().chain(shells).map(|command| layout.command(command)).collect();
+        link(&layout.executable, &files)?;
         if literal {
             layout.mapping.ports = ports.iter().map(|port| (*port, *port)).collect();
             return Ok(layout);
@@ -123,10 +121,6 @@ impl Layout {
         self.below(NOTIFY_SOCKET)
     }
 
-    pub(super) fn streams(&self) -> PathBuf {
-        self.directory.join("out")
-    }
-
     /// A path below the run's root.
     pub(super) fn below(&self, path: &str) -> PathBuf {
         self.root.join(path.trim_start_matches('/'))
@@ -138,9 +132,11 @@ impl Layout {
         if let Some(parent) = file.parent() {
             fs::create_dir_all(parent)?;
         }
-        match symlink(&self.executable, &file) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-            _ => Ok(()),
+        match fs::hard_link(self.command(COMMANDS[0]), &file) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            // On another file system, for instance.
+            Err(_) => symlink(&self.executable, &file),
+            Ok(()) => Ok(()),
         }
     }
 

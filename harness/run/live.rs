@@ -75,7 +75,7 @@ pub struct Live {
     incident: Incident,
     directory: String,
     /// Commands that have not ended.
-    open: BTreeMap<CommandId, super::tree::ProcessId>,
+    open: BTreeSet<CommandId>,
     last: CommandId,
     keep: bool,
 }
@@ -119,7 +119,7 @@ impl Live {
             executable,
         )?;
         incident.machinery.unknown_accounts = setup.unknown_accounts;
-        Ok(Live { incident, directory: "/home".to_owned(), open: BTreeMap::new(), last: 0, keep: options.keep })
+        Ok(Live { incident, directory: "/home".to_owned(), open: BTreeSet::new(), last: 0, keep: options.keep })
     }
 
     /// The incident time.
@@ -149,8 +149,8 @@ impl Live {
     /// A [`Fault`] if the shell cannot be started.
     pub fn enter(&mut self, command: &str) -> Result<CommandId, Fault> {
         self.last += 1;
-        let process = self.incident.begin_command(self.last, command, &self.directory, &BTreeMap::new())?;
-        self.open.insert(self.last, process);
+        self.incident.begin_command(self.last, command, &self.directory, &BTreeMap::new())?;
+        self.open.insert(self.last);
         Ok(self.last)
     }
 
@@ -166,14 +166,14 @@ impl Live {
         let open = &mut self.open;
         self.incident.run_until(moment, |incident| {
             let now = incident.now();
-            let over = open.keys().filter_map(|id| Some((*id, now, *incident.commands.get(id)?)));
+            let over = open.iter().filter_map(|id| Some((*id, now, *incident.commands.get(id)?)));
             let new: Vec<_> = over.filter(|(id, ..)| ends.iter().all(|(known, ..)| known != id)).collect();
             ends.extend(new);
             false
         })?;
         for (id, at, status) in ends {
-            let Some(process) = self.open.remove(&id) else { continue };
-            let outcome = self.incident.command_outcome(id, process, Some(status))?;
+            self.open.remove(&id);
+            let outcome = self.incident.command_outcome(id, Some(status))?;
             ended.push(EndedCommand { id, at, status: outcome.status, output: outcome.output });
         }
         Ok(ended)

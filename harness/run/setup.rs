@@ -109,7 +109,7 @@ impl Incident {
         let places = Places {
             socket: &socket,
             notify: &notify,
-            streams: &layout.streams(),
+            directory: &layout.directory,
             kill_command: layout.command("kill").to_string_lossy().into_owned(),
             kill_function: function.to_string_lossy().into_owned(),
         };

@@ -1,34 +1,17 @@
 //! What is done to processes: they are started, signalled, answered and woken.
 
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 
-use super::stream::Stream;
-use super::{HARMLESS, Origin, Process, ProcessId, Start, State, Tree};
+use super::{HARMLESS, Process, ProcessId, Start, State, Tree};
 use crate::control::{Answer, ENV_KILL, Launch, Sink, Step, ToProcess, Welcome, encode};
-use crate::journal::StreamBuffer;
 use crate::run::Fault;
 use crate::unit::signal::SIGKILL;
 
 impl Tree {
     /// Starts a program under the guard.
     pub(in crate::run) fn start(&mut self, start: Start) -> Result<Result<ProcessId, (Step, i32)>, Fault> {
-        // All processes of a unit write to one file, one after the other; every command has its own.
-        let name = match &start.origin {
-            Origin::Unit { unit, .. } => unit.clone(),
-            Origin::Console(number) => number.to_string(),
-            Origin::Client => "client".to_owned(),
-        };
-        let index = match self.streams.iter().position(|stream| stream.name == name) {
-            Some(index) => index,
-            None => {
-                let path = self.stream_directory.join(self.streams.len().to_string());
-                let file = File::options().create(true).read(true).append(true).open(&path)?;
-                self.streams.push(Stream { name, file, path, read: 0, known: None, buffer: StreamBuffer::default() });
-                self.streams.len() - 1
-            }
-        };
+        let index = self.stream_for(&start.origin)?;
         let journal = Sink::Append(self.streams[index].path.to_string_lossy().into_owned());
         let Start { argv, mut environment, origin, ours, output, .. } = start;
         let owned = start.descriptors.iter().map(AsRawFd::as_raw_fd);

@@ -179,8 +179,8 @@ pub(in crate::run) struct Places<'a> {
     pub(in crate::run) socket: &'a Path,
     /// The notify socket.
     pub(in crate::run) notify: &'a Path,
-    /// The directory of what they print.
-    pub(in crate::run) streams: &'a Path,
+    /// The run's directory, for what they print.
+    pub(in crate::run) directory: &'a Path,
     /// The file of our `kill`.
     pub(in crate::run) kill_command: String,
     /// A file with the shell function that calls it.
@@ -198,7 +198,7 @@ pub(in crate::run) struct Tree {
     processes: BTreeMap<ProcessId, Process>,
     by_host: HashMap<i32, ProcessId>,
     streams: Vec<Stream>,
-    stream_directory: PathBuf,
+    directory: PathBuf,
     /// Every process that was started here, also those that have ended: where it came from and where it wrote.
     started: HashMap<ProcessId, (Origin, usize)>,
     socket: String,
@@ -253,7 +253,7 @@ impl Tree {
         cancel: Cancel,
         now: IncidentTime,
     ) -> io::Result<Tree> {
-        let Places { socket, notify, streams, kill_command, kill_function } = places;
+        let Places { socket, notify, directory, kill_command, kill_function } = places;
         let listener = UnixListener::bind(socket)?;
         listener.set_nonblocking(true)?;
         Ok(Tree {
@@ -263,7 +263,7 @@ impl Tree {
             processes: BTreeMap::new(),
             by_host: HashMap::new(),
             streams: Vec::new(),
-            stream_directory: streams.to_owned(),
+            directory: directory.to_owned(),
             started: HashMap::new(),
             socket: socket.to_string_lossy().into_owned(),
             next_process: 1,

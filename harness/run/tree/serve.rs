@@ -145,12 +145,6 @@ impl Tree {
         Ok(out)
     }
 
-    /// Everything that was written so far where the process `id` writes; it may have ended.
-    pub(in crate::run) fn stream_of(&self, id: ProcessId) -> Result<Vec<u8>, Fault> {
-        let (_, index) = self.started.get(&id).ok_or_else(|| std::io::Error::other("no such process"))?;
-        Ok(std::fs::read(&self.streams[*index].path)?)
-    }
-
     /// Forgets processes whose end has been handed out.
     pub(in crate::run) fn forget_ended(&mut self) {
         self.processes.retain(|_, process| !process.is_over());
