@@ -20,21 +20,35 @@ const OPENING: &[u8] = &[state::SYN_SENT, state::SYN_RECV, state::NEW_SYN_RECV];
 /// With bytes in the queue that the other end has not confirmed, they are on their way.
 const OPEN: &[u8] = &[state::ESTABLISHED, state::FIN_WAIT1, state::CLOSE_WAIT, state::LAST_ACK, state::CLOSING];
 
+/// The other end has closed the connection, and all that it sent before that is here.
+const HEARD_ALL: &[u8] = &[state::CLOSE_WAIT, state::LAST_ACK, state::CLOSING, state::TIME_WAIT];
+
 /// Whether that socket has something on its way.
 fn is_flying(what: Flight, state: u8, unconfirmed: bool) -> bool {
     OPENING.contains(&state) || what == Flight::Data && unconfirmed && OPEN.contains(&state)
+}
+
+/// Whether it waits for no more than to hear that its end has arrived: who has nothing to send takes its time to confirm that, up
+/// to 40 ms.
+fn waits_for_word(ours: u8, theirs: u8) -> bool {
+    ours == state::FIN_WAIT1 && HEARD_ALL.contains(&theirs)
 }
 
 /// Whether anything is on its way at a connection to one of the ports. The kernel goes through a table that is as large as
 /// its memory allows, which takes about a millisecond.
 pub fn any_flying(what: Flight, ports: &[u16]) -> bool {
     let states = OPENING.iter().chain(OPEN).fold(0, |states: States, state| states | 1 << state);
-    let flies = |socket: &Socket| {
-        (ports.contains(&socket.local.port()) || ports.contains(&socket.peer_port))
-            && is_flying(what, socket.state, socket.send_queue > 0)
-    };
-    match SockDiag::open().and_then(|mut kernel| kernel.dump(states, None, flies)) {
-        Ok(found) => !found.is_empty(),
+    let ours = |socket: &Socket| ports.contains(&socket.local.port()) || ports.contains(&socket.peer_port);
+    match SockDiag::open().and_then(|mut kernel| kernel.dump(states, None, ours)) {
+        Ok(found) => {
+            let theirs = |socket: &Socket| {
+                let end =
+                    |other: &&Socket| other.local.port() == socket.peer_port && other.peer_port == socket.local.port();
+                found.iter().find(end).map(|other| other.state)
+            };
+            let mut flying = found.iter().filter(|socket| is_flying(what, socket.state, socket.send_queue > 0));
+            flying.any(|socket| theirs(socket).is_none_or(|theirs| !waits_for_word(socket.state, theirs)))
+        }
         // Not permitted, or not there.
         Err(_) => ["/proc/net/tcp", "/proc/net/tcp6"].iter().any(|path| {
             let table = fs::read_to_string(path).unwrap_or_default();
@@ -58,11 +72,20 @@ fn row_is_flying(what: Flight, ports: &[u16], line: &str) -> bool {
 /// Whether the other end of a connection has all that was sent at this one, the end of the connection included; of one that
 /// was opened here, also whether it is open there. False where the kernel does not tell.
 pub fn has_arrived(kernel: &mut SockDiag, local: SocketAddr, peer: SocketAddr, opening: bool) -> bool {
-    let mut is_quiet = |what: Flight, local, peer| {
-        // A socket that nobody has any more has nothing under way.
-        kernel
-            .connection(local, peer)
-            .is_ok_and(|found| found.is_none_or(|socket| !is_flying(what, socket.state, socket.send_queue > 0)))
+    // A socket that nobody has any more has nothing under way.
+    let Ok(ours) = kernel.connection(local, peer) else { return false };
+    let flies = |what: Flight, end: Option<Socket>| {
+        end.is_some_and(|socket| is_flying(what, socket.state, socket.send_queue > 0))
     };
-    is_quiet(Flight::Data, local, peer) && (!opening || is_quiet(Flight::Opening, peer, local))
+    let has_closed = ours.is_some_and(|socket| socket.state == state::FIN_WAIT1);
+    if flies(Flight::Data, ours) && !has_closed {
+        return false;
+    }
+    if !opening && !has_closed {
+        return true;
+    }
+    let Ok(theirs) = kernel.connection(peer, local) else { return false };
+    // Where nobody has that end any more, who listens there is found.
+    let is_over = theirs.is_none_or(|socket| socket.state == state::LISTEN || HEARD_ALL.contains(&socket.state));
+    !flies(Flight::Opening, theirs) && (!flies(Flight::Data, ours) || is_over)
 }

@@ -53,3 +53,30 @@ fn what_nobody_makes_room_for_is_on_its_way(#[case] address: &str) {
     drop(listener);
     assert!(has_arrived(&mut kernel, local, peer, true));
 }
+
+#[test]
+fn an_end_has_arrived_when_the_other_end_shows_it_confirmed_or_not() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let mut kernel = SockDiag::open().expect("netlink");
+    let mut unconfirmed = 0;
+    for _ in 0..20 {
+        let mut here = TcpStream::connect(("127.0.0.1", port)).expect("a connection");
+        let (mut there, _) = listener.accept().expect("a connection");
+        let (local, peer) = (here.local_addr().expect("an address"), here.peer_addr().expect("an address"));
+        // Who takes turns with the other end confirms with what it sends next, if it sends anything soon.
+        for _ in 0..4 {
+            here.write_all(b"a question").expect("room");
+            there.read_exact(&mut [0; 10]).expect("the question");
+            there.write_all(b"an answer").expect("room");
+            here.read_exact(&mut [0; 9]).expect("the answer");
+        }
+        drop(here);
+        let left = kernel.connection(local, peer).expect("an answer");
+        unconfirmed += usize::from(left.is_some_and(|socket| socket.send_queue > 0));
+        assert_eq!(there.read(&mut [0]).expect("the end"), 0);
+        assert!(has_arrived(&mut kernel, local, peer, false));
+        assert!(!any_flying(Flight::Data, &[port]));
+    }
+    assert!(unconfirmed > 0, "this kernel confirms at once: nothing has been tested");
+}
