@@ -1,6 +1,8 @@
 //! The units that every machine has without anybody writing them, as far as units of services lean on them
 //! (systemd.special(7)).
 
+use std::borrow::Cow;
+
 use crate::unit::{FileEntry, Files, LoadState, Unit};
 
 /// Name, description, what it requires, what it wants, what it starts after.
@@ -78,7 +80,7 @@ pub(crate) fn default_target(files: &Files) -> String {
     let links = crate::unit::SEARCH_PATH.iter().map(|dir| format!("{dir}/{DEFAULT}"));
     let file = |link: String| match files.entries.get(&link)? {
         // One of the distribution's has no file here.
-        FileEntry::Symlink { target } => Some(files.canonical(&link).unwrap_or_else(|| target.clone())),
+        FileEntry::Symlink { target } => Some(files.canonical(&link).map_or_else(|| target.clone(), Cow::into_owned)),
         FileEntry::Regular { .. } => None,
     };
     let file = links.filter_map(file).next();

@@ -324,14 +324,13 @@ impl Step<'_> {
     /// Reads all files again; everything else stays as it is.
     pub(super) fn daemon_reload(&mut self) {
         let count = self.m.units.len();
-        for this in &mut self.m.units {
+        let all = (0..count).map(|index| UnitId(u32::try_from(index).unwrap_or(u32::MAX)));
+        for unit in all.clone() {
+            let this = self.unit_mut(unit);
             this.own.clear();
             this.inverse.clear();
         }
-        let present: Vec<UnitId> = (0..count)
-            .map(|index| UnitId(u32::try_from(index).unwrap_or(u32::MAX)))
-            .filter(|u| self.unit(*u).present)
-            .collect();
+        let present: Vec<UnitId> = all.filter(|u| self.unit(*u).present).collect();
         let (index, loader) = (Index::of(self.host.unit_files()), self.loader());
         for &unit in &present {
             let name = self.unit(unit).name.clone();

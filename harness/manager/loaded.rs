@@ -327,6 +327,8 @@ pub(super) struct Loaded {
     pub stale: Cell<Option<(u64, bool)>>,
     /// In the queue of units that might be unloaded.
     pub gc_queued: bool,
+    /// How many units had been handed out to be changed when this one was, for the last time.
+    pub touched: u64,
 }
 
 impl Loaded {
@@ -364,6 +366,7 @@ impl Loaded {
             generations: Vec::new(),
             stale: Cell::new(None),
             gc_queued: false,
+            touched: 0,
         }
     }
 

@@ -76,6 +76,8 @@ pub struct Manager {
     /// The moment of the last step.
     now: IncidentTime,
     units: Vec<Loaded>,
+    /// How often one of them was handed out to be changed.
+    touches: u64,
     names: HashMap<Arc<str>, UnitId>,
     /// Whose main or control process a PID is.
     pids: BTreeMap<Pid, UnitId>,
@@ -107,6 +109,7 @@ impl Manager {
             now: config.boot,
             booted: false,
             units: Vec::new(),
+            touches: 0,
             names: HashMap::new(),
             pids: BTreeMap::new(),
             timers: BTreeSet::new(),

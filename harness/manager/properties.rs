@@ -211,6 +211,12 @@ impl Manager {
         Some(rows)
     }
 
+    /// A number that is another one whenever a loaded unit may have other properties than before, but for its CPU time and those that
+    /// follow from the unit files as they are on disk ([`Host::unit_files_revision`]). `None`: the unit is not loaded.
+    pub fn touched(&self, name: &str) -> Option<u64> {
+        self.present(name).map(|unit| unit.touched)
+    }
+
     /// One property of a loaded unit.
     pub fn property(&self, host: &dyn Host, name: &str, property: &str) -> Option<String> {
         self.properties(host, name)?.into_iter().find(|(key, _)| *key == property).map(|(_, value)| value)

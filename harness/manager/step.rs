@@ -66,7 +66,10 @@ impl Step<'_> {
     }
 
     pub(super) fn unit_mut(&mut self, unit: UnitId) -> &mut Loaded {
-        &mut self.m.units[unit.0 as usize]
+        self.m.touches += 1;
+        let this = &mut self.m.units[unit.0 as usize];
+        this.touched = self.m.touches;
+        this
     }
 
     pub(super) fn config(&self, unit: UnitId) -> Arc<Service> {

@@ -1,5 +1,7 @@
 //! The unit directories as a tiny file system: reading and listing through symlinks, never without a bound.
 
+use std::borrow::Cow;
+
 use super::path;
 use super::{FileEntry, Files};
 
@@ -38,13 +40,12 @@ impl Files {
     }
 
     /// The path with every symlink in it resolved; `None` for a loop. The path need not exist.
-    pub fn canonical(&self, path: &str) -> Option<String> {
+    pub fn canonical<'a>(&self, path: &'a str) -> Option<Cow<'a, str>> {
         // Most paths are what they seem.
-        let simple = path::simplify(path);
-        let mut ends = simple.match_indices('/').map(|(at, _)| at).skip(1).chain([simple.len()]);
-        let is_link = |end: usize| matches!(self.entries.get(&simple[..end]), Some(FileEntry::Symlink { .. }));
-        if simple.starts_with('/') && !simple.contains("/.") && !ends.any(is_link) {
-            return Some(simple);
+        let mut ends = path.match_indices('/').map(|(at, _)| at).skip(1).chain([path.len()]);
+        let is_link = |end: usize| matches!(self.entries.get(&path[..end]), Some(FileEntry::Symlink { .. }));
+        if path::is_simple(path) && !ends.any(is_link) {
+            return Some(Cow::Borrowed(path));
         }
         let mut links = 0;
         let mut done = String::new();
@@ -70,13 +71,13 @@ impl Files {
                 }
             }
         }
-        Some(if done.is_empty() { "/".into() } else { done })
+        Some(Cow::Owned(if done.is_empty() { "/".into() } else { done }))
     }
 
     /// The bytes of a file, through symlinks; `/dev/null` is an empty file.
     pub fn read(&self, path: &str) -> Option<&[u8]> {
         let path = self.canonical(path)?;
-        match self.entries.get(&path) {
+        match self.entries.get(&*path) {
             Some(FileEntry::Regular { content, .. }) => Some(content),
             None if path == "/dev/null" => Some(&[]),
             _ => None,

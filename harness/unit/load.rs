@@ -114,7 +114,7 @@ impl Loader {
             Some((path, Some([]))) => Unit { fragment_path: Some(path.to_owned()), aliases, ..self.masked(&id) },
             content => {
                 let fragment = content.and_then(|(path, bytes)| Some((path, bytes?)));
-                let paths = drop_in_paths(files, &id, &aliases, kind, ".d", |name| name.ends_with(".conf"));
+                let paths = drop_in_paths(files, index, &id, &aliases, kind, ".d", |name| name.ends_with(".conf"));
                 let drop_ins: Vec<(String, &[u8])> = paths
                     .into_iter()
                     .map(|path| (files.read(&path).unwrap_or_default(), path))
@@ -123,7 +123,7 @@ impl Loader {
                 Draft::new(name, kind, self.profile, &self.context).read_all(fragment, &id, &aliases, &drop_ins)
             }
         };
-        let all = drop_in_paths(files, &id, &unit.aliases, kind, ".d", |_| true);
+        let all = drop_in_paths(files, index, &id, &unit.aliases, kind, ".d", |_| true);
         unit.drop_in_dirs = all.iter().map(|path| path::split(path).0.to_owned()).collect();
         unit.drop_in_dirs.dedup();
         self.add_links(files, index, kind, &mut unit);
@@ -156,7 +156,7 @@ impl Loader {
             let masked = |path: &str| files.read(path).is_some_and(<[u8]>::is_empty);
             if unit.load_state == LoadState::Loaded {
                 let mut known: HashSet<String> = own.iter().cloned().collect();
-                for path in drop_in_paths(files, name, aliases, kind, suffix, |_| true) {
+                for path in drop_in_paths(files, index, name, aliases, kind, suffix, |_| true) {
                     let entry = path::split(&path).1;
                     let is_link = matches!(files.entries.get(&path), Some(FileEntry::Symlink { .. }));
                     if is_link && name::is_valid(entry) && !masked(&path) && known.insert(entry.to_owned()) {
@@ -185,6 +185,8 @@ enum Target {
 /// Everything in the unit directories, by name: looked through once, however many units are loaded from them.
 #[derive(Clone, Debug, Default)]
 pub struct Index {
+    /// Those of [`SEARCH_PATH`] in which there is anything, highest priority first.
+    directories: Vec<&'static str>,
     names: BTreeMap<String, Target>,
     /// The aliases that lead to a file, by its path.
     aliases: HashMap<String, Vec<String>>,
@@ -199,8 +201,9 @@ type Links = HashMap<String, Vec<(usize, String)>>;
 impl Index {
     /// What these files are.
     pub fn of(files: &Files) -> Self {
-        let mut index = Self::default();
-        for dir in SEARCH_PATH {
+        let is_there = |dir: &&str| files.canonical(dir).is_some_and(|dir| files.children(&dir).next().is_some());
+        let mut index = Self { directories: SEARCH_PATH.into_iter().filter(is_there).collect(), ..Self::default() };
+        for dir in index.directories.clone() {
             for (name, entry) in files.list(dir) {
                 if !name::is_valid(name) {
                     continue;
@@ -229,7 +232,7 @@ impl Index {
 
     fn find_links(&mut self, files: &Files) {
         let mut rank = 0;
-        for dir in SEARCH_PATH {
+        for &dir in &self.directories {
             for (relative, _) in files.children(dir) {
                 let Some((owner, entry)) = relative.split_once('/') else { continue };
                 let (owner, links) = match (owner.strip_suffix(".wants"), owner.strip_suffix(".requires")) {
@@ -329,6 +332,7 @@ pub(super) fn may_be_alias(name: &str, other: &str) -> bool {
 /// the type's), in order of their names; of one name, the first directory's.
 fn drop_in_paths(
     files: &Files,
+    index: &Index,
     id: &str,
     aliases: &[String],
     kind: UnitType,
@@ -337,10 +341,10 @@ fn drop_in_paths(
 ) -> Vec<String> {
     let mut found: BTreeMap<String, String> = BTreeMap::new();
     let mut look = |dir: String| {
-        // Most of the directories asked for do not exist.
         let Some(real) = files.canonical(&dir) else { return };
-        for (name, _) in files.list(&real) {
+        for (name, _) in files.children(&real) {
             if wanted(name)
+                && !name.contains('/')
                 && let Entry::Vacant(vacant) = found.entry(name.to_owned())
             {
                 vacant.insert(format!("{real}/{name}"));
@@ -349,11 +353,11 @@ fn drop_in_paths(
     };
     for name in std::iter::once(id).chain(aliases.iter().map(String::as_str)) {
         let owners = owners(name);
-        for dir in SEARCH_PATH {
+        for dir in &index.directories {
             owners.iter().for_each(|owner| look(format!("{dir}/{owner}{suffix}")));
         }
     }
-    for dir in SEARCH_PATH {
+    for dir in &index.directories {
         look(format!("{dir}/{}{suffix}", kind.as_str()));
     }
     found.into_values().collect()

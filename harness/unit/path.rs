@@ -15,6 +15,12 @@ pub(crate) fn simplify(path: &str) -> String {
     }
 }
 
+/// Whether it is absolute, and nothing is to be dropped or followed but symlinks; a name that begins with a dot does not count.
+pub(crate) fn is_simple(path: &str) -> bool {
+    let bytes = path.as_bytes();
+    path.starts_with('/') && !path.ends_with('/') && !bytes.windows(2).any(|two| matches!(two, b"//" | b"/."))
+}
+
 /// Whether the kernel would take it as a path.
 pub(crate) fn is_valid(path: &str) -> bool {
     !path.is_empty() && path.len() <= LONGEST && path.split('/').all(|part| part.len() <= LONGEST_NAME)

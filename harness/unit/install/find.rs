@@ -209,7 +209,8 @@ impl<'a> Finder<'a> {
         let mut files: BTreeMap<String, String> = BTreeMap::new();
         for owner in std::iter::once(name).chain(template) {
             for dir in SEARCH_PATH {
-                let Some(dir) = self.disk.canonical(&format!("{dir}/{owner}.d")) else { continue };
+                let dir = format!("{dir}/{owner}.d");
+                let Some(dir) = self.disk.canonical(&dir) else { continue };
                 for (file, _) in self.disk.list(&dir) {
                     if file.ends_with(".conf") {
                         files.entry(file.to_owned()).or_insert_with(|| format!("{dir}/{file}"));
