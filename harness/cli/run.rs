@@ -14,6 +14,7 @@ use crate::expect::Style;
 use crate::report::{self, Failure, Outcome, Verdict};
 use crate::run::{Cancel, ClockKind, Container, Fault, Isolation, ManagerKind, Options, Run};
 use crate::scenario::{Scenario, update};
+use crate::sys::processors;
 use crate::time::Span;
 use crate::timeline::{Timeline, printable};
 
@@ -58,7 +59,7 @@ pub(super) struct Args {
     /// Keep each run's own directory and say where it is
     #[arg(long)]
     keep: bool,
-    /// Runs at a time; 0 for three on two processors in lock-step, else one per processor
+    /// Runs at a time; 0 for two per processor in lock-step, else one. In lock-step, each of several keeps to one processor
     #[arg(short, value_name = "N", default_value_t = 0)]
     jobs: usize,
     /// Real seconds after which a process that does not come back is a stall
@@ -154,8 +155,8 @@ pub(super) fn main(args: &Args) -> u8 {
     let jobs = match args.jobs {
         0 => {
             let processors = std::thread::available_parallelism().map_or(1, usize::from);
-            // In lock-step a run's processes take turns: now and then none of them has a processor yet.
-            if options.clock == ClockKind::Virtual { processors + processors / 2 } else { processors }
+            // In lock-step now and then nobody of a run has anything to do.
+            if options.clock == ClockKind::Virtual { processors * 2 } else { processors }
         }
         jobs => jobs,
     };
@@ -230,10 +231,15 @@ fn run_all(scenarios: VecDeque<Scenario>, options: &Options, jobs: usize, args: 
     let queue = Mutex::new(scenarios.into_iter().enumerate().collect::<VecDeque<_>>());
     let (sender, receiver) = std::sync::mpsc::channel();
     let mut outcomes = Vec::new();
+    let jobs = jobs.clamp(1, 64).min(total.max(1));
+    // The processes of a run in lock-step take turns: on one processor nobody has to wake up another one for that.
+    let usable = if jobs > 1 && options.clock == ClockKind::Virtual { processors::usable() } else { Vec::new() };
     std::thread::scope(|scope| {
-        for _ in 0..jobs.clamp(1, 64).min(total.max(1)) {
+        for job in 0..jobs {
             let (sender, queue) = (sender.clone(), &queue);
+            let own = usable.get(job % usable.len().max(1)).copied();
             scope.spawn(move || {
+                own.into_iter().for_each(processors::keep_to);
                 loop {
                     let next = queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop_front();
                     let Some((index, scenario)) = next.filter(|_| !options.cancel.is_set()) else { return };

@@ -9,6 +9,7 @@ pub mod notify;
 pub mod port;
 pub mod process;
 pub mod processes;
+pub mod processors;
 pub mod sock_diag;
 pub mod socket;
 
