@@ -98,6 +98,7 @@ impl Step<'_> {
             Peer::Internet { remote, .. } => remote.to_string(),
             Peer::Process { pid, uid } => format!("PID {pid}/UID {uid}"),
         };
+        this.settings.take();
         let def = Arc::make_mut(&mut this.def);
         let description = match &def.description {
             Some(text) => format!("{text} ({client})"),

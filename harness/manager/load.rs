@@ -94,15 +94,7 @@ impl Manager {
     /// (`NeedDaemonReload`).
     pub fn needs_reload(&self, host: &dyn Host, name: &str) -> bool {
         let Some(unit) = self.present(name) else { return false };
-        let revision = host.unit_files_revision();
-        match (revision, unit.stale.get()) {
-            (Some(now), Some((then, stale))) if now == then => stale,
-            _ => {
-                let stale = self.is_stale(host, unit);
-                unit.stale.set(revision.map(|now| (now, stale)));
-                stale
-            }
-        }
+        unit.stale.get_or(host.unit_files_revision(), || self.is_stale(host, unit))
     }
 
     fn is_stale(&self, host: &dyn Host, unit: &Loaded) -> bool {
@@ -243,7 +235,9 @@ impl Step<'_> {
             this.service.statuses[role_index(role)].resize_with(count, Default::default);
         }
         this.generations = generations;
-        this.stale.set(None);
+        this.stale.forget();
+        this.file_states.forget();
+        this.settings.take();
         this.file_state_known = false;
         this.def = Arc::new(def);
     }

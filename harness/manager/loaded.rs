@@ -2,8 +2,8 @@
 
 // The address type alone; nothing here touches the network.
 use core::net::IpAddr;
-use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::cell::{Cell, OnceCell};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::interface::{ConnectionId, Descriptor, ExecRole, Exit, Peer, Pid, Program};
@@ -13,7 +13,7 @@ use super::limit::RateLimit;
 use super::states::{ActiveState, ServiceResult, ServiceState, SocketResult, SocketState};
 use super::text::Text;
 use crate::time::{IncidentTime, Span};
-use crate::unit::{LoadState, Service, ServiceType, Unit};
+use crate::unit::{Implicit, LoadState, Service, ServiceType, Unit};
 
 /// Index of a unit; a slot is never given to another name, so an index never dangles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -323,12 +323,47 @@ pub(super) struct Loaded {
     pub file_state_known: bool,
     /// For NeedDaemonReload: what the files were when they were loaded.
     pub generations: Vec<(String, u64)>,
-    /// Whether they have changed since, by the revision of all unit files at which that was found out.
-    pub stale: Cell<Option<(u64, bool)>>,
+    /// Whether they have changed since.
+    pub stale: Known<bool>,
+    /// Whether the unit is enabled, and would be by preset.
+    pub file_states: Known<(&'static str, &'static str)>,
+    /// The properties that follow from `def`.
+    pub settings: OnceCell<Settings>,
     /// In the queue of units that might be unloaded.
     pub gc_queued: bool,
     /// How many units had been handed out to be changed when this one was, for the last time.
     pub touched: u64,
+}
+
+/// What follows from the unit files on disk, by their revision at which it was found out.
+#[derive(Debug, Default)]
+pub(super) struct Known<T: Copy>(Cell<Option<(u64, T)>>);
+
+impl<T: Copy> Known<T> {
+    /// It, looked for where that is not known, or where nobody can tell whether the files are the same.
+    pub fn get_or(&self, revision: Option<u64>, look: impl FnOnce() -> T) -> T {
+        match (revision, self.0.get()) {
+            (Some(now), Some((then, known))) if now == then => known,
+            _ => {
+                let found = look();
+                self.0.set(revision.map(|now| (now, found)));
+                found
+            }
+        }
+    }
+
+    pub fn forget(&self) {
+        self.0.set(None);
+    }
+}
+
+/// Properties in the order of `systemctl show`, and where each stands.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub rows: Vec<(&'static str, String)>,
+    /// By name; of those with several lines, the last.
+    pub places: HashMap<&'static str, usize>,
+    pub implicit: Implicit,
 }
 
 impl Loaded {
@@ -364,7 +399,9 @@ impl Loaded {
             up: false,
             file_state_known: false,
             generations: Vec::new(),
-            stale: Cell::new(None),
+            stale: Known::default(),
+            file_states: Known::default(),
+            settings: OnceCell::new(),
             gc_queued: false,
             touched: 0,
         }

@@ -2,11 +2,9 @@
 //!
 //! They are put together when somebody asks; the manager itself never looks at them.
 
-use std::collections::HashMap;
-
 use super::interface::{ExecRole, Exit, Host, JobId};
 use super::load::commands;
-use super::loaded::{ExecStatus, Kind, Loaded, ROLES, Relation, role_index};
+use super::loaded::{ExecStatus, Kind, Loaded, ROLES, Relation, Settings, role_index};
 use super::service::child_name;
 use super::states::ActiveState;
 use super::{Manager, builtin};
@@ -45,32 +43,36 @@ pub struct JobRow {
 }
 
 /// Property names and values: those that follow from the files, and what the run makes of them. They are put together at
-/// every step of a run.
-struct Sheet {
+/// every step of a run that changes the unit.
+struct Sheet<'a> {
+    settings: &'a Settings,
+    /// The settings, as the run has changed them.
     rows: Vec<(&'static str, String)>,
-    /// Where a property stands.
-    places: HashMap<&'static str, usize>,
+    /// What the settings do not have.
+    more: Vec<(&'static str, String)>,
     boot: IncidentTime,
 }
 
-impl Sheet {
-    fn new(rows: Vec<(&'static str, String)>, boot: IncidentTime) -> Self {
-        let places = rows.iter().enumerate().map(|(place, (name, _))| (*name, place)).collect();
-        Self { rows, places, boot }
+impl<'a> Sheet<'a> {
+    fn new(settings: &'a Settings, boot: IncidentTime) -> Self {
+        Self { settings, rows: settings.rows.clone(), more: Vec::with_capacity(96), boot }
     }
 
     /// Sets a property, in place of what the files say.
     fn put(&mut self, name: &'static str, value: impl Into<String>) {
-        let place = *self.places.entry(name).or_insert(self.rows.len());
-        match self.rows.get_mut(place) {
+        let row = match self.settings.places.get(name) {
+            Some(place) => self.rows.get_mut(*place),
+            None => self.more.iter_mut().rev().find(|row| row.0 == name),
+        };
+        match row {
             Some(row) => row.1 = value.into(),
-            None => self.rows.push((name, value.into())),
+            None => self.more.push((name, value.into())),
         }
     }
 
     /// Sets a property that has a line for each of its values, and none yet.
     fn put_all(&mut self, name: &'static str, values: impl Iterator<Item = String>) {
-        self.rows.extend(values.map(|value| (name, value)));
+        self.more.extend(values.map(|value| (name, value)));
     }
 
     fn flag(&mut self, name: &'static str, value: bool) {
@@ -89,9 +91,14 @@ impl Sheet {
 
     /// All rows in the order of `systemctl show`.
     fn into_rows(mut self) -> Vec<(&'static str, String)> {
-        self.rows.sort_by_cached_key(|(name, _)| rank(name).unwrap_or(usize::MAX));
-        self.rows
+        self.rows.append(&mut self.more);
+        in_order(self.rows)
     }
+}
+
+fn in_order(mut rows: Vec<(&'static str, String)>) -> Vec<(&'static str, String)> {
+    rows.sort_by_cached_key(|(name, _)| rank(name).unwrap_or(usize::MAX));
+    rows
 }
 
 fn wall(at: IncidentTime) -> String {
@@ -170,6 +177,20 @@ const fn exit_status(exit: Option<Exit>) -> i32 {
     }
 }
 
+/// What follows from the files of a unit.
+fn settings(unit: &Loaded) -> Settings {
+    let mut rows = unit.def.properties();
+    if unit.kind == Kind::Service {
+        // The run tells those with what became of each command.
+        let commands = ROLES.map(role_names);
+        rows.retain(|(name, _)| !name.starts_with("Exec") || !commands.as_flattened().contains(name));
+    }
+    let rows = in_order(rows);
+    let places = rows.iter().enumerate().map(|(place, (name, _))| (*name, place)).collect();
+    let implicit = if builtin::unit(&unit.name).is_none() { unit.def.implicit() } else { Implicit::default() };
+    Settings { rows, places, implicit }
+}
+
 impl Manager {
     /// All properties of a loaded unit that the manager knows, in the order of `systemctl show`; empty ones
     /// included. A list of commands is one entry a command. `None`: the unit is not loaded.
@@ -177,13 +198,7 @@ impl Manager {
     /// To see the properties of any unit, send [`super::Request::Show`] first, as systemctl's look at it does.
     pub fn properties(&self, host: &dyn Host, name: &str) -> Option<Vec<(&'static str, String)>> {
         let unit = self.present(name)?;
-        let mut rows = unit.def.properties();
-        if unit.kind == Kind::Service {
-            // The run tells those with what became of each command.
-            let commands = ROLES.map(role_names);
-            rows.retain(|(name, _)| !name.starts_with("Exec") || !commands.as_flattened().contains(name));
-        }
-        let mut sheet = Sheet::new(rows, self.boot);
+        let mut sheet = Sheet::new(unit.settings.get_or_init(|| settings(unit)), self.boot);
         match unit.kind {
             Kind::Service => self.service_properties(host, unit, &mut sheet),
             Kind::Socket => {
@@ -315,7 +330,7 @@ impl Manager {
         rows
     }
 
-    fn service_properties(&self, host: &dyn Host, unit: &Loaded, sheet: &mut Sheet) {
+    fn service_properties(&self, host: &dyn Host, unit: &Loaded, sheet: &mut Sheet<'_>) {
         let (config, run) = (&unit.config, &unit.service);
         if self.rules.restart_steps {
             sheet.put("RestartMode", config.restart_mode.as_str());
@@ -359,9 +374,9 @@ impl Manager {
         sheet.put("CPUUsageNSec", if main.start.is_some() { used.to_string() } else { "[not set]".into() });
     }
 
-    fn unit_properties(&self, host: &dyn Host, unit: &Loaded, sheet: &mut Sheet) {
+    fn unit_properties(&self, host: &dyn Host, unit: &Loaded, sheet: &mut Sheet<'_>) {
         let def = &unit.def;
-        let implicit = if builtin::unit(&unit.name).is_none() { def.implicit() } else { Implicit::default() };
+        let implicit = &sheet.settings.implicit;
         for (name, relation) in [
             ("Requires", Relation::Requires),
             ("Requisite", Relation::Requisite),
@@ -390,18 +405,21 @@ impl Manager {
             ("PropagatesStopTo", Relation::PropagatesStopTo),
             ("StopPropagatedFrom", Relation::StopPropagatedFrom),
         ] {
-            sheet.put(name, self.related_names(unit, relation, &implicit).join(" "));
+            sheet.put(name, self.related_names(unit, relation, implicit).join(" "));
         }
         sheet.put("ActiveState", unit.active().as_str());
         sheet.put("FreezerState", "running");
         sheet.put("SubState", unit.sub_state());
-        sheet.put("UnitFileState", self.unit_file_state(host, unit));
         let loaded = def.load_state == LoadState::Loaded;
-        let preset = match &def.fragment_path {
-            Some(_) if loaded && install::preset_enabled(host.unit_files(), &unit.name) => "enabled",
-            Some(_) if loaded => "disabled",
-            _ => "",
-        };
+        let (state, preset) = unit.file_states.get_or(host.unit_files_revision(), || {
+            let preset = match &def.fragment_path {
+                Some(_) if loaded && install::preset_enabled(host.unit_files(), &unit.name) => "enabled",
+                Some(_) if loaded => "disabled",
+                _ => "",
+            };
+            (self.unit_file_state(host, unit), preset)
+        });
+        sheet.put("UnitFileState", state);
         sheet.put("UnitFilePreset", preset);
         let stamps = &unit.stamps;
         sheet.stamp(["StateChangeTimestamp", "StateChangeTimestampMonotonic"], stamps.state_change);
