@@ -197,6 +197,32 @@ fn help_and_version_are_answers() {
 }
 
 #[test]
+fn several_runs_at_a_time_keep_to_one_processor_each_and_one_run_to_none() {
+    let count = "$ grep -cE 'Cpus_allowed_list:.[0-9]+$' /proc/self/status";
+    let one = document("One", &format!("{count}\n1"), QUIET);
+    let shelf = Shelf::new(&[("a.md", &one), ("b.md", &one)]);
+    shelf.relapse(&["run", "-j", "2", "a.md", "b.md"]).code(0);
+    if relapse::sys::processors::usable().len() > 1 {
+        shelf.relapse(&["run", "-j", "2", "a.md"]).code(1);
+        shelf.relapse(&["run", "-j", "1", "a.md", "b.md"]).code(1);
+    }
+}
+
+#[test]
+fn what_a_command_prints_into_is_given_to_the_next_one_unless_somebody_still_has_it() {
+    // A shell becomes its last command, with what that prints into.
+    let file = "x=$(readlink /proc/$$/fd/1); f=$(cat first 2>&1)";
+    let same = format!("$ {file}; [ \"$x\" = \"$f\" ] && echo same || echo another");
+    let console = format!(
+        "$ {file}; echo \"$x\" > first; echo some words\nsome words\n{same}\nsame\n\
+         $ (sleep 5; echo late) &\n{same}\nanother\n$ sleep 10\n{same}\nsame\n{same}\nsame"
+    );
+    let shelf = Shelf::new(&[("a.md", &document("Streams", &console, QUIET))]);
+    let run = shelf.relapse(&["run", "a.md"]);
+    assert_eq!(run.get_output().status.code(), Some(0), "{}", stderr(&run));
+}
+
+#[test]
 fn a_bad_document_is_shown_and_no_other_is_run() {
     let shelf = Shelf::new(&[
         ("a/good.md", &document("Good", "$ touch /home/x", QUIET)),

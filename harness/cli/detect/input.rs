@@ -113,8 +113,9 @@ fn large(file: &File, size: u64, settings: Settings) -> io::Result<Result<Report
                 let log = &log;
                 scope.spawn(move || {
                     let mut own = (first..parts).step_by(workers as usize);
+                    let mut buffer = vec![0; SKIM];
                     // Whoever no longer listens has failed.
-                    own.all(|part| send.send(log.part(part)).is_ok());
+                    own.all(|part| send.send(log.part(part, &mut buffer)).is_ok());
                 });
                 found
             })
@@ -138,13 +139,12 @@ struct Log<'a> {
 
 impl Log<'_> {
     /// What a part of it has: lines that begin there.
-    fn part(&self, part: u64) -> io::Result<Pieces> {
+    fn part(&self, part: u64, buffer: &mut [u8]) -> io::Result<Pieces> {
         let begin = part * PART;
         // Whatever it has grown by is in the last.
         let end = if begin + PART < self.size { begin + PART } else { u64::MAX };
         let mut at = Skimmer::first(begin);
         let mut skimmer = Skimmer::new(&self.plan, begin..end);
-        let mut buffer = vec![0; SKIM];
         loop {
             // What is behind it is hardly needed.
             let most = if at < end { end - at } else { TAIL };
