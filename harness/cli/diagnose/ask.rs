@@ -85,7 +85,11 @@ pub(super) fn ask(program: &str, arguments: &[&str]) -> Result<Answer, String> {
 /// The name and number of a user's account, looked for by either. Asked of `getent`: accounts may come from a directory service
 /// whose library only programs that share the C library can load, and this executable may not.
 pub(super) fn account(key: &str) -> Option<(String, u32)> {
-    let answer = ask("getent", &["passwd", "--", key]).ok()?;
+    // Not every getent knows `--`; nobody's name looks like an option.
+    if key.starts_with('-') {
+        return None;
+    }
+    let answer = ask("getent", &["passwd", key]).ok()?;
     let mut fields = answer.out.lines().next()?.split(':');
     let name = fields.next()?.to_owned();
     Some((name, fields.nth(1)?.parse().ok()?))
