@@ -27,8 +27,8 @@ const PART: u64 = 2 << 20;
 const WORKERS: u64 = 3;
 /// So many are kept of each until they are read.
 const AHEAD: usize = 2;
-/// So much of it is looked at at once: it stays in the cache of the processor that it was read by.
-const SKIM: usize = 256 << 10;
+/// So much of it is looked at at once: it stays in the cache of the processor that it was read by, also where two share one.
+const SKIM: usize = 128 << 10;
 /// So much behind a part is looked at for the end of what begins in it.
 const TAIL: u64 = 4 << 10;
 
