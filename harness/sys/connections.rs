@@ -20,18 +20,19 @@ const OPENING: &[u8] = &[state::SYN_SENT, state::SYN_RECV, state::NEW_SYN_RECV];
 /// With bytes in the queue that the other end has not confirmed, they are on their way.
 const OPEN: &[u8] = &[state::ESTABLISHED, state::FIN_WAIT1, state::CLOSE_WAIT, state::LAST_ACK, state::CLOSING];
 
-/// The other end has closed the connection, and all that it sent before that is here.
-const HEARD_ALL: &[u8] = &[state::CLOSE_WAIT, state::LAST_ACK, state::CLOSING, state::TIME_WAIT];
+/// Whoever is at the other end has closed the connection, and all that it sent before that is here.
+const HEARD_ALL: &[u8] = &[state::CLOSE_WAIT, state::LAST_ACK, state::CLOSING, state::TIME_WAIT, state::CLOSE];
 
 /// Whether that socket has something on its way.
 fn is_flying(what: Flight, state: u8, unconfirmed: bool) -> bool {
     OPENING.contains(&state) || what == Flight::Data && unconfirmed && OPEN.contains(&state)
 }
 
-/// Whether it waits for no more than to hear that its end has arrived: who has nothing to send takes its time to confirm that, up
-/// to 40 ms.
-fn waits_for_word(ours: u8, theirs: u8) -> bool {
-    ours == state::FIN_WAIT1 && HEARD_ALL.contains(&theirs)
+/// Whether that socket has something on its way, as far as the state of the other end tells: who has nothing to send takes its time,
+/// up to 40 ms, to confirm that it has heard all.
+fn flies(what: Flight, socket: &Socket, other: Option<u8>) -> bool {
+    let has_arrived = socket.state == state::FIN_WAIT1 && other.is_some_and(|other| HEARD_ALL.contains(&other));
+    is_flying(what, socket.state, socket.send_queue > 0) && !has_arrived
 }
 
 /// Whether anything is on its way at a connection to one of the ports. The kernel goes through a table that is as large as
@@ -41,13 +42,12 @@ pub fn any_flying(what: Flight, ports: &[u16]) -> bool {
     let ours = |socket: &Socket| ports.contains(&socket.local.port()) || ports.contains(&socket.peer_port);
     match SockDiag::open().and_then(|mut kernel| kernel.dump(states, None, ours)) {
         Ok(found) => {
-            let theirs = |socket: &Socket| {
+            let other = |socket: &Socket| {
                 let end =
                     |other: &&Socket| other.local.port() == socket.peer_port && other.peer_port == socket.local.port();
                 found.iter().find(end).map(|other| other.state)
             };
-            let mut flying = found.iter().filter(|socket| is_flying(what, socket.state, socket.send_queue > 0));
-            flying.any(|socket| theirs(socket).is_none_or(|theirs| !waits_for_word(socket.state, theirs)))
+            found.iter().any(|socket| flies(what, socket, other(socket)))
         }
         // Not permitted, or not there.
         Err(_) => ["/proc/net/tcp", "/proc/net/tcp6"].iter().any(|path| {
@@ -74,18 +74,13 @@ fn row_is_flying(what: Flight, ports: &[u16], line: &str) -> bool {
 pub fn has_arrived(kernel: &mut SockDiag, local: SocketAddr, peer: SocketAddr, opening: bool) -> bool {
     // A socket that nobody has any more has nothing under way.
     let Ok(ours) = kernel.connection(local, peer) else { return false };
-    let flies = |what: Flight, end: Option<Socket>| {
-        end.is_some_and(|socket| is_flying(what, socket.state, socket.send_queue > 0))
-    };
-    let has_closed = ours.is_some_and(|socket| socket.state == state::FIN_WAIT1);
-    if flies(Flight::Data, ours) && !has_closed {
-        return false;
+    let mut theirs = None;
+    if opening || ours.is_some_and(|socket| socket.state == state::FIN_WAIT1) {
+        let Ok(found) = kernel.connection(peer, local) else { return false };
+        // Where nobody has that end any more, who listens there is found.
+        theirs = found.filter(|socket| socket.state != state::LISTEN);
     }
-    if !opening && !has_closed {
-        return true;
-    }
-    let Ok(theirs) = kernel.connection(peer, local) else { return false };
-    // Where nobody has that end any more, who listens there is found.
-    let is_over = theirs.is_none_or(|socket| socket.state == state::LISTEN || HEARD_ALL.contains(&socket.state));
-    !flies(Flight::Opening, theirs) && (!flies(Flight::Data, ours) || is_over)
+    let other = theirs.map_or(state::CLOSE, |socket| socket.state);
+    !ours.is_some_and(|socket| flies(Flight::Data, &socket, Some(other)))
+        && !theirs.is_some_and(|socket| flies(Flight::Opening, &socket, None))
 }

@@ -21,6 +21,7 @@ pub mod state {
     pub const SYN_RECV: u8 = 3;
     pub const FIN_WAIT1: u8 = 4;
     pub const TIME_WAIT: u8 = 6;
+    pub const CLOSE: u8 = 7;
     pub const CLOSE_WAIT: u8 = 8;
     pub const LAST_ACK: u8 = 9;
     pub const LISTEN: u8 = 10;
