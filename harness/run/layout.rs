@@ -30,7 +30,12 @@ const SEARCH_PATH: &[&str] = &["/usr/local/sbin", "/usr/local/bin", "/usr/sbin",
 fn link(target: impl AsRef<Path>, files: &[PathBuf]) -> io::Result<()> {
     let Some((first, others)) = files.split_first() else { return Ok(()) };
     symlink(&target, first)?;
-    others.iter().try_for_each(|file| fs::hard_link(first, file).or_else(|_| symlink(&target, file)))
+    others.iter().try_for_each(|file| also(first, &target, file))
+}
+
+/// Another name for a symbolic link; on another file system, for instance, another link.
+fn also(first: &Path, target: impl AsRef<Path>, file: &Path) -> io::Result<()> {
+    fs::hard_link(first, file).or_else(|_| symlink(target, file))
 }
 
 /// Where things of a run are.
@@ -132,11 +137,9 @@ impl Layout {
         if let Some(parent) = file.parent() {
             fs::create_dir_all(parent)?;
         }
-        match fs::hard_link(self.command(COMMANDS[0]), &file) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            // On another file system, for instance.
-            Err(_) => symlink(&self.executable, &file),
-            Ok(()) => Ok(()),
+        match also(&self.command(COMMANDS[0]), &self.executable, &file) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => Ok(()),
         }
     }
 
