@@ -6,35 +6,17 @@ use super::Fault;
 use super::incident::Incident;
 use super::layout::Layout;
 use super::pids::Pids;
+use super::properties::Told;
 use super::tree::{Origin, Pending, Start, Tree};
 use crate::control::Step;
 use crate::journal::{Journal, Levels, Line, Machine, ManagerLine, StdoutLine};
 use crate::manager::{
     Config, ExecFailure, Host, Input, Manager, Message, PathKind, Pid, Process, Program, Reply, RequestId, Spawn,
-    is_always_up,
 };
 use crate::program::{PASS_ON, arm_shell};
 use crate::time::{IncidentTime, Span};
 use crate::timeline::EventKind;
 use crate::unit::{Context, Errno, Files, Profile, Syslog};
-
-/// Properties that change all the time or say what other events say: they are not part of the timeline.
-fn is_noise(name: &str) -> bool {
-    name.contains("Timestamp") || name.starts_with("Exec") && !name.starts_with("ExecMain") || name == "CPUUsageNSec"
-}
-
-/// What `systemctl show` says of a unit that was unloaded because nothing needs it.
-const UNLOADED: &[(&str, &str)] = &[
-    ("ActiveState", "inactive"),
-    ("SubState", "dead"),
-    ("Result", "success"),
-    ("NRestarts", "0"),
-    ("MainPID", "0"),
-    ("ControlPID", "0"),
-    ("ExecMainPID", "0"),
-    ("ExecMainCode", "0"),
-    ("ExecMainStatus", "0"),
-];
 
 /// The manager, the journal, and what belongs to them.
 pub(super) struct Machinery {
@@ -45,7 +27,7 @@ pub(super) struct Machinery {
     /// How often they were found to be others.
     pub(super) files_revision: u64,
     /// unit → what the timeline has been told of it.
-    told: BTreeMap<String, Told>,
+    pub(super) told: BTreeMap<String, Told>,
     /// unit → (invocation ID, identifier, levels) of its last spawn.
     output: HashMap<String, (String, String, Syslog)>,
     /// unit → CPU time of those of its processes that have ended, since its last start.
@@ -63,16 +45,6 @@ pub(super) struct Machinery {
     pub(super) notifying: BTreeSet<String>,
     pub(super) profile: Profile,
 }
-
-/// What the timeline has been told of a unit.
-#[derive(Debug, Default)]
-struct Told {
-    properties: Properties,
-    /// When the unit was touched last, and which files there were then: while both are the same, there is nothing to tell.
-    when: (Option<u64>, u64),
-}
-
-type Properties = Vec<(&'static str, String)>;
 
 impl Machinery {
     pub(super) fn new(config: Config, hostname: String) -> Machinery {
@@ -249,22 +221,6 @@ impl Host for View<'_> {
         let Machine { hostname, machine_id, boot_id, .. } = self.machine.clone();
         Context { host_name: hostname, machine_id, boot_id, ..Context::default() }
     }
-}
-
-/// Which properties are others now, and what they are.
-fn changed(before: &[(&'static str, String)], now: &[(&'static str, String)]) -> BTreeMap<String, String> {
-    let mut changed = BTreeMap::new();
-    for (index, (name, value)) in now.iter().enumerate() {
-        // Nearly always the property stands where it stood.
-        let was = match before.get(index).filter(|(known, _)| known == name) {
-            Some((_, was)) => Some(was),
-            None => before.iter().find(|(known, _)| known == name).map(|(_, was)| was),
-        };
-        if was != Some(value) && !is_noise(name) {
-            changed.insert((*name).to_owned(), value.clone());
-        }
-    }
-    changed
 }
 
 impl Incident {
@@ -469,44 +425,5 @@ impl Incident {
             self.inputs.push_back(Input::CgroupEmpty { unit });
         }
         Ok(())
-    }
-
-    fn properties_now(&self, unit: &str) -> Properties {
-        let unloaded = || UNLOADED.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
-        self.machinery.manager.properties(&self.view(), unit).unwrap_or_else(unloaded)
-    }
-
-    /// Tells the timeline which properties of which units have changed.
-    fn tell_properties(&mut self) {
-        let mut units: BTreeSet<String> = self.machinery.manager.units().into_iter().map(|row| row.name).collect();
-        units.extend(self.machinery.told.keys().cloned());
-        // Nothing ever happens to the machine's own.
-        let tells = |unit: &String| (unit.ends_with(".service") || unit.ends_with(".socket")) && !is_always_up(unit);
-        for unit in units.into_iter().filter(tells) {
-            let when = (self.machinery.manager.touched(&unit), self.machinery.files_revision);
-            let told = self.machinery.told.get(&unit);
-            let is_known = told.is_some_and(|told| told.when == when);
-            if is_known && !cfg!(debug_assertions) {
-                continue;
-            }
-            let now = self.properties_now(&unit);
-            let changed = changed(told.map_or(&[][..], |told| &told.properties), &now);
-            if changed.is_empty() {
-                self.machinery.told.insert(unit, Told { properties: now, when });
-                continue;
-            }
-            debug_assert!(!is_known, "{unit} was not touched, but is another: {changed:?}");
-            let value_of = |wanted: &str| now.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value);
-            let delay = changed
-                .get("SubState")
-                .filter(|state| *state == "auto-restart")
-                .and_then(|_| value_of("RestartUSecNext").or(value_of("RestartUSec")))
-                .and_then(|text| Span::parse(text).ok());
-            self.machinery.told.insert(unit.clone(), Told { properties: now, when });
-            self.event(EventKind::Properties { unit: unit.clone(), changed });
-            if let Some(delay) = delay {
-                self.event(EventKind::RestartIn { unit, delay });
-            }
-        }
     }
 }

@@ -16,6 +16,7 @@ mod notify;
 mod pace;
 mod pids;
 mod play;
+mod properties;
 mod quiet;
 mod real;
 mod sessions;
