@@ -235,9 +235,9 @@ fn run_all(scenarios: VecDeque<Scenario>, options: &Options, jobs: usize, args: 
     // The processes of a run in lock-step take turns: on one processor nobody has to wake up another one for that.
     let usable = if jobs > 1 && options.clock == ClockKind::Virtual { processors::usable() } else { Vec::new() };
     std::thread::scope(|scope| {
-        for job in 0..jobs {
-            let (sender, queue) = (sender.clone(), &queue);
-            let own = usable.get(job % usable.len().max(1)).copied();
+        let mut places = usable.into_iter().cycle();
+        for _ in 0..jobs {
+            let (sender, queue, own) = (sender.clone(), &queue, places.next());
             scope.spawn(move || {
                 own.into_iter().for_each(processors::keep_to);
                 loop {

@@ -2,7 +2,6 @@
 
 // The address type alone; nothing here touches the network.
 use core::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
 use super::catalog::level;
 use super::interface::{Connection, ConnectionId, Effect, Peer};
@@ -12,7 +11,7 @@ use super::socket::NO_JOB;
 use super::states::{SocketResult, SocketState};
 use super::step::Step;
 use crate::time::Span;
-use crate::unit::{Errno, NameKind, Profile};
+use crate::unit::{Errno, NameKind, Profile, Unit};
 
 impl Step<'_> {
     /// A connection has been accepted: a service is made for it, or it is closed again.
@@ -98,14 +97,13 @@ impl Step<'_> {
             Peer::Internet { remote, .. } => remote.to_string(),
             Peer::Process { pid, uid } => format!("PID {pid}/UID {uid}"),
         };
-        this.settings.take();
-        let def = Arc::make_mut(&mut this.def);
-        let description = match &def.description {
+        let description = match &this.def.description {
             Some(text) => format!("{text} ({client})"),
             None => client,
         };
         this.ident = format!("{} - {description}", this.name).into();
-        def.description = Some(description);
+        let def = Unit { description: Some(description), ..(*this.def).clone() };
+        this.define(def);
         self.relate(unit, Relation::Triggers, service);
         self.relate(unit, Relation::Before, service);
         Some(service)

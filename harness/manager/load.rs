@@ -235,11 +235,8 @@ impl Step<'_> {
             this.service.statuses[role_index(role)].resize_with(count, Default::default);
         }
         this.generations = generations;
-        this.stale.forget();
-        this.file_states.forget();
-        this.settings.take();
         this.file_state_known = false;
-        this.def = Arc::new(def);
+        this.define(def);
     }
 
     /// The dependencies that the unit's file and directories declare.

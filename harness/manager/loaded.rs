@@ -357,7 +357,7 @@ impl<T: Copy> Known<T> {
     }
 }
 
-/// Properties in the order of `systemctl show`, and where each stands.
+/// Properties, and where each stands.
 #[derive(Debug)]
 pub(super) struct Settings {
     pub rows: Vec<(&'static str, String)>,
@@ -405,6 +405,14 @@ impl Loaded {
             gc_queued: false,
             touched: 0,
         }
+    }
+
+    /// Makes it what its files say now; what was derived from what they said before is forgotten.
+    pub fn define(&mut self, def: Unit) {
+        self.stale.forget();
+        self.file_states.forget();
+        self.settings.take();
+        self.def = Arc::new(def);
     }
 
     pub fn active(&self) -> ActiveState {

@@ -92,13 +92,9 @@ impl<'a> Sheet<'a> {
     /// All rows in the order of `systemctl show`.
     fn into_rows(mut self) -> Vec<(&'static str, String)> {
         self.rows.append(&mut self.more);
-        in_order(self.rows)
+        self.rows.sort_by_cached_key(|(name, _)| rank(name).unwrap_or(usize::MAX));
+        self.rows
     }
-}
-
-fn in_order(mut rows: Vec<(&'static str, String)>) -> Vec<(&'static str, String)> {
-    rows.sort_by_cached_key(|(name, _)| rank(name).unwrap_or(usize::MAX));
-    rows
 }
 
 fn wall(at: IncidentTime) -> String {
@@ -185,7 +181,6 @@ fn settings(unit: &Loaded) -> Settings {
         let commands = ROLES.map(role_names);
         rows.retain(|(name, _)| !name.starts_with("Exec") || !commands.as_flattened().contains(name));
     }
-    let rows = in_order(rows);
     let places = rows.iter().enumerate().map(|(place, (name, _))| (*name, place)).collect();
     let implicit = if builtin::unit(&unit.name).is_none() { unit.def.implicit() } else { Implicit::default() };
     Settings { rows, places, implicit }

@@ -202,8 +202,9 @@ impl Index {
     /// What these files are.
     pub fn of(files: &Files) -> Self {
         let is_there = |dir: &&str| files.canonical(dir).is_some_and(|dir| files.children(&dir).next().is_some());
-        let mut index = Self { directories: SEARCH_PATH.into_iter().filter(is_there).collect(), ..Self::default() };
-        for dir in index.directories.clone() {
+        let directories: Vec<&str> = SEARCH_PATH.into_iter().filter(is_there).collect();
+        let mut index = Self::default();
+        for &dir in &directories {
             for (name, entry) in files.list(dir) {
                 if !name::is_valid(name) {
                     continue;
@@ -226,6 +227,7 @@ impl Index {
             by_file.entry(path.to_owned()).or_default().push(alias.clone());
         }
         index.aliases = by_file;
+        index.directories = directories;
         index.find_links(files);
         index
     }
@@ -342,9 +344,8 @@ fn drop_in_paths(
     let mut found: BTreeMap<String, String> = BTreeMap::new();
     let mut look = |dir: String| {
         let Some(real) = files.canonical(&dir) else { return };
-        for (name, _) in files.children(&real) {
+        for (name, _) in files.list(&real) {
             if wanted(name)
-                && !name.contains('/')
                 && let Entry::Vacant(vacant) = found.entry(name.to_owned())
             {
                 vacant.insert(format!("{real}/{name}"));
