@@ -354,9 +354,9 @@ fn behind_a_prefix(line: &str) -> Option<(Stamp<'_>, &str)> {
     }
     let head = &line.as_bytes()[..line.len().min(64)];
     let mut at = None;
-    if let Some(bar) = head.iter().position(|byte| *byte == b'|') {
+    if let Some(bar) = memchr::memchr(b'|', head) {
         at = Some(bar + 1);
-    } else if let Some(space) = head.iter().position(|byte| *byte == b' ')
+    } else if let Some(space) = memchr::memchr(b' ', head)
         && space <= 12
     {
         at = Some(space);

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use memchr::memmem;
 
 use super::fact::Fact;
+use super::search::Search;
 
 /// What a line of a program says, if it is one of those that are known.
 pub(super) fn read(text: &str) -> Option<Fact> {
@@ -76,19 +77,8 @@ impl Words {
     /// Of what somebody does.
     const DOES: u8 = 16;
 
-    fn have(self, any: u8) -> bool {
-        self.0 & any != 0
-    }
-
-    fn of(line: &[u8]) -> Words {
-        let found = WORDS.iter().filter(|(_, word)| word.find(line).is_some()).fold(0, |bits, (bit, _)| bits | bit);
-        let does = DOING.find_iter(line).any(|at| is_done(line, at));
-        Words(if does { found | Words::DOES } else { found })
-    }
-}
-
-static WORDS: LazyLock<[(u8, memmem::Finder<'static>); 7]> = LazyLock::new(|| {
-    [
+    /// The words, and which of these a line with it has.
+    const ALL: [(u8, &str); 13] = [
         (Words::PROCESS, "process ["),
         (Words::APPLICATION, "plication s"),
         (Words::LIMIT, "Maximum request limit of"),
@@ -96,31 +86,30 @@ static WORDS: LazyLock<[(u8, memmem::Finder<'static>); 7]> = LazyLock::new(|| {
         (Words::TAKEN, " already "),
         (Words::TAKEN, "EADDRINUSE"),
         (Words::TAKEN, "nly one usage of each socket address"),
-    ]
-    .map(|(bit, word)| (bit, memmem::Finder::new(word)))
-});
-
-/// What six of the words have in common.
-static DOING: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new("ing "));
-
-/// Whether one of those is there.
-fn is_done(line: &[u8], at: usize) -> bool {
-    const THINGS: [(&str, &str); 6] = [
-        ("unn", "on "),
-        ("isten", "at: "),
-        ("tart", "gunicorn "),
-        ("oot", "worker with pid"),
-        ("Handl", "signal: "),
-        ("Shutt", "down"),
+        (Words::DOES, "unning on "),
+        (Words::DOES, "istening at: "),
+        (Words::DOES, "tarting gunicorn "),
+        (Words::DOES, "ooting worker with pid"),
+        (Words::DOES, "Handling signal: "),
+        (Words::DOES, "Shutting down"),
     ];
-    let (before, after) = (&line[..at], &line[at + DOING.needle().len()..]);
-    THINGS.iter().any(|(does, what)| before.ends_with(does.as_bytes()) && after.starts_with(what.as_bytes()))
+
+    fn have(self, any: u8) -> bool {
+        self.0 & any != 0
+    }
+
+    fn of(line: &[u8]) -> Words {
+        let mut found = 0;
+        WORDS.each(line, |_, word| found |= Words::ALL[word].0);
+        Words(found)
+    }
 }
 
-/// The places in some lines where [`read`] may find something, in no order.
-pub(super) fn places(lines: &[u8]) -> impl Iterator<Item = usize> {
-    let words = WORDS.iter().flat_map(|(_, word)| word.find_iter(lines));
-    words.chain(DOING.find_iter(lines).filter(|at| is_done(lines, *at)))
+static WORDS: LazyLock<Search> = LazyLock::new(|| Search::new(Words::ALL.map(|(_, word)| word)));
+
+/// The places in some lines where [`read`] may find something, in order.
+pub(super) fn places(lines: &[u8]) -> Vec<usize> {
+    WORDS.places(lines)
 }
 
 pub(super) fn has(text: &str, word: &str) -> bool {

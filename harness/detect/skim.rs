@@ -3,11 +3,12 @@
 
 use std::ops::Range;
 
-use memchr::{memchr, memmem, memrchr};
+use memchr::{memchr, memrchr};
 
 use super::detector::{Detector, Settings};
 use super::lines::lossy;
 use super::report::Report;
+use super::search::Search;
 use super::{entry, program};
 
 /// What every large log is searched for: an address in use.
@@ -64,10 +65,7 @@ impl Study {
             // With no start in the samples, what is around one has to tell what it is.
             None => found.unwrap_or_else(|| (START.to_owned(), Around::Lines)),
         };
-        let mut needles = vec![memmem::Finder::new(needle.as_bytes()).into_owned()];
-        if !needle.contains(BIND) {
-            needles.push(memmem::Finder::new(BIND).into_owned());
-        }
+        let needles = Search::new(std::iter::once(&*needle).chain((!needle.contains(BIND)).then_some(BIND)));
         let detector = match around {
             Around::Words => Detector::of_known_words(self.settings),
             Around::Nothing | Around::Lines => Detector::new(self.settings),
@@ -88,14 +86,8 @@ fn literal(pattern: &str) -> Option<String> {
 /// Which lines of a log matter.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    needles: Vec<memmem::Finder<'static>>,
+    needles: Search,
     around: Around,
-}
-
-impl Plan {
-    fn has_needle(&self, line: &[u8]) -> bool {
-        self.needles.iter().any(|needle| needle.find(line).is_some())
-    }
 }
 
 /// Lines that matter, with their places in the log.
@@ -230,7 +222,17 @@ impl<'a> Skimmer<'a> {
         self.next(bytes, true);
     }
 
-    /// What the part has. `last` if the log has ended: a line without an end is one, too.
+    /// How many bytes of lines that matter it has kept.
+    pub fn found(&self) -> usize {
+        self.pieces.bytes.len()
+    }
+
+    /// Hands out what was found so far.
+    pub fn take(&mut self) -> Pieces {
+        std::mem::take(&mut self.pieces)
+    }
+
+    /// What else the part has. `last` if the log has ended: a line without an end is one, too.
     pub fn finish(mut self, last: bool) -> Pieces {
         if last || self.open.len() >= OPEN {
             self.close(last);
@@ -315,12 +317,9 @@ impl<'a> Skimmer<'a> {
             let begin = std::mem::replace(&mut done, line_end(wanted - 1));
             self.follow(&lines[begin..done], at + begin as u64);
         }
-        let mut hits: Vec<usize> = Vec::new();
-        for needle in &plan.needles {
-            hits.extend(needle.find_iter(&lines[done..own.end]).map(|hit| done + hit));
-        }
-        hits.sort_unstable();
-        for hit in hits {
+        let searched = done;
+        for hit in plan.needles.places(&lines[done..own.end]) {
+            let hit = searched + hit;
             if hit < done {
                 continue;
             }
@@ -345,8 +344,9 @@ impl<'a> Skimmer<'a> {
             self.pieces.add(at, lines);
             return;
         }
-        let needles = self.plan.needles.iter().flat_map(|needle| needle.find_iter(lines));
-        let mut places: Vec<usize> = program::places(lines).chain(needles).collect();
+        let needles = self.plan.needles.places(lines);
+        let mut places = program::places(lines);
+        places.extend(&needles);
         places.sort_unstable();
         let mut done = 0;
         for place in places {
@@ -356,7 +356,7 @@ impl<'a> Skimmer<'a> {
             let start = memrchr(b'\n', &lines[..place]).map_or(0, |at| at + 1);
             done = memchr(b'\n', &lines[place..]).map_or(lines.len(), |end| place + end + 1);
             let line = &lines[start..done];
-            if self.plan.has_needle(line) || program::read(&lossy(line)).is_some() {
+            if needles.iter().any(|needle| (start..done).contains(needle)) || program::read(&lossy(line)).is_some() {
                 self.pieces.add(at + start as u64, line);
             }
         }

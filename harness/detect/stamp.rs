@@ -267,11 +267,11 @@ pub(super) fn monthless(text: &str) -> Option<(Stamp<'_>, usize)> {
     const LONGEST: usize = 24;
     let end = text.bytes().take(LONGEST).position(|byte| byte == b' ')?;
     let (month, mut cursor) = (&text[..end], Cursor { text, at: end + 1 });
-    let is_word = month.chars().all(|c| c.is_alphanumeric() || c == '.') && month.chars().any(char::is_alphabetic);
     let _ = cursor.eat(b' ');
     let day_of = cursor.number(1, 2).filter(|day| (1..=31).contains(day))?;
     cursor.eat(b' ')?;
     let (clock, whole) = cursor.clock()?;
+    let is_word = month.chars().all(|c| c.is_alphanumeric() || c == '.') && month.chars().any(char::is_alphabetic);
     let micros = day_of * DAY + clock;
     let stamp = Stamp { text: &text[..cursor.at], micros, scale: Scale::Monthless, whole, syslog: true };
     (is_word && cursor.peek() == b' ').then_some((stamp, cursor.at))

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use relapse::detect::{Cause, Detector, Ended, Report, Settings, Signature, Skimmer, Study};
+use relapse::detect::{Cause, Detector, Ended, Report, Search, Settings, Signature, Skimmer, Study};
 use rstest::rstest;
 
 fn judged(bytes: &[u8], chunk: usize) -> Report {
@@ -62,6 +62,46 @@ fn application(bytes: usize) -> String {
     text
 }
 
+#[rstest]
+#[case::two_long_words(&["Started server process [", "ddress already in use"])]
+#[case::three_long_words_that_overlap(&["abababababababababababab", "babababababababababababa", "aaaaaaaaaaaaaaaaaaaaaaa"])]
+#[case::some_of_a_dozen_bytes(&["abbaabbaabbaa", "unning on http://", "bbbbbbbbbbbbb"])]
+#[case::some_short_ones(&["in use", "abb", "EADDRINUSE", "aab"])]
+#[case::some_of_seven_bytes(&[" in use", " already ", "abababa", "baababa"])]
+#[case::one_of_a_byte(&["a"])]
+fn a_search_finds_each_word_at_each_place(#[case] words: &[&str]) {
+    let search = Search::new(words);
+    let mut dice = 0x9e37_79b9_7f4a_7c15u64;
+    let mut roll = |sides: u64| {
+        dice ^= dice << 13;
+        dice ^= dice >> 7;
+        dice ^= dice << 17;
+        dice % sides
+    };
+    let mut all = 0;
+    for length in 0..600 {
+        // Words at all distances from each other and from both ends, also cut ones, among bytes that they have, too.
+        let mut bytes = Vec::new();
+        while bytes.len() < length {
+            match roll(4) {
+                0 => bytes.extend_from_slice(words[roll(words.len() as u64) as usize].as_bytes()),
+                1 => bytes.push(0),
+                _ => (0..roll(9)).for_each(|_| bytes.push(b"ab"[roll(2) as usize])),
+            }
+        }
+        bytes.truncate(length);
+        let is_there = |at: usize, word: &str| bytes[at..].starts_with(word.as_bytes());
+        let there = (0..length).flat_map(|at| (0..words.len()).map(move |word| (at, word)));
+        let there: Vec<_> = there.filter(|(at, word)| is_there(*at, words[*word])).collect();
+        let mut found = Vec::new();
+        search.each(&bytes, |at, word| found.push((at, word)));
+        found.sort_unstable();
+        assert_eq!(found, there, "{:?}", bytes.escape_ascii().to_string());
+        all += found.len();
+    }
+    assert!(all > 1_000, "{all}");
+}
+
 #[test]
 fn a_large_log_comes_to_the_same_whether_all_of_it_is_read_or_what_matters() {
     let text = application(4 << 20);
@@ -97,6 +137,10 @@ fn skimmed(study: Study, bytes: &[u8], part: u64, chunk: usize) -> Report {
                 false => skimmer.skim(&bytes[at as usize..end]),
             }
             at = end as u64;
+            // It may be taken whenever there is much of it.
+            if skimmer.found() > 1_000 {
+                reader.take(&skimmer.take());
+            }
         }
         reader.take(&skimmer.finish(at == size));
     }
