@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::buffer::Buffer;
 use super::input::{CHUNK, at};
 use super::{Args, USAGE, complain};
 use crate::detect::{Change, Detector, Report};
@@ -78,7 +79,7 @@ pub(super) fn main(args: &Args, file: &Path) -> u8 {
 /// Standard input, until it ends.
 fn pipe(told: &mut Told<'_>, stop: &AtomicBool) -> io::Result<()> {
     let mut input = io::stdin().lock();
-    let mut buffer = vec![0; CHUNK];
+    let mut buffer = Buffer::new(CHUNK);
     while !stop.load(Ordering::Relaxed) {
         // A signal interrupts the read.
         match nix::unistd::read(&input, &mut buffer) {
@@ -116,7 +117,7 @@ fn open(path: &Path) -> io::Result<Watched> {
 /// A file that grows; one that takes its place, or that is cut short, is read from its beginning.
 fn grow(told: &mut Told<'_>, path: &Path, stop: &AtomicBool) -> io::Result<()> {
     let mut watched = open(path)?;
-    let mut buffer = vec![0; CHUNK];
+    let mut buffer = Buffer::new(CHUNK);
     while !stop.load(Ordering::Relaxed) {
         let mut fed = false;
         loop {

@@ -9,6 +9,7 @@ use std::sync::mpsc;
 use flate2::bufread::MultiGzDecoder;
 use ruzstd::decoding::StreamingDecoder;
 
+use super::buffer::Buffer;
 use crate::detect::{Detector, Pieces, Plan, Report, Settings, Skimmer, Study};
 
 /// So much is read at once: more does not make it faster, and it stays in the cache while it is looked at.
@@ -22,13 +23,15 @@ const END: usize = 256 << 10;
 const WINDOWS: u64 = 32;
 const WINDOW: usize = 32 << 10;
 
-/// A part of a log that is skimmed at once, by one of at most so many.
-const PART: u64 = 2 << 20;
+/// A log is skimmed in so many parts, by one of at most so many each; a part has so much at least and at most.
+const PARTS: u64 = 64;
 const WORKERS: u64 = 3;
-/// So many are kept of each until they are read.
-const AHEAD: usize = 2;
+const PART: (u64, u64) = (1 << 20, 8 << 20);
 /// So much of it is looked at at once: it stays in the cache of the processor that it was read by, also where two share one.
-const SKIM: usize = 128 << 10;
+const SKIM: usize = 256 << 10;
+/// What is found in a part is handed on when it is so much, and so many of these are kept of each until they are read.
+const FOUND: usize = 1 << 20;
+const AHEAD: usize = 2;
 /// So much behind a part is looked at for the end of what begins in it.
 const TAIL: u64 = 4 << 10;
 
@@ -84,7 +87,7 @@ pub(super) fn read(file: &Path, settings: &Settings) -> Result<Report, String> {
 
 /// Reads a large file by what samples of it tell; the settings are handed back if all of it has to be read.
 fn large(file: &File, size: u64, settings: Settings) -> io::Result<Result<Report, Settings>> {
-    let mut buffer = vec![0; END];
+    let mut buffer = Buffer::new(END);
     let mut study = Study::new(settings.clone());
     // Both ends, and windows at equal distances between them.
     let ends = (END as u64, size - END as u64);
@@ -102,8 +105,9 @@ fn large(file: &File, size: u64, settings: Settings) -> io::Result<Result<Report
         study.sample(sample, at == 0);
     }
     let Some((plan, mut reader)) = study.plan() else { return Ok(Err(settings)) };
-    let log = Log { file, size, ends, plan };
-    let parts = size.div_ceil(PART);
+    let part = (size / PARTS).next_multiple_of(SKIM as u64).clamp(PART.0, PART.1);
+    let log = Log { file, size, ends, plan, part };
+    let parts = size.div_ceil(part);
     let workers = std::thread::available_parallelism().map_or(1, |cores| (cores.get() as u64).min(WORKERS));
     std::thread::scope(|scope| {
         // Each has every nth part, and is not far ahead of who reads what they find.
@@ -112,20 +116,41 @@ fn large(file: &File, size: u64, settings: Settings) -> io::Result<Result<Report
                 let (send, found) = mpsc::sync_channel(AHEAD);
                 let log = &log;
                 scope.spawn(move || {
-                    let mut own = (first..parts).step_by(workers as usize);
-                    let mut buffer = vec![0; SKIM];
-                    // Whoever no longer listens has failed.
-                    own.all(|part| send.send(log.part(part, &mut buffer)).is_ok());
+                    let mut buffer = Buffer::new(SKIM);
+                    for part in (first..parts).step_by(workers as usize) {
+                        let ended = log.part(part, &mut buffer, |pieces| send.send(Ok(Found::Some(pieces))).is_ok());
+                        let last = ended.map(Found::Last);
+                        // Whoever no longer listens has failed.
+                        if send.send(last).is_err() {
+                            break;
+                        }
+                    }
                 });
                 found
             })
             .collect();
         for part in 0..parts {
             let lost = || io::Error::other("a part of it was not read");
-            reader.take(&found[(part % workers) as usize].recv().map_err(|_| lost())??);
+            loop {
+                match found[(part % workers) as usize].recv().map_err(|_| lost())?? {
+                    Found::Some(pieces) => reader.take(&pieces),
+                    Found::Last(pieces) => {
+                        reader.take(&pieces);
+                        break;
+                    }
+                }
+            }
         }
         Ok(Ok(reader.finish()))
     })
+}
+
+/// What a part has.
+enum Found {
+    /// Some of it.
+    Some(Pieces),
+    /// The rest of it.
+    Last(Pieces),
 }
 
 /// A large log is skimmed by parts.
@@ -135,14 +160,16 @@ struct Log<'a> {
     /// What is before the first and behind the second is read in whole.
     ends: (u64, u64),
     plan: Plan,
+    /// The size of a part.
+    part: u64,
 }
 
 impl Log<'_> {
-    /// What a part of it has: lines that begin there.
-    fn part(&self, part: u64, buffer: &mut [u8]) -> io::Result<Pieces> {
-        let begin = part * PART;
+    /// What a part of it has: lines that begin there. All but the last of that is handed on, as long as somebody takes it.
+    fn part(&self, part: u64, buffer: &mut [u8], mut hand_on: impl FnMut(Pieces) -> bool) -> io::Result<Pieces> {
+        let begin = part * self.part;
         // Whatever it has grown by is in the last.
-        let end = if begin + PART < self.size { begin + PART } else { u64::MAX };
+        let end = if begin + self.part < self.size { begin + self.part } else { u64::MAX };
         let mut at = Skimmer::first(begin);
         let mut skimmer = Skimmer::new(&self.plan, begin..end);
         loop {
@@ -157,7 +184,7 @@ impl Log<'_> {
                 skimmer.skim(bytes);
             }
             at += length as u64;
-            if length == 0 || !skimmer.needs_more() {
+            if length == 0 || !skimmer.needs_more() || skimmer.found() >= FOUND && !hand_on(skimmer.take()) {
                 return Ok(skimmer.finish(length == 0));
             }
         }
@@ -205,7 +232,7 @@ fn unpack(source: Source, settings: Settings) -> io::Result<Report> {
 /// Feeds all of an input to a detector.
 fn all(mut input: impl Read, settings: Settings) -> io::Result<Report> {
     let mut detector = Detector::new(settings);
-    let mut buffer = vec![0; CHUNK];
+    let mut buffer = Buffer::new(CHUNK);
     loop {
         match input.read(&mut buffer) {
             Ok(0) => return Ok(detector.finish()),

@@ -1,5 +1,6 @@
 //! `relapse detect`: restart loops in logs and journals.
 
+mod buffer;
 mod follow;
 mod input;
 
