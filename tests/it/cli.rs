@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use assert_cmd::Command;
 use assert_cmd::assert::Assert;
@@ -10,12 +10,12 @@ use rstest::rstest;
 use serde_json::Value;
 
 /// A directory with scenario files, and one for the runs' own directories.
-struct Shelf {
+pub(crate) struct Shelf {
     directory: tempfile::TempDir,
 }
 
 impl Shelf {
-    fn new(files: &[(&str, &str)]) -> Self {
+    pub(crate) fn new(files: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         fs::create_dir(directory.path().join("runs")).expect("a directory");
         for (name, text) in files {
@@ -26,43 +26,43 @@ impl Shelf {
         Self { directory }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    fn read(&self, name: &str) -> String {
+    pub(crate) fn read(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).expect("a file")
     }
 
-    fn relapse(&self, arguments: &[&str]) -> Assert {
+    pub(crate) fn relapse(&self, arguments: &[&str]) -> Assert {
         let mut command = Command::new(env!("CARGO_BIN_EXE_relapse"));
         command.current_dir(self.directory.path()).env("TMPDIR", self.path("runs")).args(arguments).assert()
     }
 
     /// What is left where runs have their directories.
-    fn left_over(&self) -> Vec<PathBuf> {
+    pub(crate) fn left_over(&self) -> Vec<PathBuf> {
         fs::read_dir(self.path("runs")).expect("a directory").map(|entry| entry.expect("an entry").path()).collect()
     }
 }
 
-fn stdout(assert: &Assert) -> String {
+pub(crate) fn stdout(assert: &Assert) -> String {
     String::from_utf8(assert.get_output().stdout.clone()).expect("UTF-8")
 }
 
-fn stderr(assert: &Assert) -> String {
+pub(crate) fn stderr(assert: &Assert) -> String {
     String::from_utf8(assert.get_output().stderr.clone()).expect("UTF-8")
 }
 
-fn objects(text: &str) -> Vec<Value> {
+pub(crate) fn objects(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line:.200}"))).collect()
 }
 
-fn keys(value: &Value) -> Vec<&str> {
+pub(crate) fn keys(value: &Value) -> Vec<&str> {
     value.as_object().expect("an object").keys().map(String::as_str).collect()
 }
 
 /// A scenario of one console block and one claim.
-fn document(title: &str, console: &str, claim: &str) -> String {
+pub(crate) fn document(title: &str, console: &str, claim: &str) -> String {
     format!(
         "# {title}\n\n```toml scenario\nkind = \"behaviour\"\nclock = 2026-01-16T12:00:00\n```\n\n\
          ```console\n{console}\n```\n\n```expect\n{claim}\n```\n"
@@ -76,7 +76,7 @@ fn good() -> String {
 }
 
 /// Two servers want one port: a loop, a client, a log.
-const LOOP: &str = r#"# Loop
+pub(crate) const LOOP: &str = r#"# Loop
 
 ```toml scenario
 kind = "incident"
@@ -112,7 +112,7 @@ always port 8000 owners = 1 for 10s
 ```
 "#;
 
-const FIX: &str = r#"# Nothing to fix
+pub(crate) const FIX: &str = r#"# Nothing to fix
 
 ```toml scenario
 kind = "fix"
@@ -364,172 +364,6 @@ fn one_or_four_at_a_time_print_the_same_in_the_order_of_the_files() {
     let named = run("4", &["all/z", "all/5.md", "all/0.md"]);
     let order: Vec<&str> = named.iter().filter_map(|object| object["scenario"].as_str()).collect();
     assert_eq!(order, ["all/z/loop.md", "all/5.md", "all/0.md"], "as they are named");
-}
-
-#[test]
-fn artifacts_are_whole_and_know_nothing_of_the_host() {
-    let shelf = Shelf::new(&[("some/loop.md", LOOP)]);
-    let assert = shelf.relapse(&["run", "--format", "json", "--artifacts", "kept", "some/loop.md"]).code(0);
-    let kept = PathBuf::from(objects(&stdout(&assert))[0]["artifacts"].as_str().expect("a directory"));
-    assert_eq!(kept, Path::new("kept/some-loop"));
-    let file = |name: &str| shelf.read(&kept.join(name).to_string_lossy());
-
-    let timeline = objects(&file("timeline.jsonl"));
-    assert!(timeline.len() > 50);
-    let mut last = 0;
-    for event in &timeline {
-        let at = event["at"].as_u64().expect("a moment");
-        assert!(at >= last, "in order: {event}");
-        last = at;
-        assert!(event["event"].is_string(), "{event}");
-    }
-    for kind in [
-        "command",
-        "command-ended",
-        "start",
-        "log",
-        "listening",
-        "refused",
-        "exit",
-        "journal",
-        "restart-in",
-        "request",
-        "properties",
-    ] {
-        assert!(timeline.iter().any(|event| event["event"] == kind), "there is an event {kind}");
-    }
-
-    let journal = objects(&file("journal.jsonl"));
-    for record in &journal {
-        for field in [
-            "__CURSOR",
-            "__REALTIME_TIMESTAMP",
-            "__MONOTONIC_TIMESTAMP",
-            "_BOOT_ID",
-            "_HOSTNAME",
-            "_PID",
-            "_TRANSPORT",
-            "PRIORITY",
-            "SYSLOG_IDENTIFIER",
-            "MESSAGE",
-        ] {
-            assert!(record[field].is_string(), "{field} is in {record}");
-        }
-    }
-    let message =
-        |text: &str| journal.iter().find(|record| record["MESSAGE"] == text).unwrap_or_else(|| panic!("{text}"));
-    let scheduled = message("app.service: Scheduled restart job, restart counter is at 1.");
-    assert_eq!(
-        [
-            &scheduled["MESSAGE_ID"],
-            &scheduled["UNIT"],
-            &scheduled["N_RESTARTS"],
-            &scheduled["_TRANSPORT"],
-            &scheduled["_PID"]
-        ],
-        ["5eb03494b6584870a536b337290809b3", "app.service", "1", "journal", "1"]
-    );
-    let line = message("INFO:     Application startup complete.");
-    assert_eq!(
-        [&line["_SYSTEMD_UNIT"], &line["SYSLOG_IDENTIFIER"], &line["_TRANSPORT"], &line["PRIORITY"]],
-        ["app.service", "python", "stdout", "6"]
-    );
-
-    let log = file("app.log");
-    assert_eq!(log.lines().next(), Some("2026-01-16 12:00:01 | recovery"));
-    assert!(log.lines().count() > 3 && log.lines().all(|line| line.ends_with(" | recovery")), "{log}");
-
-    let runs = shelf.path("runs");
-    for name in ["timeline.jsonl", "journal.jsonl", "console.log", "app.log"] {
-        let text = file(name);
-        for secret in [runs.to_string_lossy().as_ref(), "relapse-", "/tmp/", "RELAPSE_"] {
-            assert!(!text.contains(secret), "{name} contains {secret}");
-        }
-    }
-    let ports: BTreeSet<u64> = timeline.iter().filter_map(|event| event["port"].as_u64()).collect();
-    assert_eq!(ports, BTreeSet::from([8000]));
-    assert_eq!(shelf.left_over(), Vec::<PathBuf>::new());
-}
-
-#[test]
-fn two_runs_keep_the_same_artifacts() {
-    let shelf = Shelf::new(&[("loop.md", LOOP)]);
-    for directory in ["one", "two"] {
-        shelf.relapse(&["run", "--artifacts", directory, "loop.md"]).code(0);
-    }
-    for name in ["timeline.jsonl", "journal.jsonl", "console.log", "app.log"] {
-        assert_eq!(shelf.read(&format!("one/loop/{name}")), shelf.read(&format!("two/loop/{name}")), "{name}");
-    }
-}
-
-const STALE: &str = r#"# Stale
-
-Prose with `$ echo prose` in it.
-
-```toml scenario
-kind = "behaviour"
-clock = 2026-01-16T12:00:00
-```
-
-```console
-$ date +%T; echo kept
-12:34:56
-kept
-$ echo nothing was here
-$ echo [..] still matches; false
-[..] matches
-? 1
-$ printf 'first\nsecond\nthird\n'
-first
-...
-$ true
-no longer printed
-```
-
-```expect
-always port 9999 owner = none for 1s # a claim
-```
-
-```console
-$ echo last
-old
-```
-
-```expect
-always port 9999 owner = none for 1s
-```
-"#;
-
-#[test]
-fn update_rewrites_outputs_and_nothing_else_and_then_there_is_nothing_to_do() {
-    let shelf = Shelf::new(&[("stale.md", STALE)]);
-    shelf.relapse(&["run", "stale.md"]).code(1);
-    assert_eq!(shelf.read("stale.md"), STALE, "without --update nothing is written");
-    let first = shelf.relapse(&["run", "--update", "stale.md"]).code(0);
-    assert!(stderr(&first).contains("stale.md: outputs rewritten"), "{}", stderr(&first));
-    let fresh = STALE
-        .replace("12:34:56", "12:00:00")
-        .replace("$ echo nothing was here\n", "$ echo nothing was here\nnothing was here\n")
-        .replace("$ true\nno longer printed\n", "$ true\n")
-        .replace("$ echo last\nold\n", "$ echo last\nlast\n");
-    assert_eq!(shelf.read("stale.md"), fresh);
-    let second = shelf.relapse(&["run", "--update", "stale.md"]).code(0);
-    assert!(!stderr(&second).contains("rewritten"), "{}", stderr(&second));
-    assert_eq!(shelf.read("stale.md"), fresh);
-    shelf.relapse(&["run", "stale.md"]).code(0);
-}
-
-#[test]
-fn update_leaves_an_extended_document_alone_and_violations_violated() {
-    let looped = LOOP.replace("$ systemctl start app\n", "$ systemctl start app; echo started\nold\n");
-    let fix = FIX.replace("$ systemctl stop app\n", "$ systemctl stop app; echo stopped\nold\n");
-    let shelf = Shelf::new(&[("loop.md", &looped), ("fix.md", &fix)]);
-    shelf.relapse(&["run", "--update", "fix.md"]).code(3);
-    assert_eq!((shelf.read("loop.md"), shelf.read("fix.md")), (looped, fix));
-    let bad = document("Bad", "$ echo x\nold\n$ false", "eventually port 9 owner != none within 1s");
-    fs::write(shelf.path("bad.md"), &bad).expect("a file");
-    shelf.relapse(&["run", "--update", "bad.md"]).code(1);
-    assert_eq!(shelf.read("bad.md"), bad.replace("old", "x"), "an exit status is a claim of the writer");
 }
 
 /// A title, prose, commands, outputs and log lines with what a terminal would obey.
