@@ -7,6 +7,8 @@ use std::process::{Command, Stdio};
 use relapse::detect::{Cause, Detector, Ended, Report, Search, Settings, Signature, Skimmer, Study};
 use rstest::rstest;
 
+use crate::detect_corpus::story::Dice;
+
 fn judged(bytes: &[u8], chunk: usize) -> Report {
     let mut detector = Detector::new(Settings::default());
     bytes.chunks(chunk).for_each(|chunk| detector.feed(chunk));
@@ -71,22 +73,17 @@ fn application(bytes: usize) -> String {
 #[case::one_of_a_byte(&["a"])]
 fn a_search_finds_each_word_at_each_place(#[case] words: &[&str]) {
     let search = Search::new(words);
-    let mut dice = 0x9e37_79b9_7f4a_7c15u64;
-    let mut roll = |sides: u64| {
-        dice ^= dice << 13;
-        dice ^= dice >> 7;
-        dice ^= dice << 17;
-        dice % sides
-    };
+    let mut dice = Dice::of("searches");
+    let mut roll = |sides: usize| (dice.next() % sides as u64) as usize;
     let mut all = 0;
     for length in 0..600 {
         // Words at all distances from each other and from both ends, also cut ones, among bytes that they have, too.
         let mut bytes = Vec::new();
         while bytes.len() < length {
             match roll(4) {
-                0 => bytes.extend_from_slice(words[roll(words.len() as u64) as usize].as_bytes()),
+                0 => bytes.extend_from_slice(words[roll(words.len())].as_bytes()),
                 1 => bytes.push(0),
-                _ => (0..roll(9)).for_each(|_| bytes.push(b"ab"[roll(2) as usize])),
+                _ => (0..roll(9)).for_each(|_| bytes.push(b"ab"[roll(2)])),
             }
         }
         bytes.truncate(length);

@@ -30,8 +30,8 @@ const PART: (u64, u64) = (1 << 20, 8 << 20);
 /// So much of it is looked at at once: it stays in the cache of the processor that it was read by, also where two share one.
 const SKIM: usize = 256 << 10;
 /// What is found in a part is handed on when it is so much, and so many of these are kept of each until they are read.
-const FOUND: usize = 1 << 20;
-const AHEAD: usize = 2;
+const FOUND: usize = 256 << 10;
+const AHEAD: usize = 4;
 /// So much behind a part is looked at for the end of what begins in it.
 const TAIL: u64 = 4 << 10;
 
@@ -118,10 +118,9 @@ fn large(file: &File, size: u64, settings: Settings) -> io::Result<Result<Report
                 scope.spawn(move || {
                     let mut buffer = Buffer::new(SKIM);
                     for part in (first..parts).step_by(workers as usize) {
-                        let ended = log.part(part, &mut buffer, |pieces| send.send(Ok(Found::Some(pieces))).is_ok());
-                        let last = ended.map(Found::Last);
+                        let ended = log.part(part, &mut buffer, |pieces| send.send(Ok(Some(pieces))).is_ok());
                         // Whoever no longer listens has failed.
-                        if send.send(last).is_err() {
+                        if send.send(ended.map(|()| None)).is_err() {
                             break;
                         }
                     }
@@ -131,26 +130,12 @@ fn large(file: &File, size: u64, settings: Settings) -> io::Result<Result<Report
             .collect();
         for part in 0..parts {
             let lost = || io::Error::other("a part of it was not read");
-            loop {
-                match found[(part % workers) as usize].recv().map_err(|_| lost())?? {
-                    Found::Some(pieces) => reader.take(&pieces),
-                    Found::Last(pieces) => {
-                        reader.take(&pieces);
-                        break;
-                    }
-                }
+            while let Some(pieces) = found[(part % workers) as usize].recv().map_err(|_| lost())?? {
+                reader.take(&pieces);
             }
         }
         Ok(Ok(reader.finish()))
     })
-}
-
-/// What a part has.
-enum Found {
-    /// Some of it.
-    Some(Pieces),
-    /// The rest of it.
-    Last(Pieces),
 }
 
 /// A large log is skimmed by parts.
@@ -165,8 +150,8 @@ struct Log<'a> {
 }
 
 impl Log<'_> {
-    /// What a part of it has: lines that begin there. All but the last of that is handed on, as long as somebody takes it.
-    fn part(&self, part: u64, buffer: &mut [u8], mut hand_on: impl FnMut(Pieces) -> bool) -> io::Result<Pieces> {
+    /// Hands on what a part of it has, as long as somebody takes it: lines that begin there.
+    fn part(&self, part: u64, buffer: &mut [u8], mut hand_on: impl FnMut(Pieces) -> bool) -> io::Result<()> {
         let begin = part * self.part;
         // Whatever it has grown by is in the last.
         let end = if begin + self.part < self.size { begin + self.part } else { u64::MAX };
@@ -184,8 +169,12 @@ impl Log<'_> {
                 skimmer.skim(bytes);
             }
             at += length as u64;
-            if length == 0 || !skimmer.needs_more() || skimmer.found() >= FOUND && !hand_on(skimmer.take()) {
-                return Ok(skimmer.finish(length == 0));
+            if length == 0 || !skimmer.needs_more() {
+                hand_on(skimmer.finish(length == 0));
+                return Ok(());
+            }
+            if skimmer.found() >= FOUND && !hand_on(skimmer.take()) {
+                return Ok(());
             }
         }
     }

@@ -9,7 +9,7 @@ mod large;
 mod mixed;
 mod recorded;
 mod render;
-mod story;
+pub(crate) mod story;
 mod tests;
 
 use std::collections::BTreeMap;
